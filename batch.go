@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package autobus
+
+import (
+	"context"
+	"sync"
+)
+
+// Mode says how the failure of one item touches later items of its batch or stream.
+type Mode int
+
+const (
+	// Independent: items stand alone, except that after a transient refusal or an unknown later items of the same
+	// key are refused (ReasonPredecessorFailed), so that order per key survives.
+	Independent Mode = iota
+	// Ordered: any failure stops its key.
+	Ordered
+)
+
+// Status is the outcome of one event of a batch.
+type Status int
+
+// The outcomes. Pending is not one: it says that none is known yet.
+const (
+	Pending Status = iota
+	Written        // every in-sync replica has it
+	Refused        // this attempt certainly wrote nothing
+	Unknown        // it may still appear; send it again under the same id
+)
+
+// String is the word of the wire protocol.
+func (s Status) String() string {
+	return [...]string{"pending", "written", "refused", "unknown"}[s]
+}
+
+// Receipt is the outcome of one event.
+type Receipt struct {
+	Status    Status
+	Duplicate bool // Written before, under the same id: partition and offset are those of the first copy
+	Partition int32
+	Offset    int64
+	Err       *Error // why, when Refused or Unknown
+}
+
+// Batch is a publish of one or more events. The caller owns it and may use it again once every receipt is settled.
+// Publish fills in absent ids, sources, times and the keys in Events.
+type Batch struct {
+	Mode   Mode
+	Events []Event
+	Stream *Stream      // ties batches that one connection sends in order; nil = this batch stands alone
+	Done   func(*Batch) // called once, when every receipt is settled, possibly before Publish returns
+
+	// Receipts has one entry per event. Read it from Done or through Wait; before that it is being written.
+	Receipts []Receipt
+
+	mu      sync.Mutex
+	pending int
+	settled chan struct{}
+	own     Stream // when Stream is nil
+}
+
+// Open readies the batch for an implementation of Bus: one pending receipt per event. It fails while receipts of an
+// earlier use are pending.
+func (b *Batch) Open() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pending > 0 {
+		return NewError(ReasonBatchInFlight, "the batch has %d unsettled events of an earlier publish", b.pending)
+	}
+	if cap(b.Receipts) < len(b.Events) {
+		b.Receipts = make([]Receipt, len(b.Events))
+	}
+	b.Receipts = b.Receipts[:len(b.Events)]
+	clear(b.Receipts)
+	b.own.reset()
+	b.pending = len(b.Events)
+	b.settled = make(chan struct{})
+	if b.pending == 0 {
+		close(b.settled)
+	}
+	return nil
+}
+
+// Resolve settles the receipt of event i, for an implementation of Bus: exactly once per event.
+func (b *Batch) Resolve(i int, r Receipt) {
+	b.mu.Lock()
+	b.Receipts[i] = r
+	b.follow(i, r)
+	b.pending--
+	last := b.pending == 0
+	b.mu.Unlock()
+	if last {
+		close(b.settled)
+		if b.Done != nil {
+			b.Done(b)
+		}
+	}
+}
+
+// Wait returns the receipts when all are settled. When ctx ends first, the pending ones are returned as Unknown with
+// ReasonOutcomeUnknown, and the batch stays in flight: its events may still be written.
+func (b *Batch) Wait(ctx context.Context) []Receipt {
+	select {
+	case <-b.settled:
+		return b.Receipts
+	default:
+	}
+	select {
+	case <-b.settled:
+		return b.Receipts
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]Receipt, len(b.Receipts))
+	copy(out, b.Receipts)
+	for i := range out {
+		if out[i].Status == Pending {
+			out[i] = Receipt{Status: Unknown, Err: NewError(ReasonOutcomeUnknown,
+				"the brokers did not answer in time; the event may still be written")}
+			b.follow(i, out[i])
+		}
+	}
+	return out
+}
+
+// Blocked returns the id of the failed predecessor that event i has to wait for, in its stream or in the batch itself.
+func (b *Batch) Blocked(i int) (id string, blocked bool) { return b.stream().blockedBy(&b.Events[i]) }
+
+func (b *Batch) follow(i int, r Receipt) { b.stream().settled(b.Mode, &b.Events[i], r) }
+
+func (b *Batch) stream() *Stream {
+	if b.Stream != nil {
+		return b.Stream
+	}
+	return &b.own
+}
+
+// maxBlockedKeys bounds what a Stream remembers; beyond it every key counts as blocked.
+const maxBlockedKeys = 10_000
+
+// Stream remembers which keys of one connection must wait: after a transient refusal or an unknown outcome (under
+// Ordered, after any failure) later events of that key are refused until the failed id itself was written.
+type Stream struct {
+	mu      sync.Mutex
+	blocked map[string]string // type and key -> id of the event that failed
+	full    bool
+}
+
+func (s *Stream) blockedBy(e *Event) (id string, blocked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, blocked = s.blocked[streamKey(e)]
+	if blocked && id != "" && id == e.ID {
+		return "", false
+	}
+	return id, blocked || s.full
+}
+
+func (s *Stream) reset() { s.blocked, s.full = nil, false }
+
+func (s *Stream) settled(m Mode, e *Event, r Receipt) {
+	if e.Key == nil && m == Independent {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := streamKey(e)
+	switch {
+	case r.Status == Written:
+		if id, ok := s.blocked[k]; ok && id == e.ID {
+			delete(s.blocked, k)
+		}
+	case r.Err != nil && r.Err.Reason == ReasonPredecessorFailed:
+	case r.Status == Unknown, m == Ordered, r.Err != nil && r.Err.Retriable():
+		if _, ok := s.blocked[k]; ok {
+			return
+		}
+		if len(s.blocked) >= maxBlockedKeys {
+			s.full = true
+			return
+		}
+		if s.blocked == nil {
+			s.blocked = map[string]string{}
+		}
+		s.blocked[k] = e.ID
+	}
+}
+
+func streamKey(e *Event) string {
+	if e.Key == nil {
+		return e.Type
+	}
+	return e.Type + "\x00" + string(e.Key)
+}

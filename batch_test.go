@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package autobus_test
+
+import (
+	"context"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/autobus-io/autobus"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func written(offset int64) autobus.Receipt {
+	return autobus.Receipt{Status: autobus.Written, Offset: offset}
+}
+
+func refused(r autobus.Reason) autobus.Receipt {
+	return autobus.Receipt{Status: autobus.Refused, Err: autobus.NewError(r, "because")}
+}
+
+func opened(t *testing.T, b *autobus.Batch) *autobus.Batch {
+	t.Helper()
+	if err := b.Open(); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func keyed(id, key string) autobus.Event {
+	return autobus.Event{ID: id, Type: "t.t.v1", Key: []byte(key)}
+}
+
+func TestBatchSettlesOnceAllItsEventsAre(t *testing.T) {
+	done := 0
+	b := opened(t, &autobus.Batch{Events: make([]autobus.Event, 2), Done: func(*autobus.Batch) { done++ }})
+	b.Resolve(1, written(7))
+	if done != 0 {
+		t.Error("Done came before the last receipt")
+	}
+	if err := b.Open(); err == nil {
+		t.Error("a batch in flight was opened again")
+	}
+	b.Resolve(0, written(6))
+	if got := b.Wait(t.Context()); done != 1 || got[0].Offset != 6 || got[1].Offset != 7 {
+		t.Errorf("done %d times, receipts %+v", done, got)
+	}
+	opened(t, b)
+	if b.Receipts[0].Status != autobus.Pending {
+		t.Error("a batch used again begins pending")
+	}
+}
+
+func TestWaitSaysUnknownWhenTimeIsUp(t *testing.T) {
+	b := opened(t, &autobus.Batch{Events: []autobus.Event{keyed("a", "k"), keyed("b", "k"), keyed("c", "l")}})
+	b.Resolve(2, written(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := b.Wait(ctx)
+	if got[0].Status != autobus.Unknown || got[0].Err.Reason != autobus.ReasonOutcomeUnknown ||
+		got[2].Status != autobus.Written {
+		t.Errorf("receipts %+v", got)
+	}
+	if b.Receipts[0].Status != autobus.Pending {
+		t.Error("the batch itself is still in flight")
+	}
+	b.Resolve(0, written(2))
+	b.Resolve(1, written(3))
+	if got := b.Wait(ctx); got[0].Status != autobus.Written {
+		t.Errorf("a settled batch is told whatever the context says: %+v", got)
+	}
+}
+
+func TestAnEmptyBatchIsSettled(t *testing.T) {
+	if got := opened(t, &autobus.Batch{}).Wait(t.Context()); len(got) != 0 {
+		t.Errorf("receipts %+v", got)
+	}
+}
+
+func TestStreamHoldsBackWhatFollowsAFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode   autobus.Mode
+		failed autobus.Receipt
+		blocks bool
+	}{
+		"transient refusal":          {autobus.Independent, refused(autobus.ReasonCapacity), true},
+		"permanent refusal":          {autobus.Independent, refused(autobus.ReasonDataInvalid), false},
+		"permanent refusal, ordered": {autobus.Ordered, refused(autobus.ReasonDataInvalid), true},
+		"unknown": {autobus.Independent,
+			autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown, "")}, true},
+		"written": {autobus.Ordered, written(1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := &autobus.Stream{}
+			first := opened(t, &autobus.Batch{Mode: c.mode, Stream: stream, Events: []autobus.Event{keyed("a", "k")}})
+			first.Resolve(0, c.failed)
+			next := opened(t, &autobus.Batch{Mode: c.mode, Stream: stream,
+				Events: []autobus.Event{keyed("b", "k"), keyed("c", "other"), keyed("a", "k"), keyed("", "k")}})
+			for i, want := range []bool{c.blocks, false, false, c.blocks} {
+				if id, blocked := next.Blocked(i); blocked != want || blocked && id != "a" {
+					t.Errorf("event %d: blocked %t by %q, want %t", i, blocked, id, want)
+				}
+			}
+			next.Resolve(2, written(5)) // the failed one, sent again
+			if _, blocked := next.Blocked(0); blocked {
+				t.Error("the key is still blocked although the failed event was written")
+			}
+			for _, i := range []int{0, 1, 3} {
+				next.Resolve(i, written(6))
+			}
+		})
+	}
+}
+
+func TestAFailureWithoutAnIDBlocksEventsWithoutID(t *testing.T) {
+	b := opened(t, &autobus.Batch{Mode: autobus.Ordered, Events: []autobus.Event{keyed("", "k"), keyed("", "k")}})
+	b.Resolve(0, refused(autobus.ReasonDataInvalid))
+	if _, blocked := b.Blocked(1); !blocked {
+		t.Error("the second event of the key is not blocked")
+	}
+	b.Resolve(1, refused(autobus.ReasonPredecessorFailed))
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package autobus_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/autobus-io/autobus"
+)
+
+func TestMatchType(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"orders.order.placed.v1", "orders.order.placed.v1", true},
+		{"orders.order.placed.v1", "orders.order.placed.v2", false},
+		{"orders.*.placed.v1", "orders.order.placed.v1", true},
+		{"orders.*.placed.v1", "orders.order.paid.v1", false},
+		{"orders.*.v1", "orders.order.placed.v1", false},
+		{"orders.*.*.v1", "orders.order.placed.v1", true},
+		{"orders.*", "orders.order.placed.v1", true},
+		{"orders.*", "orders", false},
+		{"orders.*", "ordersx.order.v1", false},
+		{"*", "anything.at.all.v1", true},
+		{"*", "x", true},
+		{"orders", "orders.order", false},
+		{"orders.order", "orders", false},
+	} {
+		if got := autobus.MatchType(c.pattern, c.name); got != c.want {
+			t.Errorf("MatchType(%q, %q) = %t", c.pattern, c.name, got)
+		}
+	}
+}
+
+func TestTypeNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"orders.order.placed.v1": true, "refund.update.v1": true, "a.b.v12": true, "a.b.c.d.e.v1": true, "a-1.b.v1": true,
+		"orders.v1": false, "v1": false, "a.b.c.d.e.f.v1": false, "orders.order.placed": false, "Orders.order.v1": false,
+		"orders.order.v0": false, "orders.order.v": false, "orders..v1": false, "1a.b.v1": false, "a.b.v1x": false,
+		"dlq.a.b.v1": false, "retry.a.v1": false, "park.a.v1": false, "_a.b.v1": false, "orders_x.b.v1": false,
+		strings.Repeat("a", 180) + ".b.v1": false, "": false,
+	} {
+		if got := autobus.ValidType(name); got != want {
+			t.Errorf("ValidType(%q) = %t", name, got)
+		}
+	}
+	for name, want := range map[string]bool{
+		"anything": true, "Some_Topic-1.x": true, "": false, ".": false, "..": false, "a b": false, "ä": false,
+		"_x": false, "__consumer_offsets": false, "dlq.x": false, strings.Repeat("a", 250): false,
+	} {
+		if got := autobus.LegalTopic(name); got != want {
+			t.Errorf("LegalTopic(%q) = %t", name, got)
+		}
+	}
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package autobus
+
+// Reason is a stable slug that says why. GET /problems/<reason> and docs/reference/errors.md explain each.
+type Reason string
+
+// Reasons of refusals of one event.
+const (
+	ReasonTypeUnknown       Reason = "type_unknown"
+	ReasonTypeInvalid       Reason = "type_invalid"
+	ReasonTypeReserved      Reason = "type_reserved"
+	ReasonTypeUnreadable    Reason = "type_unreadable"
+	ReasonEventInvalid      Reason = "event_invalid"
+	ReasonDataInvalid       Reason = "data_invalid"
+	ReasonDataUnreadable    Reason = "data_unreadable"
+	ReasonContentType       Reason = "content_type_unsupported"
+	ReasonEventTooLarge     Reason = "event_too_large"
+	ReasonHeaderTooLarge    Reason = "header_too_large"
+	ReasonHeaderReserved    Reason = "header_reserved"
+	ReasonKeyMissing        Reason = "key_missing"
+	ReasonKeyMismatch       Reason = "key_mismatch"
+	ReasonKeyTooLarge       Reason = "key_too_large"
+	ReasonIDConflict        Reason = "id_conflict"
+	ReasonPredecessorFailed Reason = "predecessor_failed"
+	ReasonNotDurable        Reason = "not_durable"
+	ReasonRouteMismatch     Reason = "route_mismatch"
+	ReasonCapacity          Reason = "capacity"
+	ReasonStorageFull       Reason = "storage_full"
+	ReasonOutcomeUnknown    Reason = "outcome_unknown"
+	ReasonForbidden         Reason = "forbidden"
+)
+
+// Reasons of refusals of a whole request.
+const (
+	ReasonUnauthenticated  Reason = "unauthenticated"
+	ReasonOriginForbidden  Reason = "origin_forbidden"
+	ReasonRequestInvalid   Reason = "request_invalid"
+	ReasonBodyUnreadable   Reason = "body_unreadable"
+	ReasonBatchTooLarge    Reason = "batch_too_large"
+	ReasonBatchInFlight    Reason = "batch_in_flight"
+	ReasonModeInvalid      Reason = "mode_invalid"
+	ReasonFilterInvalid    Reason = "filter_invalid"
+	ReasonMediaType        Reason = "media_type_unsupported"
+	ReasonMethodNotAllowed Reason = "method_not_allowed"
+	ReasonPathUnknown      Reason = "path_unknown"
+	ReasonQuota            Reason = "quota"
+	ReasonSlowConsumer     Reason = "slow_consumer"
+	ReasonPositionLost     Reason = "position_lost"
+	ReasonStarting         Reason = "starting"
+	ReasonShuttingDown     Reason = "shutting_down"
+	ReasonUnimplemented    Reason = "unimplemented"
+	ReasonInternal         Reason = "internal"
+)
+
+// Reasons around deliveries, control state, clusters and specs.
+const (
+	ReasonSubscriptionUnknown Reason = "subscription_unknown"
+	ReasonLeaseStale          Reason = "lease_stale"
+	ReasonLeaseUnknown        Reason = "lease_unknown"
+	ReasonControlLost         Reason = "control_lost"
+	ReasonControlConflict     Reason = "control_conflict"
+	ReasonClusterUnreachable  Reason = "cluster_unreachable"
+	ReasonClusterNotReady     Reason = "cluster_not_ready"
+	ReasonSpecInvalid         Reason = "spec_invalid"
+	ReasonTokenUnknown        Reason = "token_unknown"
+	ReasonConfigInvalid       Reason = "config_invalid"
+	ReasonPortTaken           Reason = "port_taken"
+	ReasonServerUnreachable   Reason = "server_unreachable"
+	ReasonConfirmationNeeded  Reason = "confirmation_needed"
+	ReasonDataLocked          Reason = "data_locked"
+)
+
+// ReasonInfo explains a reason.
+type ReasonInfo struct {
+	Reason    Reason
+	Code      Code
+	Retriable bool
+	Title     string // one sentence
+	Hint      string // what to do next
+}
+
+// Info returns the explanation of a reason; of one that does not exist, that of ReasonInternal.
+func (r Reason) Info() ReasonInfo {
+	i, ok := reasonIndex[r]
+	if !ok {
+		i = reasonIndex[ReasonInternal]
+	}
+	return reasons[i]
+}
+
+// Reasons lists all reasons in the order of the documentation.
+func Reasons() []ReasonInfo { return append([]ReasonInfo(nil), reasons...) }
+
+var reasonIndex = func() map[Reason]int {
+	m := make(map[Reason]int, len(reasons))
+	for i, r := range reasons {
+		m[r.Reason] = i
+	}
+	return m
+}()
+
+// One row per reason; docs/reference/errors.md is generated from it. Never change or reuse a slug.
+var reasons = []ReasonInfo{
+	{ReasonTypeUnknown, NotFound, false, "No spec declares this event type.",
+		"Check the name, or add its spec and push it."},
+	{ReasonTypeInvalid, InvalidArgument, false, "The event type's name is not legal.",
+		"Use segment(.segment){1,4}.vN with segments [a-z][a-z0-9-]*, such as orders.order.placed.v1."},
+	{ReasonTypeReserved, InvalidArgument, false, "The name belongs to the bus itself.",
+		"Choose a name that does not begin with dlq, retry, park or an underscore."},
+	{ReasonTypeUnreadable, Unavailable, true, "The type's control record was written by a newer version.",
+		"Upgrade this instance, or send to one that runs the newer version."},
+	{ReasonEventInvalid, InvalidArgument, false, "The event is not a valid CloudEvent.",
+		"Send the attributes specversion, id, source and type as CloudEvents 1.0 says."},
+	{ReasonDataInvalid, InvalidArgument, false, "The data does not match the type's schema.",
+		"Mend the fields that errors points at; the schema is at GET /v1/types/{type}."},
+	{ReasonDataUnreadable, InvalidArgument, false, "The data is not readable JSON.",
+		"Send UTF-8 JSON without duplicate keys, nested at most 64 deep."},
+	{ReasonContentType, InvalidArgument, false, "The type's data must be JSON.",
+		"Send content type application/json."},
+	{ReasonEventTooLarge, InvalidArgument, false, "The event is too large.",
+		"Keep data, key and attributes under the type's limit; store large content elsewhere and send its address."},
+	{ReasonHeaderTooLarge, InvalidArgument, false, "An attribute is too long or there are too many.",
+		"Keep each attribute under 4 KiB and at most 64 extensions; put the rest into the data."},
+	{ReasonHeaderReserved, InvalidArgument, false, "Attributes that begin with autobus are set by the bus alone.",
+		"Leave the attribute away or rename it."},
+	{ReasonKeyMissing, InvalidArgument, false, "The field that the spec names as partition key is missing or null.",
+		"Send the field; it decides the order in which events are read."},
+	{ReasonKeyMismatch, InvalidArgument, false, "partitionkey differs from the field the spec names as key.",
+		"Leave partitionkey away; the bus takes the key from the data."},
+	{ReasonKeyTooLarge, InvalidArgument, false, "The partition key is over 1 KiB.",
+		"Use a short identifier as key."},
+	{ReasonIDConflict, AlreadyExists, false, "Another event was published under this source and id.",
+		"Use a new id for other content."},
+	{ReasonPredecessorFailed, Aborted, true, "An earlier event of the same key was not written.",
+		"Send the failed event again first, then this one."},
+	{ReasonNotDurable, FailedPrecondition, false, "The type's topic is weaker than the bus promises.",
+		"Give the topic 3 replicas, min.insync.replicas 2 and no unclean election, or say x-durability: best-effort."},
+	{ReasonRouteMismatch, FailedPrecondition, false, "The topic does not look as the type's route says.",
+		"Somebody changed the topic outside the bus; GET /v1/status says what differs."},
+	{ReasonCapacity, Unavailable, true, "The buffer for this partition is full.",
+		"Try again after retry_after; the brokers do not take events as fast as they come."},
+	{ReasonStorageFull, Unavailable, true, "The embedded broker's folder reached its byte budget or the disk is full.",
+		"Make room, raise the budget, or shorten retention; unread events are not deleted."},
+	{ReasonOutcomeUnknown, DeadlineExceeded, true, "The brokers did not answer in time; the event may still be written.",
+		"Send it again under the same id."},
+	{ReasonForbidden, PermissionDenied, false, "No grant allows this.",
+		"Ask the platform team for a token whose grants cover it."},
+
+	{ReasonUnauthenticated, Unauthenticated, false, "The request carries no valid token.",
+		"Send Authorization: Bearer <token>."},
+	{ReasonOriginForbidden, PermissionDenied, false, "The Host or Origin header is not this server's.",
+		"In dev, use the address of the banner; browsers of other origins are refused."},
+	{ReasonRequestInvalid, InvalidArgument, false, "The request's parameters are wrong.",
+		"Mend the parameter that detail names."},
+	{ReasonBodyUnreadable, InvalidArgument, false, "The request's body cannot be read.",
+		"Send the body that the content type promises."},
+	{ReasonBatchTooLarge, InvalidArgument, false, "The request is too large.",
+		"Send at most 1000 events and 8 MiB at once, or stream NDJSON."},
+	{ReasonBatchInFlight, FailedPrecondition, false, "The batch is still in flight.",
+		"Wait for all its receipts before using it again."},
+	{ReasonModeInvalid, InvalidArgument, false, "There is no such mode.",
+		"Use mode=independent or mode=ordered."},
+	{ReasonFilterInvalid, InvalidArgument, false, "The filter is not a valid CEL expression.",
+		"It must give true or false over data, id, source, type, subject, time, key and ext."},
+	{ReasonMediaType, InvalidArgument, false, "The content type is not one of this path's.",
+		"See hint or the documentation of the path."},
+	{ReasonMethodNotAllowed, InvalidArgument, false, "The path exists, the method does not.",
+		"Use one of the methods in the Allow header."},
+	{ReasonPathUnknown, NotFound, false, "There is no such path.",
+		"The API begins at /v1."},
+	{ReasonQuota, ResourceExhausted, true, "The principal's quota is used up.",
+		"Slow down; try again after retry_after."},
+	{ReasonSlowConsumer, ResourceExhausted, true, "The reader made no progress for 60 s.",
+		"Read faster, filter more narrowly, or use a subscription."},
+	{ReasonPositionLost, FailedPrecondition, false, "Retention deleted events before they were read.",
+		"Begin again from earliest; raise the type's retention."},
+	{ReasonStarting, Unavailable, true, "This instance is not ready yet.",
+		"Wait until /readyz answers 200; the log says what it waits for."},
+	{ReasonShuttingDown, Unavailable, true, "This instance is going down.",
+		"Connect again; another instance takes over."},
+	{ReasonUnimplemented, Unimplemented, false, "The bus does not offer this.",
+		"See the documentation of the path."},
+	{ReasonInternal, Internal, false, "A fault of the bus.",
+		"Tell the platform team the request id."},
+
+	{ReasonSubscriptionUnknown, NotFound, false, "There is no such subscription.",
+		"Check the name."},
+	{ReasonLeaseStale, FailedPrecondition, false, "The lease was already settled or taken away.",
+		"Stop working on the event; it is somebody else's now."},
+	{ReasonLeaseUnknown, InvalidArgument, false, "The lease was not given by this bus or belongs to another subscription.",
+		"Settle with the lease exactly as it was delivered."},
+	{ReasonControlLost, FailedPrecondition, false, "The cluster has event topics but no control log.",
+		"Restore the control log, or run autobus cluster init on a cluster without event topics."},
+	{ReasonControlConflict, Aborted, true, "Somebody else changed the same thing first.",
+		"Read it again and repeat the change."},
+	{ReasonClusterUnreachable, Unavailable, true, "The Kafka cluster does not answer.",
+		"Check the addresses and that the brokers are up; autobus cluster check says more."},
+	{ReasonClusterNotReady, FailedPrecondition, false, "The Kafka cluster is not prepared for the bus.",
+		"Run autobus cluster init, then autobus cluster check."},
+	{ReasonSpecInvalid, InvalidArgument, false, "A spec cannot be used.",
+		"Mend the places named; the specs in force before stay in force."},
+	{ReasonTokenUnknown, NotFound, false, "There is no such token.",
+		"See autobus token list."},
+	{ReasonConfigInvalid, InvalidArgument, false, "The configuration is wrong.",
+		"Mend the lines named; docs/reference/config.md lists every key."},
+	{ReasonPortTaken, FailedPrecondition, false, "The port is taken by another process.",
+		"Stop that process or choose another port."},
+	{ReasonServerUnreachable, Unavailable, true, "The bus does not answer.",
+		"Check --server or AUTOBUS_SERVER, and that autobus runs there."},
+	{ReasonConfirmationNeeded, FailedPrecondition, false, "The change was not confirmed; nothing was changed.",
+		"Run the command on a terminal, or with --yes."},
+	{ReasonDataLocked, FailedPrecondition, false, "Another process uses the data folder.",
+		"Stop it, or choose another folder with --data."},
+}
