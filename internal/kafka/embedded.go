@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/autobus-io/autobus"
+)
+
+// DefaultBudget is how many bytes the embedded broker's folder may hold.
+const DefaultBudget = 2 << 30
+
+// EmbeddedConfig says where the embedded broker listens and keeps its data.
+type EmbeddedConfig struct {
+	Dir       string        // folder of the data; "" = memory only, gone with the process
+	Addr      string        // where to listen, "127.0.0.1:9092"; port 0 = any free one
+	Advertise string        // host:port told to clients; "" = the listener's own
+	Fsync     bool          // write each batch to the disk before acknowledging; else a kill loses nothing, a power cut may
+	Budget    int64         // bytes of the folder; 0 = DefaultBudget
+	Retain    time.Duration // how often records past their topic's retention are deleted; 0 = every minute
+	Logger    *slog.Logger
+}
+
+// Embedded is a broker in this process that speaks Kafka's protocol: one node, one copy. It adds to the broker of
+// franz-go a lock on its folder, retention on a timer, a byte budget and a watch over the disk's free space.
+type Embedded struct {
+	cfg     EmbeddedConfig
+	cluster *kfake.Cluster
+	lock    *os.File
+	addr    string
+	storage atomic.Pointer[Storage]
+}
+
+// Storage is how full the embedded broker's folder is, in bytes. Without a folder only the budget is set.
+type Storage struct {
+	Bytes    int64 `json:"bytes"`
+	Budget   int64 `json:"budget"`
+	DiskFree int64 `json:"disk_free"`
+	DiskSize int64 `json:"disk_size"`
+}
+
+// Intervals of the embedded broker's own housekeeping.
+const (
+	measureEvery = time.Second
+	retainEvery  = time.Minute
+)
+
+// OpenEmbedded starts the broker. ReasonDataLocked: another process has the folder. ReasonPortTaken: the address is
+// in use.
+func OpenEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
+	if cfg.Budget == 0 {
+		cfg.Budget = DefaultBudget
+	}
+	if cfg.Retain == 0 {
+		cfg.Retain = retainEvery
+	}
+	e := &Embedded{cfg: cfg}
+	e.storage.Store(&Storage{Budget: cfg.Budget})
+	if cfg.Dir != "" {
+		if err := e.takeLock(); err != nil {
+			return nil, err
+		}
+	}
+	opts := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.ClusterID("autobus-embedded"),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
+			ln, err := net.Listen(network, cfg.Addr)
+			if err == nil && cfg.Advertise != "" {
+				return advertised{ln, cfg.Advertise}, nil
+			}
+			return ln, err
+		}),
+	}
+	if cfg.Dir != "" {
+		opts = append(opts, kfake.DataDir(e.dataDir()))
+	}
+	if cfg.Fsync {
+		opts = append(opts, kfake.SyncWrites())
+	}
+	cluster, err := kfake.NewCluster(opts...)
+	if err != nil {
+		e.unlock()
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, autobus.NewError(autobus.ReasonPortTaken, "another process listens on %s", cfg.Addr).
+				WithCause(err)
+		}
+		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "embedded broker: %v", err).WithCause(err).
+			WithHint("If the folder %s was damaged, move it away; the bus then starts empty.", cfg.Dir)
+	}
+	e.cluster = cluster
+	e.addr = cluster.ListenAddrs()[0]
+	e.measure()
+	return e, nil
+}
+
+// Addr is the address told to clients.
+func (e *Embedded) Addr() string { return e.addr }
+
+// Run keeps house until ctx ends: it deletes what retention says and measures the folder.
+func (e *Embedded) Run(ctx context.Context) error {
+	measure, retain := time.NewTicker(measureEvery), time.NewTicker(e.cfg.Retain)
+	defer measure.Stop()
+	defer retain.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-measure.C:
+			e.measure()
+		case <-retain.C:
+			// The broker's own timer runs once an hour, and only if a topic names a retention.
+			e.cluster.ApplyRetention()
+		}
+	}
+}
+
+// Full says why nothing more may be published: the budget is used up or the disk is nearly full. nil = there is room.
+// Unread records are never deleted to make room.
+func (e *Embedded) Full() *autobus.Error {
+	s := e.storage.Load()
+	var err *autobus.Error
+	switch {
+	case s.Bytes > s.Budget:
+		err = autobus.NewError(autobus.ReasonStorageFull, "folder %s holds %d bytes, its budget is %d", e.cfg.Dir,
+			s.Bytes, s.Budget)
+	case s.DiskSize > 0 && s.DiskFree < min(256<<20, s.DiskSize/20):
+		err = autobus.NewError(autobus.ReasonStorageFull, "the disk of %s has %d bytes left", e.cfg.Dir, s.DiskFree)
+	default:
+		return nil
+	}
+	err.RetryAfter = 10 * time.Second
+	return err
+}
+
+// Storage tells how full the folder is; measured every second.
+func (e *Embedded) Storage() Storage { return *e.storage.Load() }
+
+// Close stops the broker and gives the folder back.
+func (e *Embedded) Close() error {
+	e.cluster.Close()
+	e.unlock()
+	return nil
+}
+
+func (e *Embedded) dataDir() string { return filepath.Join(e.cfg.Dir, "kafka") }
+
+func (e *Embedded) takeLock() error {
+	if err := os.MkdirAll(e.cfg.Dir, 0o750); err != nil {
+		return autobus.NewError(autobus.ReasonConfigInvalid, "data folder: %v", err).WithCause(err)
+	}
+	f, err := os.OpenFile(filepath.Join(e.cfg.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return autobus.NewError(autobus.ReasonConfigInvalid, "data folder: %v", err).WithCause(err)
+	}
+	// The kernel drops the lock with the process, however it ends.
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return autobus.NewError(autobus.ReasonDataLocked, "another process uses the folder %s", e.cfg.Dir).WithCause(err)
+	}
+	e.lock = f
+	return nil
+}
+
+func (e *Embedded) unlock() {
+	if e.lock != nil {
+		_ = e.lock.Close()
+	}
+}
+
+func (e *Embedded) measure() {
+	if e.cfg.Dir == "" {
+		return
+	}
+	s := Storage{Budget: e.cfg.Budget}
+	err := filepath.WalkDir(e.cfg.Dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // a segment that retention deleted meanwhile does not count
+		}
+		if info, err := d.Info(); err == nil {
+			s.Bytes += info.Size()
+		}
+		return nil
+	})
+	var disk syscall.Statfs_t
+	if err == nil {
+		err = syscall.Statfs(e.cfg.Dir, &disk)
+	}
+	if err != nil {
+		e.cfg.Logger.Warn("measure data folder", "dir", e.cfg.Dir, "error", err)
+		return
+	}
+	s.DiskFree = int64(disk.Bavail) * disk.Bsize
+	s.DiskSize = int64(disk.Blocks) * disk.Bsize
+	e.storage.Store(&s)
+}
+
+// advertised is a listener that gives out another address than the one it listens on.
+type advertised struct {
+	net.Listener
+	addr string
+}
+
+func (a advertised) Addr() net.Addr { return advertisedAddr(a.addr) }
+
+type advertisedAddr string
+
+func (advertisedAddr) Network() string  { return "tcp" }
+func (a advertisedAddr) String() string { return string(a) }

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package kafka is the log: it connects to one cluster, appends records, reads them back, describes and creates
+// topics, and runs the embedded broker. It is the only package that imports a Kafka client.
+//
+// What it owns: admission of appends per partition, the settings of the client under which order and acknowledgement
+// can be promised, and the translation of the client's errors. What it refuses to know: events, types, specs, who is
+// asking. Above it an event has an outcome; here a record has an offset or an error.
+//
+// Invariants: an Append that returns an error has certainly written nothing; once it returned nil, Done is called
+// exactly once per record, and an error there means that the record may or may not be in the log. No context of a
+// caller ever reaches the producer, because the client would fail every buffered record of a partition when the
+// context of its first one ends. A record that was handed over is never given up while the process lives.
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/autobus-io/autobus"
+)
+
+// TP names one partition.
+type TP struct {
+	Topic     string
+	Partition int32
+}
+
+// Header is one record header.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Record is one record of a partition. Offset is the log's to give; it is ignored by Append.
+type Record struct {
+	TP
+	Offset  int64
+	Time    time.Time
+	Key     []byte // nil is no key
+	Value   []byte // nil is a tombstone
+	Headers []Header
+}
+
+// Config says how to reach one cluster.
+type Config struct {
+	Name     string   // what the bus calls the cluster
+	Brokers  []string // host:port, any of the cluster's brokers
+	ClientID string   // "autobus/<instance>/<advertised address>"; how instances find each other
+	TLS      *tls.Config
+	SASL     *SASL
+	Buffer   int64 // bytes of appends in flight; 0 = the smaller of 256 MiB and a quarter of the memory limit
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer // nil = none
+}
+
+// SASL names the mechanism (plain, scram-sha-256 or scram-sha-512) and the credentials.
+type SASL struct{ Mechanism, User, Password string }
+
+// Log is a handle on one cluster: a producer that all share, and an admin client. Safe for concurrent use.
+type Log struct {
+	cfg    Config
+	client *kgo.Client
+	admin  *kadm.Client
+	buffer *buffer
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	limits map[string]int32 // topic -> largest batch in bytes
+}
+
+// connectTimeout bounds the first contact: a cluster that is there answers well within it.
+const connectTimeout = 10 * time.Second
+
+// Open connects and proves that a broker answers; ReasonClusterUnreachable otherwise.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	if cfg.Buffer == 0 {
+		cfg.Buffer = defaultBuffer()
+	}
+	l := &Log{cfg: cfg, logger: cfg.Logger, buffer: newBuffer(cfg.Buffer, cfg.Metrics), limits: map[string]int32{}}
+	opts, err := connectOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if l.client, err = kgo.NewClient(append(opts, l.producerOptions()...)...); err != nil {
+		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "kafka: %v", err).WithCause(err)
+	}
+	l.admin = kadm.NewClient(l.client)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := l.client.Ping(ctx); err != nil {
+		l.client.Close()
+		return nil, unreachable(cfg, err)
+	}
+	return l, nil
+}
+
+// Name is what the bus calls the cluster.
+func (l *Log) Name() string { return l.cfg.Name }
+
+// Close waits for the appends in flight until ctx ends, then closes. What was still in flight gets an error in Done.
+func (l *Log) Close(ctx context.Context) error {
+	err := l.client.Flush(ctx)
+	l.client.Close()
+	if err != nil {
+		return fmt.Errorf("close the log: appends were still in flight: %w", err)
+	}
+	return nil
+}
+
+// connectOptions are those of every client of the cluster, producer or reader.
+func connectOptions(cfg Config) ([]kgo.Opt, error) {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID(cfg.ClientID),
+		// The defaults (5 s, 10 s, 10 s) make a stopped leader cost 20 s.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.DialTimeout(3 * time.Second),
+		kgo.RequestTimeoutOverhead(3 * time.Second),
+		// A broker that restarts closes connections in the middle of a handshake, which would look like a wrong
+		// password. Whether the connection works at all is proven by Open.
+		kgo.AlwaysRetryEOF(),
+		kgo.DisableClientMetrics(),
+	}
+	if cfg.TLS != nil {
+		opts = append(opts, kgo.DialTLSConfig(cfg.TLS))
+	}
+	if cfg.SASL != nil {
+		m, err := mechanism(*cfg.SASL)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kgo.SASL(m))
+	}
+	return opts, nil
+}
+
+func (l *Log) producerOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), // the route decides, never what metadata says
+		kgo.ProducerLinger(0),                          // lingering would be added to every acknowledgement
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.MaxBufferedRecords(maxRecords),
+		kgo.ProducerBatchMaxBytesFn(l.batchLimit),
+		kgo.ProduceRequestTimeout(5 * time.Second),
+		kgo.ProducerOnDataLossDetected(func(topic string, partition int32) {
+			l.logger.Error("the brokers lost acknowledged records", "topic", topic, "partition", partition)
+			l.buffer.dataLoss()
+		}),
+	}
+}
+
+func mechanism(s SASL) (sasl.Mechanism, error) {
+	switch s.Mechanism {
+	case "plain":
+		return plain.Auth{User: s.User, Pass: s.Password}.AsMechanism(), nil
+	case "scram-sha-256":
+		return scram.Auth{User: s.User, Pass: s.Password}.AsSha256Mechanism(), nil
+	case "scram-sha-512":
+		return scram.Auth{User: s.User, Pass: s.Password}.AsSha512Mechanism(), nil
+	}
+	return nil, autobus.NewError(autobus.ReasonConfigInvalid, "SASL mechanism %q is not known", s.Mechanism).
+		WithHint("Use plain, scram-sha-256 or scram-sha-512.")
+}
+
+func unreachable(cfg Config, err error) error {
+	return autobus.NewError(autobus.ReasonClusterUnreachable, "no broker of cluster %s at %v answers: %v",
+		cfg.Name, cfg.Brokers, err).WithCause(err)
+}
+
+func defaultBuffer() int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return 256 << 20
+	}
+	return min(256<<20, limit/4)
+}
+
+// Flush waits until nothing is in flight or ctx ends.
+func (l *Log) Flush(ctx context.Context) error { return l.client.Flush(ctx) }

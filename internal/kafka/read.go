@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/autobus-io/autobus"
+)
+
+// Reader reads partitions from given offsets on, without a group. It never jumps: where the offset is gone it says so.
+type Reader struct {
+	client *kgo.Client
+}
+
+// Limits of one reader's memory: a fetch is held twice at most, and a batch that some writer compressed may not
+// unpack to more than maxUnpacked.
+const (
+	fetchBytes  = 4 << 20
+	fetchWait   = time.Second
+	pollRecords = 1000
+	maxUnpacked = 64 << 20
+)
+
+// Read opens a reader. Only committed records are read; what is being written in a transaction is waited for.
+func (l *Log) Read(from map[TP]int64) (*Reader, error) {
+	opts, err := connectOptions(l.cfg)
+	if err != nil {
+		return nil, err
+	}
+	c, err := kgo.NewClient(append(opts,
+		kgo.ConsumePartitions(offsets(from)),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxPartitionBytes(fetchBytes/4),
+		kgo.FetchMaxWait(fetchWait),
+		kgo.MaxConcurrentFetches(2),
+		kgo.MaxDecompressBatchBytes(maxUnpacked),
+	)...)
+	if err != nil {
+		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "kafka: %v", err).WithCause(err)
+	}
+	return &Reader{client: c}, nil
+}
+
+// Add reads further partitions as well.
+func (r *Reader) Add(from map[TP]int64) { r.client.AddConsumePartitions(offsets(from)) }
+
+// Poll waits for records and returns them, those of one partition in order. The error is ctx's own, or
+// ReasonPositionLost when a position fell behind the log's start, or what the brokers answered; after one the reader
+// is to be closed.
+func (r *Reader) Poll(ctx context.Context) ([]Record, error) {
+	fetches := r.client.PollRecords(ctx, pollRecords)
+	for _, fe := range fetches.Errors() {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, readError(fe)
+	}
+	out := make([]Record, 0, fetches.NumRecords())
+	fetches.EachRecord(func(k *kgo.Record) {
+		rec := Record{TP: TP{k.Topic, k.Partition}, Offset: k.Offset, Time: k.Timestamp, Key: k.Key, Value: k.Value}
+		if len(k.Headers) > 0 {
+			rec.Headers = make([]Header, len(k.Headers))
+			for i, h := range k.Headers {
+				rec.Headers[i] = Header{Key: h.Key, Value: h.Value}
+			}
+		}
+		out = append(out, rec)
+	})
+	return out, nil
+}
+
+// Close ends the reader.
+func (r *Reader) Close() { r.client.Close() }
+
+func readError(fe kgo.FetchError) error {
+	var loss *kgo.ErrDataLoss
+	switch {
+	case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &loss):
+		return autobus.NewError(autobus.ReasonPositionLost, "partition %d of %s no longer has the position asked for",
+			fe.Partition, fe.Topic).WithCause(fe.Err)
+	case errors.Is(fe.Err, kgo.ErrClientClosed):
+		return context.Canceled
+	}
+	return autobus.NewError(autobus.ReasonClusterUnreachable, "reading partition %d of %s: %v", fe.Partition, fe.Topic,
+		fe.Err).WithCause(fe.Err)
+}
+
+func offsets(from map[TP]int64) map[string]map[int32]kgo.Offset {
+	out := map[string]map[int32]kgo.Offset{}
+	for tp, at := range from {
+		if out[tp.Topic] == nil {
+			out[tp.Topic] = map[int32]kgo.Offset{}
+		}
+		out[tp.Topic][tp.Partition] = kgo.NewOffset().At(at)
+	}
+	return out
+}
