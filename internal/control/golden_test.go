@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// The stored forms outlive builds: what an older build wrote must be read for ever. A golden file may be added, never
+// changed.
+func TestStoredFormsStayReadable(t *testing.T) {
+	at := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	for name, value := range map[string]any{
+		KindCluster:  ClusterValue{ID: "4TDMS7V3ZQG6", Name: "main"},
+		KindSpec:     SpecFile{Path: "events/orders/order.placed.v1.yaml", Content: "asyncapi: 3.1.0\n"},
+		KindManifest: Manifest{Files: []ManifestFile{{Path: "events/orders/order.placed.v1.yaml", Hash: "ab12"}}},
+		KindRoute: Route{Type: "orders.order.placed.v1", Cluster: "main", Topic: "orders.order.placed.v1", Partitions: 12,
+			Hash: "murmur2", Order: OrderKey, Epoch: 1, MaxEventBytes: 1_000_000, BestEffort: true, Unspecified: true},
+		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
+			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := NewRecord(name, "the-name", 41, value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Offset, r.Actor, r.Reason, r.Time = 42, "ops", "a reason", at
+			got, err := encode(r, "CHANGE")
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", name+".v1.json")
+			if *update {
+				if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(bytes.TrimSpace(want), got) {
+				t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
+			}
+			read, change, err := decode(42, want)
+			if err != nil || change != "CHANGE" || !reflect.DeepEqual(read, r) {
+				t.Errorf("read back %+v (change %s, error %v), want %+v", read, change, err, r)
+			}
+			back := reflect.New(reflect.TypeOf(value))
+			if err := json.Unmarshal(read.Value, back.Interface()); err != nil ||
+				!reflect.DeepEqual(back.Elem().Interface(), value) {
+				t.Errorf("value read back %+v, error %v", back.Elem().Interface(), err)
+			}
+		})
+	}
+}

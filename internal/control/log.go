@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package control is the control log: the one place where everything is decided that the instances of a cluster have
+// to agree on, such as routes, specs and tokens.
+//
+// The log is the topic _autobus.control: one partition, never compacted, never deleted. A record names the offset of
+// the record it replaces (Prev); readers apply it only if that one is still current. So the log's order is the
+// compare-and-set, and a writer learns whether it won by reading on to its own record. No election, no lock, no
+// second store: a restart is a replay, and the log is the audit trail.
+//
+// What it owns: the envelope of records, compare-and-set, watching, the read barrier. What it refuses to know: what
+// the values mean; values.go only says how they are written, because stored forms outlive builds.
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// Topic is the topic of the control log.
+const Topic = "_autobus.control"
+
+var partition = kafka.TP{Topic: Topic, Partition: 0}
+
+// Log follows the control log and writes to it. Safe for concurrent use.
+type Log struct {
+	log     *kafka.Log
+	logger  *slog.Logger
+	reader  *kafka.Reader
+	cluster ClusterValue
+
+	apply    sync.Mutex // held while a record is applied and its watchers run
+	watchers map[string][]func(Record)
+
+	mu      sync.Mutex
+	state   map[string]map[string]Record // kind, name -> record in force, removals included
+	next    int64                        // first offset not yet applied
+	moved   chan struct{}                // closed when next grows
+	changes map[string]chan bool         // change id -> whether it won
+}
+
+// Open replays the log to its end. ReasonClusterNotReady: there is none and never was. ReasonControlLost: there is
+// none, or an empty or cut one, beside topics that only the bus can have made.
+func Open(ctx context.Context, log *kafka.Log, logger *slog.Logger) (*Log, error) {
+	if err := check(ctx, log); err != nil {
+		return nil, err
+	}
+	ends, err := log.Ends(ctx, Topic)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		log: log, logger: logger,
+		watchers: map[string][]func(Record){},
+		state:    map[string]map[string]Record{},
+		moved:    make(chan struct{}),
+		changes:  map[string]chan bool{},
+	}
+	if l.reader, err = log.Read(map[kafka.TP]int64{partition: 0}); err != nil {
+		return nil, err
+	}
+	for l.next < ends[partition] {
+		if err := l.poll(ctx); err != nil {
+			l.reader.Close()
+			return nil, err
+		}
+	}
+	first, ok := l.first()
+	if !ok {
+		l.reader.Close()
+		return nil, lost("its first record does not name the cluster")
+	}
+	l.cluster = first
+	return l, nil
+}
+
+// Run follows the log until ctx ends. It returns an error only when the log was cut under its feet.
+func (l *Log) Run(ctx context.Context) error {
+	defer func() { l.reader.Close() }()
+	for ctx.Err() == nil {
+		err := l.poll(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			continue
+		case errors.Is(err, &autobus.Error{Reason: autobus.ReasonPositionLost}):
+			return lost("its records were deleted while this instance followed them").(*autobus.Error).WithCause(err)
+		}
+		l.logger.Warn("follow control log", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+		l.reader.Close()
+		if l.reader, err = l.log.Read(map[kafka.TP]int64{partition: l.End()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ClusterID is the random id that the first record gave the cluster.
+func (l *Log) ClusterID() string { return l.cluster.ID }
+
+// ClusterName is the name that the first record gave the cluster.
+func (l *Log) ClusterName() string { return l.cluster.Name }
+
+// End is the offset behind the last record applied here.
+func (l *Log) End() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next
+}
+
+// Get returns the record in force. When the thing does not exist, the record's Offset is still the Prev that a new
+// one has to name: None, or the offset of the removal.
+func (l *Log) Get(kind, name string) (Record, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.state[kind][name]
+	if !ok {
+		return Record{Offset: None, Kind: kind, Name: name}, false
+	}
+	return r, !r.Removed()
+}
+
+// All returns the records in force of a kind, by name.
+func (l *Log) All(kind string) []Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]Record, 0, len(l.state[kind]))
+	for _, r := range l.state[kind] {
+		if !r.Removed() {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Watch gives f all records of a kind in force, then each that is applied from now on, removals included, in order
+// and one at a time. f must not wait and must not call Change, Barrier or Watch.
+func (l *Log) Watch(kind string, f func(Record)) {
+	l.apply.Lock()
+	defer l.apply.Unlock()
+	for _, r := range l.All(kind) {
+		f(r)
+	}
+	l.watchers[kind] = append(l.watchers[kind], f)
+}
+
+// Barrier returns when everything that was in the log before the call has been applied and watched here.
+func (l *Log) Barrier(ctx context.Context) error {
+	ends, err := l.log.Ends(ctx, Topic)
+	if err != nil {
+		return err
+	}
+	return l.await(ctx, ends[partition])
+}
+
+func (l *Log) await(ctx context.Context, offset int64) error {
+	for {
+		l.mu.Lock()
+		reached, moved := l.next >= offset, l.moved
+		l.mu.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return autobus.NewError(autobus.ReasonClusterUnreachable, "the control log was not read up to offset %d in time",
+				offset).WithCause(ctx.Err())
+		}
+	}
+}
+
+func (l *Log) poll(ctx context.Context) error {
+	records, err := l.reader.Poll(ctx)
+	for i := range records {
+		l.applyRecord(&records[i])
+	}
+	return err
+}
+
+// applyRecord decides whether a record counts. This decision must never change for records already written: all
+// instances, of all builds, have to come to the same state.
+func (l *Log) applyRecord(raw *kafka.Record) {
+	l.apply.Lock()
+	defer l.apply.Unlock()
+	r, change, err := decode(raw.Offset, raw.Value)
+	won := false
+	if err != nil {
+		l.logger.Error("control record is not readable and does not count", "offset", raw.Offset, "error", err)
+	} else if current, _ := l.Get(r.Kind, r.Name); current.Offset == r.Prev {
+		won = true
+		l.mu.Lock()
+		if l.state[r.Kind] == nil {
+			l.state[r.Kind] = map[string]Record{}
+		}
+		l.state[r.Kind][r.Name] = r
+		l.mu.Unlock()
+		for _, f := range l.watchers[r.Kind] {
+			f(r)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = raw.Offset + 1
+	close(l.moved)
+	l.moved = make(chan struct{})
+	if waiting, ok := l.changes[change]; ok {
+		waiting <- won
+		delete(l.changes, change)
+	}
+}
+
+// first returns the value of the log's first record if it is a cluster record.
+func (l *Log) first() (ClusterValue, bool) {
+	for _, r := range l.All(KindCluster) {
+		if r.Offset == 0 {
+			v, err := Decode[ClusterValue](r)
+			return v, err == nil
+		}
+	}
+	return ClusterValue{}, false
+}

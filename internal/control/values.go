@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+// Kinds of records.
+const (
+	KindCluster  = "cluster"  // ClusterValue; the log's first record
+	KindSpec     = "spec"     // SpecFile; the name is its SHA-256 in hex
+	KindManifest = "manifest" // Manifest; the name is ManifestName
+	KindRoute    = "route"    // Route; the name is the type
+	KindToken    = "token"    // Token; the name is its id
+)
+
+// ClusterValue names the cluster for good.
+type ClusterValue struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// SpecFile is one file of a spec repository.
+type SpecFile struct {
+	Path    string `json:"path"`
+	Content string `json:"content"`
+}
+
+// ManifestName is the one name of kind manifest.
+const ManifestName = "specs"
+
+// Manifest lists the files in force. Writing it is the swap from one bundle to the next.
+type Manifest struct {
+	Files []ManifestFile `json:"files"`
+}
+
+// ManifestFile points at a spec record.
+type ManifestFile struct {
+	Path string `json:"path"`
+	Hash string `json:"hash"`
+}
+
+// Orders of a route.
+const (
+	OrderKey  = "key"
+	OrderNone = "none"
+)
+
+// Route says where the events of a type go. Its partition count and hash are pinned: events keep their place by key
+// whatever the cluster's metadata says.
+type Route struct {
+	Type          string `json:"type"`
+	Cluster       string `json:"cluster"`
+	Topic         string `json:"topic"`
+	Partitions    int32  `json:"partitions"`
+	Hash          string `json:"hash"`  // murmur2 or sarama
+	Order         string `json:"order"` // key or none
+	Epoch         int64  `json:"epoch"` // grows with every move; stands in each record
+	MaxEventBytes int    `json:"max_event_bytes"`
+	BestEffort    bool   `json:"best_effort,omitempty"`
+	Unspecified   bool   `json:"unspecified,omitempty"` // made by the first publish in dev, without a spec
+}
+
+// Token is an access token. The token itself is never stored.
+type Token struct {
+	ID        string          `json:"id"`
+	Principal string          `json:"principal"`
+	Hash      string          `json:"hash"` // SHA-256 of the secret, hex
+	Grants    []autobus.Grant `json:"grants"`
+	Created   time.Time       `json:"created"`
+}
