@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/autobus-io/autobus"
+)
+
+// reader takes what a document says of one type.
+type reader struct {
+	*parser
+	doc, channel, message place
+	t                     *Type
+}
+
+var semver = regexp.MustCompile(`^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$`)
+
+// info reads who owns the type and what it is.
+func (d *reader) info() {
+	t, info := d.t, d.doc.child("info")
+	t.Title, t.Description = info.node.str("title"), info.node.str("description")
+	t.Version, t.Owner = info.node.str("version"), info.node.str("x-owner")
+	major := t.Name[strings.LastIndex(t.Name, ".v")+2:]
+	switch m := semver.FindStringSubmatch(t.Version); {
+	case m == nil:
+		d.report(info.child("version"), "Write MAJOR.MINOR.PATCH, such as "+major+".0.0.", "%q is not a version", t.Version)
+	case m[1] != major:
+		d.report(info.child("version"), "A breaking change is a new file and a new type; else leave the major as it is.",
+			"major %s of the version is not the v%s of %s", m[1], major, t.Name)
+	}
+	t.Lifecycle = d.word("active", "x-lifecycle", []place{info}, "draft", "active", "deprecated", "retired")
+	t.Kind = "event"
+	tags := info.child("tags")
+	if tags.node == nil {
+		return
+	}
+	for i := range tags.node.values {
+		tag := tags.child(strconv.Itoa(i))
+		kind, ok := strings.CutPrefix(tag.node.str("name"), "kind:")
+		switch {
+		case !ok:
+		case slices.Contains([]string{"event", "command", "query"}, kind):
+			t.Kind = kind
+		default:
+			d.report(tag, "Use kind:event, kind:command or kind:query.", "there is no kind %s", shorten(kind, maxValue))
+		}
+	}
+}
+
+// policy reads the extensions that change how the bus treats events; the nearest one counts.
+func (d *reader) policy() {
+	near := []place{d.message, d.channel, d.doc.child("info")}
+	if payload, err := d.payload(); err == nil {
+		near = slices.Insert(near, 1, payload)
+	}
+	d.t.BestEffort = d.word("", "x-durability", near, "best-effort") != ""
+	d.t.Partitioner = d.word("murmur2", "x-partitioner", near, "murmur2", "sarama")
+	d.t.OpenWriters = d.word("closed", "x-writers", near, "closed", "open") == "open"
+	d.t.looseFormats = d.word("assert", "x-formats", near, "assert", "annotate") == "annotate"
+	d.t.Unordered = d.word("false", "x-unordered", near, "true", "false") == "true"
+}
+
+// word reads an extension that has few values.
+func (d *reader) word(absent, name string, from []place, allowed ...string) string {
+	for _, p := range from {
+		v := p.child(name)
+		if v.node == nil {
+			continue
+		}
+		word := v.node.value
+		if v.node.form == literal {
+			word = v.node.text
+		}
+		if !slices.Contains(allowed, word) {
+			d.report(v, "Use "+strings.Join(allowed, " or ")+".", "%s has no such value", name)
+			return absent
+		}
+		return word
+	}
+	return absent
+}
+
+// topic reads the Kafka binding of the channel.
+func (d *reader) topic() {
+	d.t.MaxEventBytes = autobus.MaxEventBytes
+	d.t.Configs = map[string]string{}
+	kafka := d.walk(d.channel, "bindings", "kafka")
+	if topic := kafka.node.str("topic"); topic != "" && topic != d.t.Name {
+		d.report(kafka.child("topic"), "Leave it away.", "the topic's name is the type's, not %s", shorten(topic, maxValue))
+	}
+	d.t.Partitions = int32(d.number(kafka.child("partitions"), 1, 10_000))
+	d.t.Replicas = d.number(kafka.child("replicas"), 1, 100)
+	settings := kafka.child("topicConfiguration")
+	if settings.node == nil {
+		return
+	}
+	for _, k := range settings.node.keys {
+		at := settings.child(k.name)
+		value, ok := setting(at.node)
+		if !ok {
+			d.report(at, "Write a word, a number, true, false, or a list of words.", "%s cannot be a topic's setting", k.name)
+			continue
+		}
+		d.t.Configs[k.name] = value
+		if k.name == "max.message.bytes" {
+			n := d.number(at, 2*autobus.RecordOverhead, math.MaxInt32)
+			d.t.MaxEventBytes = min(n-autobus.RecordOverhead, autobus.MaxEventBytes)
+		}
+	}
+}
+
+// number reads an integer within bounds, 0 when there is none.
+func (d *reader) number(p place, lowest, highest int) int {
+	if p.node == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(p.node.text)
+	if err != nil || n < lowest || n > highest {
+		d.report(p, "Choose another number.", "%s must be an integer from %d to %d", p.path[len(p.path)-1], lowest, highest)
+		return 0
+	}
+	return n
+}
+
+// setting writes a topic's setting as Kafka wants it: a list joined by commas.
+func setting(n *node) (string, bool) {
+	switch {
+	case n.form == str:
+		return n.value, true
+	case n.form == literal && n.text != "null":
+		return n.text, true
+	case n.form == list:
+		words := make([]string, len(n.values))
+		for i, v := range n.values {
+			word, ok := setting(v)
+			if !ok || v.form == list {
+				return "", false
+			}
+			words[i] = word
+		}
+		return strings.Join(words, ","), true
+	}
+	return "", false
+}
+
+// walk takes steps and follows references between them; what is broken is reported by checkRefs.
+func (d *reader) walk(p place, steps ...string) place {
+	for _, step := range steps {
+		p = p.child(step)
+		if to, err := d.resolve(p); err == nil {
+			p = to
+		}
+	}
+	return p
+}
+
+// payload is the place of the message's schema.
+func (d *reader) payload() (place, error) {
+	p, err := d.resolve(d.message.child("payload"))
+	if err == nil && p.node.get("schema") != nil && p.node.get("schemaFormat") != nil {
+		return d.resolve(p.child("schema"))
+	}
+	return p, err
+}
+
+// data reads the schema, the key and the examples of the message.
+func (d *reader) data() {
+	payload, err := d.payload()
+	switch {
+	case err != nil:
+		return // reported by checkRefs
+	case payload.node == nil:
+		d.report(d.message, "Add payload: a JSON Schema; {type: object} accepts any object.", "the message has no payload")
+		return
+	}
+	if !d.formats() {
+		return
+	}
+	d.t.Schema, err = d.bundle(payload)
+	if err != nil {
+		return // reported by checkRefs
+	}
+	if d.t.schema, err = compile(d.t.Schema); err != nil {
+		d.report(payload, "Payloads are JSON Schema draft-07.", "the schema cannot be used: %s", whyUnusable(err))
+		return
+	}
+	if at, found := d.t.schema.circle(); found {
+		d.report(payload, "Put the reference below a property or items.",
+			"the schema needs itself to judge the same value, at %s", at[strings.IndexByte(at, '#'):])
+		return
+	}
+	d.t.schema.open = d.t.OpenWriters
+	if d.t.looseFormats {
+		d.t.schema.annotateFormats()
+	}
+	d.key()
+	d.examples()
+}
+
+// formats checks that the message is JSON described by JSON Schema.
+func (d *reader) formats() bool {
+	content := d.message.child("contentType")
+	if content.node == nil {
+		content = d.doc.child("defaultContentType")
+	}
+	if content.node != nil && !autobus.IsJSON(content.node.value) {
+		d.report(content, "Use application/json.", "data of content type %s has no schema that the bus checks", content.node.value)
+		return false
+	}
+	format := d.message.child("payload").child("schemaFormat")
+	if format.node != nil && !strings.HasPrefix(format.node.value, "application/vnd.aai.asyncapi") &&
+		!strings.HasPrefix(format.node.value, "application/schema+") {
+		d.report(format, "Write the payload as JSON Schema draft-07.", "schemaFormat %s is not supported", format.node.value)
+		return false
+	}
+	return true
+}
+
+// key reads where the partition key is.
+func (d *reader) key() {
+	from := d.walk(d.message, "bindings", "kafka", "key", "x-from")
+	traits := d.message.child("traits")
+	for i := 0; from.node == nil && traits.node != nil && i < len(traits.node.values); i++ {
+		from = d.walk(traits, strconv.Itoa(i), "bindings", "kafka", "key", "x-from")
+	}
+	if from.node == nil {
+		return
+	}
+	if from.node.form != str || !validPointer(from.node.value) {
+		d.report(from, "Write x-from: /orderId.", "x-from must be a JSON pointer to a field of the payload")
+		return
+	}
+	if !d.t.schema.declares(tokens(from.node.value)) {
+		d.report(from, "Point at a field that the schema declares.", "the payload has no field %s", from.node.value)
+		return
+	}
+	d.t.KeyPointer = from.node.value
+}
+
+// examples holds each example of the message against the schema.
+func (d *reader) examples() {
+	list := d.message.child("examples")
+	if list.node == nil {
+		return
+	}
+	for i := range list.node.values {
+		example := list.child(strconv.Itoa(i)).child("payload")
+		if example.node == nil {
+			continue
+		}
+		raw := example.node.raw()
+		err := d.t.Check(raw)
+		if err == nil {
+			_, err = d.t.Key(raw)
+		}
+		if err == nil {
+			d.t.Examples = append(d.t.Examples, raw)
+			continue
+		}
+		for _, f := range err.Faults {
+			d.reportAt(example.file, slices.Concat(example.path, tokens(f.Pointer)),
+				"Mend the example or the schema; examples are what publish --example sends.",
+				"the example does not match the schema: %s", strings.TrimSpace(f.Pointer+" "+sentence(f)))
+		}
+	}
+}
+
+// whyUnusable is the reason for which a schema does not compile, without the address that only compile knows.
+func whyUnusable(err error) string {
+	var meta *jsonschema.SchemaValidationError
+	if errors.As(err, &meta) {
+		var invalid *jsonschema.ValidationError
+		if errors.As(meta.Err, &invalid) {
+			if fs := settle(explainer{s: &schema{}}.explain(invalid)); len(fs) > 0 {
+				return fmt.Sprintf("%s %s", fs[0].Pointer, sentence(fs[0]))
+			}
+		}
+	}
+	return strings.ReplaceAll(err.Error(), schemaURL, "")
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/autobus-io/autobus"
+)
+
+// Type is what a spec says of one event type. It is immutable.
+type Type struct {
+	Name          string            // orders.order.placed.v1
+	Version       string            // of the spec, MAJOR.MINOR.PATCH; MAJOR is the N of vN
+	Title         string            // info.title
+	Description   string            // info.description
+	Owner         string            // x-owner
+	Kind          string            // event, command or query
+	Lifecycle     string            // draft, active, deprecated or retired
+	File          string            // the file that declares it
+	KeyPointer    string            // JSON pointer to the partition key within the data, "" = none
+	Unordered     bool              // x-unordered: events of a key need no order
+	Partitions    int32             // 0 = the spec is silent
+	Replicas      int               // 0 = the spec is silent
+	Configs       map[string]string // topic settings as Kafka wants them; never nil
+	MaxEventBytes int               // data + key + attributes
+	BestEffort    bool              // x-durability: best-effort
+	Partitioner   string            // murmur2 or sarama
+	OpenWriters   bool              // x-writers: open
+	Schema        json.RawMessage   // JSON Schema draft-07 of the data; refers to nothing outside itself
+	Examples      []json.RawMessage // data that Check accepts
+
+	schema       *schema
+	looseFormats bool
+}
+
+// Check reports whether data is readable JSON (CheckJSON), valid, and free of undeclared fields. The error lists at
+// most 20 faults in the order of their pointers.
+func (t *Type) Check(data []byte) *autobus.Error {
+	if err := CheckJSON(data); err != nil {
+		return err
+	}
+	if t.schema == nil {
+		return nil
+	}
+	faults := t.schema.faults(decode(data))
+	if len(faults) == 0 {
+		return nil
+	}
+	more := ""
+	if n := len(faults) - 1; n > 0 {
+		more = ", and more"
+	}
+	err := autobus.NewError(autobus.ReasonDataInvalid, "the data does not match %s: %s%s", t.Name,
+		strings.TrimSpace(faults[0].Pointer+" "+sentence(faults[0])), more)
+	err.Faults = faults
+	return err
+}
