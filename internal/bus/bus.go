@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bus is the hot path: the rules by which an event becomes a record of the log, and a record an event again.
+//
+// Publish is five steps: authorize, resolve, validate, stamp, append. There is no channel between the caller and the
+// append; the receipt is the brokers' own answer. What is refused was never handed to the log; once it was handed
+// over, only Written and Unknown remain.
+//
+// What it owns: routes as this instance sees them, the table of duplicates, the form of records, filters, tails. What
+// it refuses to know: protocols and tokens (the principal is in the context), where specs come from (it is given the
+// current Snapshot), and how topics are made.
+//
+// Hard state is all in the log. The table of duplicates and the checks of routes are soft: they are lost with the
+// process and built again.
+package bus
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/spec"
+)
+
+// Config is what a Bus stands on.
+type Config struct {
+	Log      *kafka.Log
+	Control  *control.Log
+	Snapshot func() *spec.Snapshot // the specs in force
+
+	// CreateType makes a topic and a route for a type without a spec, on its first publish. nil refuses such types:
+	// only dev accepts them.
+	CreateType func(ctx context.Context, name string) error
+
+	// Full says why nothing more may be written, or nil. Only the embedded broker has such a limit.
+	Full func() *autobus.Error
+
+	Embedded bool // one copy by nature: every route is best-effort
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer // nil = none
+}
+
+// Bus implements autobus.Bus on a log.
+type Bus struct {
+	cfg        Config
+	routes     *routes
+	duplicates *duplicates
+	refresh    *refresher
+	metrics    *metrics
+	draining   atomic.Bool
+}
+
+var _ autobus.Bus = (*Bus)(nil)
+
+// New makes a bus that follows the control log's routes. Run must run for them to be checked.
+func New(cfg Config) *Bus {
+	if cfg.Full == nil {
+		cfg.Full = func() *autobus.Error { return nil }
+	}
+	b := &Bus{
+		cfg:        cfg,
+		routes:     newRoutes(cfg),
+		duplicates: newDuplicates(duplicateIDs, duplicateAge, time.Now),
+		refresh:    &refresher{barrier: cfg.Control.Barrier, every: refreshEvery},
+		metrics:    newMetrics(cfg.Metrics),
+	}
+	return b
+}
+
+// Run checks the routes when they appear and every 60 s, until ctx ends.
+func (b *Bus) Run(ctx context.Context) error { return b.routes.run(ctx) }
+
+// Drain refuses what comes from now on and waits until everything in flight is settled or ctx ends.
+func (b *Bus) Drain(ctx context.Context) error {
+	b.draining.Store(true)
+	return b.cfg.Log.Flush(ctx)
+}
+
+// Settle refuses every lease: no delivery of this bus has carried one.
+func (b *Bus) Settle(_ context.Context, ss []autobus.Settlement) error {
+	for i := range ss {
+		ss[i].Err = autobus.NewError(autobus.ReasonLeaseUnknown, "this bus never gave that lease")
+	}
+	return nil
+}
+
+// Status is what operators see of the hot path.
+type Status struct {
+	Routes     []RouteStatus     `json:"routes"`
+	Duplicates DuplicateStatus   `json:"duplicates"`
+	Buffer     kafka.BufferUsage `json:"buffer"`
+}
+
+// DuplicateStatus tells how far back the table of duplicates reaches: ids known now, at most, and the age of the
+// oldest one it could still recognize.
+type DuplicateStatus struct {
+	IDs    int    `json:"ids"`
+	Limit  int    `json:"limit"`
+	Window string `json:"window"`
+}
+
+// Status describes the bus as it is now.
+func (b *Bus) Status() Status {
+	return Status{Routes: b.routes.status(), Duplicates: b.duplicates.status(), Buffer: b.cfg.Log.InFlight()}
+}

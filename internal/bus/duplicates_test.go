@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+func identified(id, data string) *autobus.Event {
+	return &autobus.Event{ID: id, Source: "/s", Type: "t.t.v1", Data: []byte(data)}
+}
+
+// table is a table of duplicates with a clock that stands still until it is moved.
+func table(limit int, age time.Duration) (*duplicates, *time.Time) {
+	now := time.Unix(1000, 0)
+	return newDuplicates(limit, age, func() time.Time { return now }), &now
+}
+
+func none(autobus.Receipt) { panic("no receipt was expected") }
+
+func TestAPendingEventIsJoined(t *testing.T) {
+	for name, outcome := range map[string]autobus.Receipt{
+		"written": {Status: autobus.Written, Partition: 2, Offset: 9},
+		"refused": {Status: autobus.Refused, Err: autobus.NewError(autobus.ReasonCapacity, "")},
+		"unknown": {Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown, "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, _ := table(10, time.Minute)
+			c, first, err := d.claim("p", identified("1", "x"), none)
+			if !first || err != nil {
+				t.Fatalf("the first attempt: first %t, error %v", first, err)
+			}
+			var got []autobus.Receipt
+			for range 2 {
+				if _, first, err := d.claim("p", identified("1", "x"), func(rc autobus.Receipt) {
+					got = append(got, rc)
+				}); first || err != nil {
+					t.Fatalf("an attempt meanwhile: first %t, error %v", first, err)
+				}
+			}
+			if len(got) != 0 {
+				t.Fatal("a receipt came before the outcome")
+			}
+			d.settle(c, outcome)
+			if len(got) != 2 || got[0].Status != outcome.Status || got[0].Offset != outcome.Offset ||
+				got[0].Duplicate != (outcome.Status == autobus.Written) {
+				t.Errorf("joined receipts %+v", got)
+			}
+			_, again, _ := d.claim("p", identified("1", "x"), func(autobus.Receipt) {})
+			if again == (outcome.Status == autobus.Written) {
+				t.Errorf("afterwards it counts as new: %t", again)
+			}
+		})
+	}
+}
+
+func TestAWrittenEventIsRepeated(t *testing.T) {
+	d, _ := table(10, time.Minute)
+	c, _, _ := d.claim("p", identified("1", "x"), none)
+	d.settle(c, autobus.Receipt{Status: autobus.Written, Partition: 3, Offset: 17})
+	var got autobus.Receipt
+	if _, first, err := d.claim("p", identified("1", "x"), func(rc autobus.Receipt) { got = rc }); first || err != nil {
+		t.Fatalf("first %t, error %v", first, err)
+	}
+	if !got.Duplicate || got.Partition != 3 || got.Offset != 17 || got.Status != autobus.Written {
+		t.Errorf("receipt %+v", got)
+	}
+}
+
+func TestOtherContentUnderTheSameIDIsAConflict(t *testing.T) {
+	d, _ := table(10, time.Minute)
+	if _, _, err := d.claim("p", identified("1", "x"), none); err != nil {
+		t.Fatal(err)
+	}
+	other := map[string]*autobus.Event{"data": identified("1", "y"), "type": identified("1", "x"),
+		"key": identified("1", "x")}
+	other["type"].Type = "t.u.v1"
+	other["key"].Key = []byte("k")
+	for name, e := range other {
+		if _, _, err := d.claim("p", e, none); err == nil || err.Reason != autobus.ReasonIDConflict {
+			t.Errorf("other %s: %v", name, err)
+		}
+	}
+	same := identified("1", "x")
+	same.Source = "/other"
+	if _, first, err := d.claim("p", same, none); !first || err != nil {
+		t.Errorf("another source: first %t, error %v", first, err)
+	}
+	if _, first, err := d.claim("q", identified("1", "x"), none); !first || err != nil {
+		t.Errorf("another principal: first %t, error %v", first, err)
+	}
+}
+
+func TestTheTableIsBounded(t *testing.T) {
+	const limit = 100
+	d, now := table(limit, time.Minute)
+	pending, _, _ := d.claim("p", identified("pending", "x"), none)
+	for i := range 10 * limit {
+		c, first, err := d.claim("p", identified(fmt.Sprint(i), "x"), none)
+		if !first || err != nil {
+			t.Fatalf("event %d: first %t, error %v", i, first, err)
+		}
+		*now = now.Add(time.Millisecond)
+		d.settle(c, autobus.Receipt{Status: autobus.Written, Offset: int64(i)})
+		if len(d.entries) > limit+1 || len(d.written) > 2*limit+1 {
+			t.Fatalf("after %d events the table holds %d, its ring %d", i, len(d.entries), len(d.written))
+		}
+	}
+	if st := d.status(); st.IDs != limit+1 || st.Limit != limit || st.Window != "0s" {
+		t.Errorf("status %+v", st)
+	}
+	if _, first, _ := d.claim("p", identified(fmt.Sprint(10*limit-1), "x"), func(autobus.Receipt) {}); first {
+		t.Error("the youngest is forgotten")
+	}
+	d.settle(pending, autobus.Receipt{Status: autobus.Written}) // however long it took, its place is still there
+}
+
+func TestIDsAreForgottenWithTime(t *testing.T) {
+	d, now := table(10, time.Minute)
+	c, _, _ := d.claim("p", identified("1", "x"), none)
+	d.settle(c, autobus.Receipt{Status: autobus.Written})
+	if w := d.status().Window; w != "1m0s" {
+		t.Errorf("window %s", w)
+	}
+	*now = now.Add(time.Minute + time.Second)
+	if _, first, _ := d.claim("p", identified("1", "x"), none); !first {
+		t.Error("still known after its time")
+	}
+}

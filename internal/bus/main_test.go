@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/bus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/spec"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const orderSpec = `
+asyncapi: 3.1.0
+info: {title: orders.order.placed, version: 1.0.0}
+channels:
+  placed:
+    address: orders.order.placed.v1
+    messages: {placed: {$ref: '#/components/messages/placed'}}
+components:
+  messages:
+    placed:
+      bindings: {kafka: {key: {type: string, x-from: /id}, bindingVersion: 0.5.0}}
+      payload:
+        type: object
+        required: [id, total]
+        properties: {id: {type: string}, total: {type: number}, note: {type: string}}
+`
+
+const noteSpec = `
+asyncapi: 3.1.0
+info: {title: notes.note.taken, version: 1.0.0}
+channels:
+  taken:
+    address: notes.note.taken.v1
+    messages: {taken: {payload: {type: object, properties: {text: {type: string}}}}}
+`
+
+const (
+	orders = "orders.order.placed.v1"
+	notes  = "notes.note.taken.v1"
+	raw    = "raw.thing.sent.v1" // has a route, but no spec
+)
+
+// fixture is a bus on an embedded broker with the two types above.
+type fixture struct {
+	*bus.Bus
+	broker  *kafka.Embedded
+	log     *kafka.Log
+	control *control.Log
+	ctx     context.Context // in which everything is allowed
+}
+
+type option func(*bus.Config, *kafka.Config)
+
+func open(t testing.TB, options ...option) *fixture {
+	t.Helper()
+	snapshot, err := spec.Parse(spec.Files{"order.yaml": []byte(orderSpec), "note.yaml": []byte(noteSpec)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := bus.Config{Embedded: true, Logger: slog.New(slog.DiscardHandler),
+		Snapshot: func() *spec.Snapshot { return snapshot }}
+	kcfg := kafka.Config{Name: "main", Logger: cfg.Logger}
+	for _, o := range options {
+		o(&cfg, &kcfg)
+	}
+	f := &fixture{ctx: as("tester", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"},
+		autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "*"})}
+	if f.broker, err = kafka.OpenEmbedded(kafka.EmbeddedConfig{Addr: "127.0.0.1:0", Logger: cfg.Logger}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.broker.Close() })
+	kcfg.Brokers = []string{f.broker.Addr()}
+	if f.log, err = kafka.Open(t.Context(), kcfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := control.Init(t.Context(), f.log, control.Settings{ClusterName: "main", Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if f.control, err = control.Open(t.Context(), f.log, cfg.Logger); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Log, cfg.Control = f.log, f.control
+	f.Bus = bus.New(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- f.control.Run(ctx) }()
+	go func() { done <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		ended, end := context.WithCancel(context.Background())
+		end()
+		_ = f.log.Close(ended) // some tests leave appends without a broker
+	})
+	f.route(t, orders, 4, true)
+	f.route(t, notes, 4, true)
+	f.route(t, raw, 4, true)
+	return f
+}
+
+// route makes a topic and its route.
+func (f *fixture) route(t testing.TB, name string, partitions int32, bestEffort bool) {
+	t.Helper()
+	if _, err := f.log.CreateTopic(t.Context(), kafka.NewTopic{Name: name, Partitions: partitions, Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	f.pin(t, control.Route{Type: name, Cluster: "main", Topic: name, Partitions: partitions, Hash: kafka.Murmur2,
+		Order: control.OrderKey, Epoch: 1, MaxEventBytes: autobus.MaxEventBytes, BestEffort: bestEffort})
+}
+
+func (f *fixture) pin(t testing.TB, r control.Route) {
+	t.Helper()
+	current, _ := f.control.Get(control.KindRoute, r.Type)
+	rec, err := control.NewRecord(control.KindRoute, r.Type, current.Offset, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.control.Change(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func as(name string, grants ...autobus.Grant) context.Context {
+	return autobus.WithPrincipal(context.Background(), autobus.Principal{Name: name, Grants: grants})
+}
+
+func order(id, total string) autobus.Event {
+	return autobus.Event{Type: orders, Data: []byte(`{"id":"` + id + `","total":` + total + `}`)}
+}
+
+// publish sends one batch and waits for its receipts.
+func (f *fixture) publish(t *testing.T, ctx context.Context, b *autobus.Batch) []autobus.Receipt {
+	t.Helper()
+	if err := f.Publish(ctx, b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Wait(t.Context())
+}
+
+// one publishes a single event.
+func (f *fixture) one(t *testing.T, e autobus.Event) autobus.Receipt {
+	t.Helper()
+	return f.publish(t, f.ctx, &autobus.Batch{Events: []autobus.Event{e}})[0]
+}
+
+// records reads everything of a topic.
+func (f *fixture) records(t *testing.T, topic string) []kafka.Record {
+	t.Helper()
+	ends, err := f.log.Ends(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, want := map[kafka.TP]int64{}, int64(0)
+	for tp, end := range ends {
+		from[tp], want = 0, want+end
+	}
+	r, err := f.log.Read(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var out []kafka.Record
+	for int64(len(out)) < want {
+		records, err := r.Poll(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, records...)
+	}
+	return out
+}
+
+func reason(rc autobus.Receipt) autobus.Reason {
+	if rc.Err == nil {
+		return ""
+	}
+	return rc.Err.Reason
+}
+
+func reasonOf(err error) autobus.Reason {
+	var e *autobus.Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/autobus-io/autobus"
+)
+
+// metrics of the hot path. Labels are closed sets: never an id, a key or a name that a client chose.
+type metrics struct {
+	events       *prometheus.CounterVec
+	refused      *prometheus.CounterVec
+	duration     prometheus.Histogram
+	duplicates   prometheus.Counter
+	tails        prometheus.Gauge
+	filterErrors prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "autobus_publish_events_total",
+			Help: "Events published, by outcome."}, []string{"outcome"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "autobus_publish_refused_total",
+			Help: "Events refused, by reason."}, []string{"reason"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "autobus_publish_duration_seconds",
+			Help:    "Time from Publish to the outcome of each event.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}}),
+		duplicates: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_publish_duplicates_total",
+			Help: "Events recognized as published before."}),
+		tails: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_tail_sessions",
+			Help: "Tails open now."}),
+		filterErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_filter_errors_total",
+			Help: "Events delivered because their filter failed on them."}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors)
+	}
+	return m
+}
+
+func (m *metrics) published(rc autobus.Receipt, since time.Time) {
+	m.events.WithLabelValues(rc.Status.String()).Inc()
+	if rc.Status == autobus.Refused {
+		m.refused.WithLabelValues(string(rc.Err.Reason)).Inc()
+	}
+	if rc.Duplicate {
+		m.duplicates.Inc()
+	}
+	m.duration.Observe(time.Since(since).Seconds())
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// Publish implements autobus.Bus.
+func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
+	if err := b.accept(batch); err != nil {
+		return err
+	}
+	if err := batch.Open(); err != nil {
+		return err
+	}
+	who, known := autobus.PrincipalOf(ctx)
+	p := publish{bus: b, batch: batch, who: who, now: time.Now().UTC(), full: b.cfg.Full()}
+	for i := range batch.Events {
+		item, err := p.prepare(ctx, known, i)
+		if err != nil {
+			p.refuse(i, err)
+		} else if item != nil {
+			p.items = append(p.items, *item)
+		}
+	}
+	p.append()
+	return nil
+}
+
+// accept refuses batches that are not looked at at all.
+func (b *Bus) accept(batch *autobus.Batch) error {
+	switch {
+	case b.draining.Load():
+		return autobus.NewError(autobus.ReasonShuttingDown, "this instance takes no more events")
+	case batch.Mode != autobus.Independent && batch.Mode != autobus.Ordered:
+		return autobus.NewError(autobus.ReasonModeInvalid, "there is no mode %d", batch.Mode)
+	case len(batch.Events) > autobus.MaxBatchEvents:
+		return autobus.NewError(autobus.ReasonBatchTooLarge, "%d events, at most %d", len(batch.Events),
+			autobus.MaxBatchEvents)
+	}
+	return nil
+}
+
+// publish is one call of Publish on its way.
+type publish struct {
+	bus   *Bus
+	batch *autobus.Batch
+	who   autobus.Principal
+	now   time.Time
+	full  *autobus.Error
+	items []item
+}
+
+// item is an event that nothing speaks against: a record for a partition.
+type item struct {
+	index  int // in the batch
+	record kafka.Record
+	claim  claim // on its id in the table of duplicates
+}
+
+// prepare takes one event through authorize, resolve, validate and stamp. It returns nil and no error when the event
+// is a duplicate, whose receipt comes from elsewhere.
+func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autobus.Error) {
+	e := &p.batch.Events[i]
+	if err := authorize(p.who, known, e); err != nil {
+		return nil, err
+	}
+	r, t, err := p.bus.resolve(ctx, e.Type)
+	if err != nil {
+		return nil, err
+	}
+	if err := validate(r, t, e, p.batch.Mode); err != nil {
+		return nil, err
+	}
+	if id, blocked := p.batch.Blocked(i); blocked {
+		return nil, autobus.NewError(autobus.ReasonPredecessorFailed, "event %s of the same key was not written", id)
+	}
+	if p.full != nil {
+		return nil, p.full
+	}
+	return p.stamp(r, e, i)
+}
+
+// stamp fills in what is absent, takes a claim on the id and makes the record.
+func (p *publish) stamp(r *route, e *autobus.Event, i int) (*item, *autobus.Error) {
+	if e.Source == "" {
+		e.Source = "/" + p.who.Name
+	}
+	if e.Time.IsZero() {
+		e.Time = p.now
+	}
+	it := item{index: i}
+	if e.ID == "" {
+		e.ID = newID(p.now) // ours is new, so there is nothing to compare it with
+	} else {
+		c, first, err := p.bus.duplicates.claim(p.who.Name, e, func(rc autobus.Receipt) { p.settle(i, rc) })
+		if err != nil || !first {
+			return nil, err
+		}
+		it.claim = c
+	}
+	it.record = encode(r, e, p.now)
+	return &it, nil
+}
+
+// append hands the items to the log, partition by partition, each partition's whole or not at all.
+func (p *publish) append() {
+	for len(p.items) > 0 {
+		var group, rest []item
+		tp := p.items[0].record.TP
+		for n, it := range p.items {
+			switch {
+			case it.record.TP == tp:
+				group = append(group, it)
+			default:
+				rest = append(rest, p.items[n])
+			}
+		}
+		p.items = rest
+		p.appendGroup(tp, group)
+	}
+}
+
+func (p *publish) appendGroup(tp kafka.TP, group []item) {
+	records := make([]kafka.Record, len(group))
+	for n := range group {
+		records[n] = group[n].record
+	}
+	err := p.bus.cfg.Log.Append(&kafka.Append{TP: tp, Records: records,
+		Done: func(n int, offset int64, err error) {
+			rc := autobus.Receipt{Status: autobus.Written, Partition: tp.Partition, Offset: offset}
+			if err != nil {
+				rc = autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown,
+					"the brokers did not confirm the event: %v", err).WithCause(err)}
+			}
+			p.resolved(group[n], rc)
+		}})
+	if err != nil {
+		rc := autobus.Receipt{Status: autobus.Refused, Err: autobus.AsError(err)}
+		for n := range group {
+			p.resolved(group[n], rc)
+		}
+	}
+}
+
+// resolved settles an item that held a claim, and with it those who joined the claim.
+func (p *publish) resolved(it item, rc autobus.Receipt) {
+	p.bus.duplicates.settle(it.claim, rc)
+	p.settle(it.index, rc)
+}
+
+func (p *publish) refuse(i int, err *autobus.Error) {
+	p.settle(i, autobus.Receipt{Status: autobus.Refused, Err: err})
+}
+
+func (p *publish) settle(i int, rc autobus.Receipt) {
+	p.bus.metrics.published(rc, p.now)
+	p.batch.Resolve(i, rc)
+}

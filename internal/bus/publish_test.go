@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/bus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+func TestPublishWritesTheDataUntouched(t *testing.T) {
+	f := open(t)
+	data := []byte("{ \"total\" : 1.50,\n\t\"id\":\"o-\\u0031\" }")
+	rc := f.one(t, autobus.Event{ID: "e1", Source: "/shop", Type: orders, Data: data})
+	if rc.Status != autobus.Written || rc.Offset != 0 {
+		t.Fatalf("receipt %+v", rc)
+	}
+	got := f.records(t, orders)
+	if len(got) != 1 || !bytes.Equal(got[0].Value, data) || string(got[0].Key) != "o-1" {
+		t.Fatalf("records %+v", got)
+	}
+	if want := kafka.PartitionOf(kafka.Murmur2, []byte("o-1"), 4); rc.Partition != want || got[0].Partition != want {
+		t.Errorf("partition %d in the receipt, %d in the log, want %d", rc.Partition, got[0].Partition, want)
+	}
+}
+
+// Each refusal has its own reason, and the valid rest of the batch lands.
+func TestRefusals(t *testing.T) {
+	f := open(t)
+	long := strings.Repeat("x", autobus.MaxEventBytes)
+	for name, c := range map[string]struct {
+		event autobus.Event
+		want  autobus.Reason
+	}{
+		"unreadable":     {autobus.Event{Type: orders, Data: []byte(`{"id":`)}, autobus.ReasonDataUnreadable},
+		"duplicate key":  {autobus.Event{Type: orders, Data: []byte(`{"id":"a","id":"b"}`)}, autobus.ReasonDataUnreadable},
+		"bad UTF-8":      {autobus.Event{Type: orders, Data: []byte("{\"id\":\"\xff\"}")}, autobus.ReasonDataUnreadable},
+		"depth":          {autobus.Event{Type: notes, Data: []byte(strings.Repeat("[", 65) + strings.Repeat("]", 65))}, autobus.ReasonDataUnreadable},
+		"wrong type":     {order("a", `"1"`), autobus.ReasonDataInvalid},
+		"missing field":  {autobus.Event{Type: orders, Data: []byte(`{"id":"a"}`)}, autobus.ReasonDataInvalid},
+		"unknown field":  {autobus.Event{Type: orders, Data: []byte(`{"id":"a","total":1,"x":1}`)}, autobus.ReasonDataInvalid},
+		"no data":        {autobus.Event{Type: orders}, autobus.ReasonDataInvalid},
+		"not JSON":       {autobus.Event{Type: orders, ContentType: "text/plain", Data: []byte("x")}, autobus.ReasonContentType},
+		"unknown type":   {autobus.Event{Type: "orders.order.placde.v1", Data: []byte(`{}`)}, autobus.ReasonTypeUnknown},
+		"reserved type":  {autobus.Event{Type: "dlq.orders", Data: []byte(`{}`)}, autobus.ReasonTypeReserved},
+		"illegal type":   {autobus.Event{Type: "orders placed", Data: []byte(`{}`)}, autobus.ReasonTypeInvalid},
+		"too large":      {order(long, "1"), autobus.ReasonEventTooLarge},
+		"key too large":  {order(strings.Repeat("k", 1025), "1"), autobus.ReasonKeyTooLarge},
+		"key mismatch":   {with(order("a", "1"), autobus.ExtPartitionKey, "b"), autobus.ReasonKeyMismatch},
+		"our own header": {with(order("a", "1"), "autobusepoch", "2"), autobus.ReasonHeaderReserved},
+		"long header":    {with(order("a", "1"), "trace", strings.Repeat("x", 4097)), autobus.ReasonHeaderTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &autobus.Batch{Events: []autobus.Event{order("before", "1"), c.event, order("after", "1")}}
+			got := f.publish(t, f.ctx, b)
+			if got[1].Status != autobus.Refused || reason(got[1]) != c.want {
+				t.Errorf("receipt %v, %v; want a refusal %s", got[1].Status, got[1].Err, c.want)
+			}
+			if got[0].Status != autobus.Written || got[2].Status != autobus.Written {
+				t.Errorf("the valid rest: %v, %v", got[0], got[2])
+			}
+		})
+	}
+	for _, rec := range f.records(t, orders) {
+		if key := string(rec.Key); key != "before" && key != "after" {
+			t.Errorf("a refused event is in the log: key %q", key)
+		}
+	}
+}
+
+func TestAnUnknownTypeNamesNearOnes(t *testing.T) {
+	f := open(t)
+	rc := f.one(t, autobus.Event{Type: "orders.order.placde.v1", Data: []byte(`{}`)})
+	if rc.Err == nil || !strings.Contains(rc.Err.NextStep(), orders) {
+		t.Errorf("refusal %v, next step %q", rc.Err, rc.Err.NextStep())
+	}
+}
+
+func TestNobodyPublishesWithoutAGrant(t *testing.T) {
+	f := open(t)
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		want autobus.Reason
+	}{
+		"nobody":        {context.Background(), autobus.ReasonUnauthenticated},
+		"no grant":      {as("a"), autobus.ReasonForbidden},
+		"other verb":    {as("a", autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "*"}), autobus.ReasonForbidden},
+		"other type":    {as("a", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "notes.*"}), autobus.ReasonForbidden},
+		"right pattern": {as("a", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "orders.*"}), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := f.publish(t, c.ctx, &autobus.Batch{Events: []autobus.Event{order("k", "1")}})
+			if reason(got[0]) != c.want {
+				t.Errorf("receipt %+v, want %q", got[0], c.want)
+			}
+		})
+	}
+}
+
+func TestAbsentAttributesAreFilledIn(t *testing.T) {
+	f := open(t)
+	b := &autobus.Batch{Events: []autobus.Event{order("k", "1")}}
+	f.publish(t, f.ctx, b)
+	e := b.Events[0]
+	if len(e.ID) != 36 || e.ID[14] != '7' || e.Source != "/tester" || time.Since(e.Time) > time.Minute ||
+		string(e.Key) != "k" {
+		t.Errorf("event after publish: %+v", e)
+	}
+}
+
+func TestPartitionKeyWithoutAKeyField(t *testing.T) {
+	f := open(t)
+	f.one(t, with(autobus.Event{Type: notes, Data: []byte(`{}`)}, autobus.ExtPartitionKey, "n-1"))
+	f.one(t, autobus.Event{Type: notes, Data: []byte(`{}`)})
+	keyed, keyless := 0, 0
+	for _, rec := range f.records(t, notes) {
+		if rec.Key == nil {
+			keyless++
+		} else if string(rec.Key) == "n-1" && rec.Partition == kafka.PartitionOf(kafka.Murmur2, rec.Key, 4) {
+			keyed++
+		}
+	}
+	if keyed != 1 || keyless != 1 {
+		t.Errorf("%d records with the key, %d without", keyed, keyless)
+	}
+}
+
+// Ordered: a failure stops its key and no other. Independent: a permanent refusal stops nothing.
+func TestModesAndPredecessors(t *testing.T) {
+	f := open(t)
+	events := func() []autobus.Event {
+		return []autobus.Event{order("a", "1"), order("a", `"wrong"`), order("b", "1"), order("a", "2")}
+	}
+	got := f.publish(t, f.ctx, &autobus.Batch{Mode: autobus.Ordered, Events: events()})
+	if got[0].Status != autobus.Written || reason(got[1]) != autobus.ReasonDataInvalid ||
+		got[2].Status != autobus.Written || reason(got[3]) != autobus.ReasonPredecessorFailed {
+		t.Errorf("ordered: %v", got)
+	}
+	got = f.publish(t, f.ctx, &autobus.Batch{Events: events()})
+	if got[3].Status != autobus.Written {
+		t.Errorf("independent: %v", got)
+	}
+}
+
+// Without a broker everything appended is unknown, never refused, and what follows of that key is held back in the
+// stream until the event itself was sent again.
+func TestWithoutABrokerTheOutcomeIsUnknown(t *testing.T) {
+	f := open(t)
+	f.one(t, order("a", "1")) // the route is open
+	_ = f.broker.Close()
+	stream := &autobus.Stream{}
+	publish := func(e autobus.Event) autobus.Receipt {
+		b := &autobus.Batch{Stream: stream, Events: []autobus.Event{e}}
+		if err := f.Publish(f.ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		return b.Wait(ctx)[0]
+	}
+	first := order("a", "2")
+	first.ID = "first"
+	if rc := publish(first); rc.Status != autobus.Unknown || reason(rc) != autobus.ReasonOutcomeUnknown {
+		t.Fatalf("receipt %+v", rc)
+	}
+	if rc := publish(order("a", "3")); reason(rc) != autobus.ReasonPredecessorFailed {
+		t.Errorf("the next event of the key: %+v", rc)
+	}
+	if rc := publish(order("b", "1")); rc.Status != autobus.Unknown {
+		t.Errorf("another key: %+v", rc)
+	}
+	if rc := publish(first); rc.Status != autobus.Unknown {
+		t.Errorf("the same event again: %+v", rc)
+	}
+}
+
+func TestAFullStoreRefuses(t *testing.T) {
+	full := autobus.NewError(autobus.ReasonStorageFull, "no room")
+	f := open(t, func(c *bus.Config, _ *kafka.Config) { c.Full = func() *autobus.Error { return full } })
+	if rc := f.one(t, order("a", "1")); rc.Status != autobus.Refused || reason(rc) != autobus.ReasonStorageFull {
+		t.Errorf("receipt %+v", rc)
+	}
+}
+
+// A partition whose leader is away refuses only its own items.
+func TestAFullPartitionRefusesOnlyItsOwnItems(t *testing.T) {
+	f := open(t, func(_ *bus.Config, k *kafka.Config) { k.Buffer = 40_000 })
+	f.one(t, order("a", "1"))
+	_ = f.broker.Close()
+	note := strings.Repeat("n", 20_000)
+	event := func(key string) autobus.Event {
+		return autobus.Event{Type: orders, Data: []byte(`{"id":"` + key + `","total":1,"note":"` + note + `"}`)}
+	}
+	// Keys of two different partitions.
+	a, b := "a", "b"
+	for i := 0; kafka.PartitionOf(kafka.Murmur2, []byte(a), 4) == kafka.PartitionOf(kafka.Murmur2, []byte(b), 4); i++ {
+		b += "b"
+	}
+	if err := f.Publish(f.ctx, &autobus.Batch{Events: []autobus.Event{event(a)}}); err != nil {
+		t.Fatal(err)
+	}
+	batch := &autobus.Batch{Events: []autobus.Event{event(a), event(b)}}
+	if err := f.Publish(f.ctx, batch); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := batch.Wait(ctx)
+	if got[0].Status != autobus.Refused || reason(got[0]) != autobus.ReasonCapacity || got[0].Err.RetryAfter == 0 {
+		t.Errorf("the full partition: %+v", got[0])
+	}
+	if got[1].Status != autobus.Unknown {
+		t.Errorf("the other one: %+v", got[1])
+	}
+}
+
+func TestDrainTakesNothingMore(t *testing.T) {
+	f := open(t)
+	if err := f.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Publish(f.ctx, &autobus.Batch{Events: []autobus.Event{order("a", "1")}}); reasonOf(err) !=
+		autobus.ReasonShuttingDown {
+		t.Errorf("publish while draining: %v", err)
+	}
+}
+
+func TestABatchIsBounded(t *testing.T) {
+	f := open(t)
+	b := &autobus.Batch{Events: make([]autobus.Event, autobus.MaxBatchEvents+1)}
+	if err := f.Publish(f.ctx, b); reasonOf(err) != autobus.ReasonBatchTooLarge {
+		t.Errorf("%d events: %v", len(b.Events), err)
+	}
+}
+
+func with(e autobus.Event, name, value string) autobus.Event {
+	e.SetExt(name, value)
+	return e
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// Headers of a record beside ce_*: CloudEvents' binary mode for Kafka, trace context as sent, and our own.
+const (
+	attributePrefix   = "ce_"
+	headerContentType = "content-type"
+	headerEpoch       = "autobus-epoch" // the route's epoch at the time of the append
+	defaultContent    = "application/json"
+)
+
+// encode makes the record of an event: the value is the data untouched, all else stands in headers. The record's
+// timestamp is the gateway's clock, because a broker refuses the whole batch for one timestamp in the future; the
+// event's own time is ce_time.
+func encode(r *route, e *autobus.Event, now time.Time) kafka.Record {
+	headers := make([]kafka.Header, 0, 9+len(e.Extensions))
+	add := func(key, value string) {
+		headers = append(headers, kafka.Header{Key: key, Value: []byte(value)})
+	}
+	add("ce_specversion", "1.0")
+	add("ce_id", e.ID)
+	add("ce_source", e.Source)
+	add("ce_type", e.Type)
+	add("ce_time", e.Time.Format(time.RFC3339Nano))
+	if e.Subject != "" {
+		add("ce_subject", e.Subject)
+	}
+	if e.DataSchema != "" {
+		add("ce_dataschema", e.DataSchema)
+	}
+	for _, x := range e.Extensions {
+		if x.Name == autobus.ExtTraceParent || x.Name == autobus.ExtTraceState {
+			add(x.Name, x.Value)
+		} else {
+			add(attributePrefix+x.Name, x.Value)
+		}
+	}
+	switch {
+	case e.ContentType != "":
+		add(headerContentType, e.ContentType)
+	case e.Data != nil:
+		add(headerContentType, defaultContent)
+	}
+	add(headerEpoch, strconv.FormatInt(r.Epoch, 10))
+	return kafka.Record{TP: kafka.TP{Topic: r.Topic, Partition: r.partition(e.Key)}, Time: now, Key: e.Key,
+		Value: e.Data, Headers: headers}
+}
+
+// decode makes an event of a record. A record that somebody else wrote, without CloudEvents headers, becomes an event
+// too, marked unspecified: a reader must neither crash on it nor miss it.
+func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
+	e := autobus.Event{Key: rec.Key, Data: rec.Value}
+	for _, h := range rec.Headers {
+		value := strings.ToValidUTF8(string(h.Value), "\uFFFD")
+		name, isAttribute := strings.CutPrefix(h.Key, attributePrefix)
+		switch {
+		case h.Key == "ce_specversion":
+		case h.Key == "ce_id":
+			e.ID = value
+		case h.Key == "ce_source":
+			e.Source = value
+		case h.Key == "ce_type":
+			e.Type = value
+		case h.Key == "ce_subject":
+			e.Subject = value
+		case h.Key == "ce_dataschema":
+			e.DataSchema = value
+		case h.Key == "ce_time":
+			e.Time, _ = time.Parse(time.RFC3339Nano, value)
+		case h.Key == headerContentType, h.Key == "ce_datacontenttype":
+			e.ContentType = value
+		case h.Key == autobus.ExtTraceParent, h.Key == autobus.ExtTraceState:
+			e.SetExt(h.Key, value)
+		case isAttribute && autobus.ValidExtension(name):
+			e.SetExt(name, value)
+		}
+	}
+	if e.ID == "" || e.Source == "" || e.Type == "" {
+		e.Unspecified = true
+		e.ID = fmt.Sprintf("%s:%d:%d", rec.Topic, rec.Partition, rec.Offset)
+		e.Source = "/kafka/" + cluster + "/" + rec.Topic
+		e.Type = typ
+		if _, has := e.Ext(autobus.ExtPartitionKey); !has && len(rec.Key) > 0 && utf8.Valid(rec.Key) {
+			e.SetExt(autobus.ExtPartitionKey, string(rec.Key))
+		}
+	}
+	if e.Time.IsZero() {
+		e.Time = rec.Time.UTC()
+	}
+	return e
+}
+
+// newID makes a UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then version, variant and 74 random bits.
+func newID(now time.Time) string {
+	var b [16]byte
+	_, _ = rand.Read(b[6:]) // never fails since Go 1.24
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(b[:6], ms[2:])
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}

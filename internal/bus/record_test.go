@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// stored is a record in a form that people can read in a golden file.
+type stored struct {
+	Topic     string
+	Partition int32
+	Time      time.Time
+	Key       *string
+	Value     *string
+	Headers   []header
+}
+
+type header struct{ Key, Value string }
+
+func store(r kafka.Record) stored {
+	s := stored{Topic: r.Topic, Partition: r.Partition, Time: r.Time}
+	if r.Key != nil {
+		k := string(r.Key)
+		s.Key = &k
+	}
+	if r.Value != nil {
+		v := string(r.Value)
+		s.Value = &v
+	}
+	for _, h := range r.Headers {
+		s.Headers = append(s.Headers, header{h.Key, string(h.Value)})
+	}
+	return s
+}
+
+// The records of every release must be read by every later one: a golden file may be added, never changed.
+func TestRecordsStayReadable(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 123456789, time.UTC)
+	happened := time.Date(2026, 11, 20, 14, 59, 58, 500_000_000, time.FixedZone("", 3*3600))
+	r := &route{Route: control.Route{Topic: "orders.order.placed.v1", Partitions: 12, Hash: kafka.Murmur2, Epoch: 3}}
+	for name, e := range map[string]autobus.Event{
+		"full": {ID: "e-1", Source: "/checkout", Type: "orders.order.placed.v1", Subject: "o-1", Time: happened,
+			ContentType: "application/json; charset=utf-8", DataSchema: "urn:x", Key: []byte("o-1"),
+			Data: []byte("{ \"id\": \"o-1\" }\n"), Extensions: []autobus.Extension{
+				{Name: "partitionkey", Value: "o-1"}, {Name: "correlationid", Value: "c"},
+				{Name: "traceparent", Value: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+				{Name: "tracestate", Value: "a=b"}}},
+		"least": {ID: "e-2", Source: "/s", Type: "orders.order.placed.v1", Time: happened, Key: []byte("k"),
+			Data: []byte(`{}`)},
+		"nodata": {ID: "e-3", Source: "/s", Type: "orders.order.placed.v1", Time: happened, Key: []byte("k")},
+		"binary": {ID: "e-4", Source: "/s", Type: "orders.order.placed.v1", Time: happened, Key: []byte("k"),
+			ContentType: "application/octet-stream", Data: []byte("\x01\x02")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec := encode(r, &e, now)
+			got, err := json.MarshalIndent(store(rec), "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", "record-"+name+".v1.json")
+			if *update {
+				if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got)+"\n" != string(want) {
+				t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
+			}
+			back := decode("main", "orders.order.placed.v1", &rec)
+			if !back.Time.Equal(e.Time) {
+				t.Errorf("time %s came back as %s", e.Time, back.Time)
+			}
+			back.Time = e.Time
+			if e.ContentType == "" && e.Data != nil {
+				e.ContentType = "application/json"
+			}
+			if !reflect.DeepEqual(back, e) {
+				t.Errorf("read back\n%+v, want\n%+v", back, e)
+			}
+		})
+	}
+}
+
+func TestAForeignRecordIsMarked(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	rec := kafka.Record{TP: kafka.TP{Topic: "t", Partition: 2}, Offset: 7, Time: at, Key: []byte("k"),
+		Value: []byte("\xff not JSON"), Headers: []kafka.Header{{Key: "foo", Value: []byte("bar")},
+			{Key: "ce_id", Value: []byte("half")}, {Key: "ce_time", Value: []byte("yesterday")}}}
+	e := decode("main", "orders.order.placed.v1", &rec)
+	if !e.Unspecified || e.ID != "t:2:7" || e.Type != "orders.order.placed.v1" || e.Source != "/kafka/main/t" ||
+		!e.Time.Equal(at) || string(e.Data) != "\xff not JSON" {
+		t.Errorf("%+v", e)
+	}
+	if k, _ := e.Ext(autobus.ExtPartitionKey); k != "k" {
+		t.Errorf("the key is not kept: %q", k)
+	}
+	if e = decode("main", "x.y.v1", &kafka.Record{TP: kafka.TP{Topic: "t"}}); !e.Unspecified || e.Data != nil {
+		t.Errorf("an empty record: %+v", e)
+	}
+}
+
+func TestNewIDsAreVersion7AndDifferent(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		id := newID(time.UnixMilli(0x0123456789ab))
+		if len(id) != 36 || id[:13] != "01234567-89ab" || id[14] != '7' || id[19] < '8' || id[19] > 'b' || seen[id] {
+			t.Fatalf("id %s", id)
+		}
+		seen[id] = true
+	}
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/spec"
+)
+
+// authorize comes first, so that nobody learns which types exist beyond his grants.
+func authorize(who autobus.Principal, known bool, e *autobus.Event) *autobus.Error {
+	if !known {
+		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to publish")
+	}
+	if !who.May(autobus.VerbPublish, e.Type) {
+		return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to publish %q", who.Name, e.Type)
+	}
+	return nil
+}
+
+// resolve finds where a type goes and what its spec says; the spec is nil for a type without one. The route is open:
+// its topic was held against it.
+func (b *Bus) resolve(ctx context.Context, name string) (*route, *spec.Type, *autobus.Error) {
+	r, t, err := b.find(ctx, name)
+	if err != nil && err.Reason == autobus.ReasonTypeUnknown && b.cfg.CreateType != nil {
+		if err := b.cfg.CreateType(ctx, name); err != nil {
+			return nil, nil, autobus.AsError(err)
+		}
+		r, t, err = b.lookup(name)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := b.routes.open(ctx, r); err != nil {
+		return nil, nil, err
+	}
+	return r, t, nil
+}
+
+// find looks a type up. A refusal that newer control state could lift is given only after a read barrier.
+func (b *Bus) find(ctx context.Context, name string) (*route, *spec.Type, *autobus.Error) {
+	r, t, err := b.lookup(name)
+	if err != nil {
+		if legal := b.legal(name); legal != nil {
+			return nil, nil, legal
+		}
+		if err := b.refresh.after(ctx); err != nil {
+			return nil, nil, autobus.NewError(autobus.ReasonClusterUnreachable,
+				"type %s is not known here and the control log does not answer", name).WithCause(err)
+		}
+		return b.lookup(name)
+	}
+	return r, t, nil
+}
+
+// lookup finds a route and a spec in what this instance knows now.
+func (b *Bus) lookup(name string) (*route, *spec.Type, *autobus.Error) {
+	r := b.routes.get(name)
+	t, specified := b.cfg.Snapshot().Type(name)
+	if r == nil || !specified && b.cfg.CreateType == nil {
+		return nil, nil, b.unknownType(name)
+	}
+	return r, t, nil
+}
+
+// legal refuses names that no control state could make a type.
+func (b *Bus) legal(name string) *autobus.Error {
+	switch {
+	case autobus.ReservedName(name):
+		return autobus.NewError(autobus.ReasonTypeReserved, "%q is kept for the bus itself", name)
+	case b.cfg.CreateType != nil && (!autobus.LegalTopic(name) || strings.HasSuffix(name, ".reply")):
+		return autobus.NewError(autobus.ReasonTypeInvalid, "%q cannot be a Kafka topic of its own", name)
+	case b.cfg.CreateType == nil && !autobus.ValidType(name):
+		return autobus.NewError(autobus.ReasonTypeInvalid, "%q is not of the form orders.order.placed.v1", name)
+	}
+	return nil
+}
+
+func (b *Bus) unknownType(name string) *autobus.Error {
+	err := autobus.NewError(autobus.ReasonTypeUnknown, "no spec declares %s", name)
+	if near := b.cfg.Snapshot().Near(name, 3); len(near) > 0 {
+		return err.WithHint("Did you mean %s? Else add its spec and push it.", strings.Join(near, " or "))
+	}
+	return err
+}
+
+// refreshEvery bounds how often bad requests make this instance ask the brokers for the end of the control log.
+const refreshEvery = time.Second
+
+// refresher runs read barriers for many callers: each gets one that began after he asked, and they begin at most once
+// in a while.
+type refresher struct {
+	barrier func(context.Context) error
+	every   time.Duration
+
+	mu    sync.Mutex
+	begun time.Time     // when the last barrier began
+	next  *refreshRound // not begun yet; further callers may join
+}
+
+type refreshRound struct {
+	done chan struct{}
+	err  error
+}
+
+// barrierTimeout bounds one barrier, whatever becomes of those who wait for it.
+const barrierTimeout = 5 * time.Second
+
+func (r *refresher) after(ctx context.Context) error {
+	r.mu.Lock()
+	round := r.next
+	if round == nil {
+		round = &refreshRound{done: make(chan struct{})}
+		r.next = round
+		wait := r.every - time.Since(r.begun)
+		time.AfterFunc(max(wait, 0), func() { r.run(round) })
+	}
+	r.mu.Unlock()
+	select {
+	case <-round.done:
+		return round.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *refresher) run(round *refreshRound) {
+	r.mu.Lock()
+	r.next, r.begun = nil, time.Now()
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), barrierTimeout)
+	defer cancel()
+	round.err = r.barrier(ctx)
+	close(round.done)
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// checkEvery is how often each open route is held against its topic.
+const checkEvery = time.Minute
+
+// route is a control.Route as this instance sees it.
+type route struct {
+	control.Route
+	state atomic.Pointer[routeState]
+
+	mu     sync.Mutex // one check at a time
+	sticky struct {
+		sync.Mutex
+		partition int32
+		left      int
+	}
+}
+
+// routeState is what the last check found. nil = not checked yet.
+type routeState struct {
+	refused  *autobus.Error // why nothing is published, nil = open
+	maxEvent int            // bytes
+	topicID  [16]byte
+}
+
+// routes follows the route records of the control log. Reading is without locks.
+type routes struct {
+	cfg   Config
+	table atomic.Pointer[map[string]*route]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when a route comes or goes
+}
+
+func newRoutes(cfg Config) *routes {
+	rs := &routes{cfg: cfg, changed: make(chan struct{})}
+	rs.table.Store(&map[string]*route{})
+	cfg.Control.Watch(control.KindRoute, rs.apply)
+	return rs
+}
+
+// apply takes a record over. A route that is replaced is checked anew before the next append.
+func (rs *routes) apply(rec control.Record) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	table := maps.Clone(*rs.table.Load())
+	if rec.Removed() {
+		delete(table, rec.Name)
+	} else {
+		v, err := control.Decode[control.Route](rec)
+		r := &route{Route: v}
+		if err != nil {
+			r.Type = rec.Name
+			r.state.Store(&routeState{refused: autobus.AsError(err)})
+			rs.cfg.Logger.Error("route is not readable", "type", rec.Name, "error", err)
+		}
+		table[rec.Name] = r
+	}
+	rs.table.Store(&table)
+	close(rs.changed)
+	rs.changed = make(chan struct{})
+}
+
+func (rs *routes) get(name string) *route { return (*rs.table.Load())[name] }
+
+// all returns the routes and a channel that closes when they change.
+func (rs *routes) all() (map[string]*route, <-chan struct{}) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return *rs.table.Load(), rs.changed
+}
+
+// open returns nil when the route may be appended to. The first caller checks it, before the first append.
+func (rs *routes) open(ctx context.Context, r *route) *autobus.Error {
+	s := r.state.Load()
+	if s == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if s = r.state.Load(); s == nil {
+			topics, err := rs.cfg.Log.Topics(ctx, r.Topic)
+			if err != nil {
+				return autobus.AsError(err)
+			}
+			s = rs.check(r, topics)
+		}
+	}
+	return s.refused
+}
+
+// run checks all routes at once, when they change and every minute.
+func (rs *routes) run(ctx context.Context) error {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		_, changed := rs.all()
+		rs.checkAll(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-changed:
+		}
+	}
+}
+
+func (rs *routes) checkAll(ctx context.Context) {
+	table, _ := rs.all()
+	names := make([]string, 0, len(table))
+	for _, r := range table {
+		if r.Topic != "" {
+			names = append(names, r.Topic)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	topics, err := rs.cfg.Log.Topics(ctx, names...)
+	if err != nil {
+		if ctx.Err() == nil {
+			rs.cfg.Logger.Warn("routes could not be checked", "error", err)
+		}
+		return // what was found before stays: a cluster that does not answer is no reason to close routes
+	}
+	for _, r := range table {
+		if r.Topic == "" {
+			continue
+		}
+		r.mu.Lock()
+		before := r.state.Load()
+		now := rs.check(r, topics)
+		r.mu.Unlock()
+		if now.refused != nil && (before == nil || before.refused == nil) {
+			rs.cfg.Logger.Warn("route refuses events", "type", r.Type, "reason", now.refused.Reason, "detail",
+				now.refused.Detail)
+		}
+	}
+}
+
+// check holds a route against its topic and stores what it found. The caller holds r.mu.
+func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
+	s := &routeState{maxEvent: r.MaxEventBytes}
+	t, exists := topics[r.Topic]
+	switch {
+	case !exists:
+		s.refused = autobus.NewError(autobus.ReasonRouteMismatch, "topic %s does not exist", r.Topic)
+	case t.Partitions != r.Partitions:
+		s.refused = autobus.NewError(autobus.ReasonRouteMismatch,
+			"topic %s has %d partitions, the route of %s pins %d", r.Topic, t.Partitions, r.Type, r.Partitions)
+	case !r.BestEffort && !rs.cfg.Embedded && (t.Replicas < 3 || t.MinISR() < 2 || t.Unclean()):
+		s.refused = autobus.NewError(autobus.ReasonNotDurable,
+			"topic %s has %d replicas, min.insync.replicas %d, unclean election %t", r.Topic, t.Replicas, t.MinISR(),
+			t.Unclean())
+	default:
+		s.topicID = t.ID
+		before := r.state.Load()
+		if before != nil && before.topicID != t.ID && before.topicID != [16]byte{} {
+			// The client would go on asking for the old id for ever.
+			rs.cfg.Logger.Warn("topic was deleted and created again", "topic", r.Topic)
+			rs.cfg.Log.Forget(r.Topic)
+		}
+		room := int(t.MaxMessageBytes()) - autobus.RecordOverhead
+		if !rs.cfg.Log.Limit(r.Topic, t.MaxMessageBytes()) && before != nil {
+			room = min(room, before.maxEvent) // until the new limit is in force both have to hold
+		}
+		s.maxEvent = min(s.maxEvent, room)
+	}
+	r.state.Store(s)
+	return s
+}
+
+func (r *route) maxEvent() int {
+	if s := r.state.Load(); s != nil {
+		return s.maxEvent
+	}
+	return r.MaxEventBytes
+}
+
+// stickyRecords is how many events without a key go to one partition before another one is taken: few enough to
+// spread, many enough for the producer to fill batches.
+const stickyRecords = 256
+
+func (r *route) partition(key []byte) int32 {
+	if key != nil {
+		return kafka.PartitionOf(r.Hash, key, r.Partitions)
+	}
+	r.sticky.Lock()
+	defer r.sticky.Unlock()
+	if r.sticky.left == 0 {
+		r.sticky.partition, r.sticky.left = rand.Int32N(r.Partitions), stickyRecords
+	}
+	r.sticky.left--
+	return r.sticky.partition
+}
+
+// RouteStatus is a route as this instance sees it.
+type RouteStatus struct {
+	Type        string         `json:"type"`
+	Topic       string         `json:"topic"`
+	Partitions  int32          `json:"partitions"`
+	Epoch       int64          `json:"epoch"`
+	Unspecified bool           `json:"unspecified,omitempty"`
+	BestEffort  bool           `json:"best_effort,omitempty"`
+	Refused     autobus.Reason `json:"refused,omitempty"` // why nothing is published to it
+	Detail      string         `json:"detail,omitempty"`
+}
+
+func (rs *routes) status() []RouteStatus {
+	table, _ := rs.all()
+	out := make([]RouteStatus, 0, len(table))
+	for _, r := range table {
+		st := RouteStatus{Type: r.Type, Topic: r.Topic, Partitions: r.Partitions, Epoch: r.Epoch,
+			Unspecified: r.Unspecified, BestEffort: r.BestEffort || rs.cfg.Embedded}
+		if s := r.state.Load(); s != nil && s.refused != nil {
+			st.Refused, st.Detail = s.refused.Reason, s.refused.Detail
+		}
+		out = append(out, st)
+	}
+	slices.SortFunc(out, func(a, b RouteStatus) int { return strings.Compare(a.Type, b.Type) })
+	return out
+}

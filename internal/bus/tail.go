@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"slices"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// Subscribe implements autobus.Bus. Tails are read here; this bus knows no named subscriptions and no inboxes.
+func (b *Bus) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
+	who, known := autobus.PrincipalOf(ctx)
+	switch {
+	case !known:
+		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to subscribe")
+	case s.Name != "":
+		return autobus.NewError(autobus.ReasonSubscriptionUnknown, "there is no subscription %s", s.Name)
+	case len(s.Tail) == 0:
+		return autobus.NewError(autobus.ReasonUnimplemented, "only tails can be subscribed to")
+	}
+	f, err := newFilter(s.Filter)
+	if err != nil {
+		return err
+	}
+	t := &tail{bus: b, who: who, subscription: s, filter: f, types: map[string]string{}}
+	if err := t.check(ctx); err != nil {
+		return err
+	}
+	b.metrics.tails.Inc()
+	defer b.metrics.tails.Dec()
+	return t.run(ctx, h)
+}
+
+// tail reads types without a group.
+type tail struct {
+	bus          *Bus
+	who          autobus.Principal
+	subscription autobus.Subscription
+	filter       *filter
+	types        map[string]string // topic -> type, of what is being read
+	reader       *kafka.Reader
+}
+
+// check refuses what this principal may not read at all, and types named exactly that do not exist.
+func (t *tail) check(ctx context.Context) error {
+	for _, p := range t.subscription.Tail {
+		if autobus.IsPattern(p) {
+			if !slices.ContainsFunc(t.who.Grants, func(g autobus.Grant) bool {
+				return g.Verb == autobus.VerbSubscribe
+			}) {
+				return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to subscribe", t.who.Name)
+			}
+			continue
+		}
+		if !t.who.May(autobus.VerbSubscribe, p) {
+			return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to subscribe to %s", t.who.Name, p)
+		}
+		if t.bus.cfg.CreateType != nil && t.bus.legal(p) == nil {
+			continue // its first publish may come at any time
+		}
+		if _, _, err := t.bus.find(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run reads until ctx ends, new types that match included.
+func (t *tail) run(ctx context.Context, h autobus.Handler) error {
+	from := t.subscription.From
+	changed, err := t.add(ctx, from)
+	if err != nil {
+		return err
+	}
+	if t.subscription.Opened != nil {
+		t.subscription.Opened("")
+	}
+	for t.reader == nil { // nothing matches yet
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+		if changed, err = t.add(ctx, autobus.Start{Earliest: true}); err != nil {
+			return err
+		}
+	}
+	defer t.reader.Close()
+	for {
+		ds, err := t.poll(ctx, changed)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if len(ds) > 0 {
+			h(ctx, ds)
+		}
+		select {
+		case <-changed:
+			// What appeared after the tail began is new from its first record on.
+			if changed, err = t.add(ctx, autobus.Start{Earliest: true}); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+}
+
+// poll waits for records, and no longer than until the routes change.
+func (t *tail) poll(ctx context.Context, changed <-chan struct{}) ([]autobus.Delivery, error) {
+	pctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-stop:
+		}
+	}()
+	records, err := t.reader.Poll(pctx)
+	if err != nil && pctx.Err() != nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ds := make([]autobus.Delivery, 0, len(records))
+	for i := range records {
+		e := decode(t.bus.cfg.Log.Name(), t.types[records[i].Topic], &records[i])
+		wanted, failed := t.filter.pass(&e)
+		if failed {
+			t.bus.metrics.filterErrors.Inc()
+		}
+		if wanted {
+			ds = append(ds, autobus.Delivery{Event: e, Partition: records[i].Partition, Offset: records[i].Offset,
+				Attempt: 1})
+		}
+	}
+	return ds, nil
+}
+
+// add begins to read the types that match and are not being read yet.
+func (t *tail) add(ctx context.Context, from autobus.Start) (changed <-chan struct{}, err error) {
+	table, changed := t.bus.routes.all()
+	var topics []string
+	for name, r := range table {
+		if _, reading := t.types[r.Topic]; !reading && r.Topic != "" && t.wants(name) {
+			t.types[r.Topic] = name
+			topics = append(topics, r.Topic)
+		}
+	}
+	if len(topics) == 0 {
+		return changed, nil
+	}
+	at, err := t.positions(ctx, from, topics)
+	if err != nil {
+		return nil, err
+	}
+	if t.reader != nil {
+		t.reader.Add(at)
+		return changed, nil
+	}
+	t.reader, err = t.bus.cfg.Log.Read(at)
+	return changed, err
+}
+
+func (t *tail) wants(name string) bool {
+	return t.who.May(autobus.VerbSubscribe, name) &&
+		slices.ContainsFunc(t.subscription.Tail, func(p string) bool { return autobus.MatchType(p, name) })
+}
+
+func (t *tail) positions(ctx context.Context, from autobus.Start, topics []string) (map[kafka.TP]int64, error) {
+	switch {
+	case !from.Time.IsZero():
+		return t.bus.cfg.Log.At(ctx, from.Time, topics...)
+	case from.Earliest:
+		return t.bus.cfg.Log.Starts(ctx, topics...)
+	}
+	return t.bus.cfg.Log.Ends(ctx, topics...)
+}
