@@ -59,6 +59,7 @@ type publish struct {
 // item is an event that nothing speaks against: a record for a partition.
 type item struct {
 	index  int // in the batch
+	route  *route
 	record kafka.Record
 	claim  claim // on its id in the table of duplicates
 }
@@ -94,7 +95,7 @@ func (p *publish) stamp(r *route, e *autobus.Event, i int) (*item, *autobus.Erro
 	if e.Time.IsZero() {
 		e.Time = p.now
 	}
-	it := item{index: i}
+	it := item{index: i, route: r}
 	if e.ID == "" {
 		e.ID = newID(p.now) // ours is new, so there is nothing to compare it with
 	} else {
@@ -134,6 +135,9 @@ func (p *publish) appendGroup(tp kafka.TP, group []item) {
 	err := p.bus.cfg.Log.Append(&kafka.Append{TP: tp, Records: records,
 		Done: func(n int, offset int64, err error) {
 			rc := autobus.Receipt{Status: autobus.Written, Partition: tp.Partition, Offset: offset}
+			if kafka.Gone(err) {
+				group[n].route.recheck()
+			}
 			if err != nil {
 				rc = autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown,
 					"the brokers did not confirm the event: %v", err).WithCause(err)}

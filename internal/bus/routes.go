@@ -37,7 +37,7 @@ type route struct {
 type routeState struct {
 	refused  *autobus.Error // why nothing is published, nil = open
 	maxEvent int            // bytes
-	topicID  [16]byte
+	stale    bool           // to be checked again before the next append
 }
 
 // routes follows the route records of the control log. Reading is without locks.
@@ -46,11 +46,12 @@ type routes struct {
 	table atomic.Pointer[map[string]*route]
 
 	mu      sync.Mutex
-	changed chan struct{} // closed when a route comes or goes
+	changed chan struct{}       // closed when a route comes or goes
+	ids     map[string][16]byte // topic -> id the producer knows it by
 }
 
 func newRoutes(cfg Config) *routes {
-	rs := &routes{cfg: cfg, changed: make(chan struct{})}
+	rs := &routes{cfg: cfg, changed: make(chan struct{}), ids: map[string][16]byte{}}
 	rs.table.Store(&map[string]*route{})
 	cfg.Control.Watch(control.KindRoute, rs.apply)
 	return rs
@@ -90,10 +91,10 @@ func (rs *routes) all() (map[string]*route, <-chan struct{}) {
 // open returns nil when the route may be appended to. The first caller checks it, before the first append.
 func (rs *routes) open(ctx context.Context, r *route) *autobus.Error {
 	s := r.state.Load()
-	if s == nil {
+	if s == nil || s.stale {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if s = r.state.Load(); s == nil {
+		if s = r.state.Load(); s == nil || s.stale {
 			topics, err := rs.cfg.Log.Topics(ctx, r.Topic)
 			if err != nil {
 				return autobus.AsError(err)
@@ -157,6 +158,7 @@ func (rs *routes) checkAll(ctx context.Context) {
 func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 	s := &routeState{maxEvent: r.MaxEventBytes}
 	t, exists := topics[r.Topic]
+	rs.follow(r.Topic, t.ID)
 	switch {
 	case !exists:
 		s.refused = autobus.NewError(autobus.ReasonRouteMismatch, "topic %s does not exist", r.Topic)
@@ -168,13 +170,7 @@ func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 			"topic %s has %d replicas, min.insync.replicas %d, unclean election %t", r.Topic, t.Replicas, t.MinISR(),
 			t.Unclean())
 	default:
-		s.topicID = t.ID
 		before := r.state.Load()
-		if before != nil && before.topicID != t.ID && before.topicID != [16]byte{} {
-			// The client would go on asking for the old id for ever.
-			rs.cfg.Logger.Warn("topic was deleted and created again", "topic", r.Topic)
-			rs.cfg.Log.Forget(r.Topic)
-		}
 		room := int(t.MaxMessageBytes()) - autobus.RecordOverhead
 		if !rs.cfg.Log.Limit(r.Topic, t.MaxMessageBytes()) && before != nil {
 			room = min(room, before.maxEvent) // until the new limit is in force both have to hold
@@ -183,6 +179,27 @@ func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 	}
 	r.state.Store(s)
 	return s
+}
+
+// follow makes the producer forget a topic that was deleted or made again: it would ask for the old id for ever.
+func (rs *routes) follow(topic string, id [16]byte) {
+	rs.mu.Lock()
+	before, known := rs.ids[topic]
+	rs.ids[topic] = id
+	rs.mu.Unlock()
+	if known && before != id {
+		rs.cfg.Logger.Warn("topic was deleted or created again", "topic", topic)
+		rs.cfg.Log.Forget(topic)
+	}
+}
+
+// recheck makes the next publish check the route first: an append found its topic gone.
+func (r *route) recheck() {
+	if s := r.state.Load(); s != nil && !s.stale {
+		again := *s
+		again.stale = true
+		r.state.CompareAndSwap(s, &again)
+	}
 }
 
 func (r *route) maxEvent() int {

@@ -5,6 +5,9 @@ package bus_test
 import (
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
 	"github.com/autobus-io/autobus/internal/control"
@@ -87,5 +90,30 @@ func TestTheEpochOfTheRouteStandsInTheRecord(t *testing.T) {
 	if rc := f.one(t, order("a", "1.000000000000000000000000000000000000000000000001")); reason(rc) !=
 		autobus.ReasonEventTooLarge {
 		t.Errorf("over the route's limit: %+v", rc)
+	}
+}
+
+// Somebody deletes a topic under a type's feet: the first event that meets it is unknown, the next one is refused, long
+// before the next minute's check. When the topic is back, so is the type.
+func TestADeletedTopicIsNoticedByTheFirstAppend(t *testing.T) {
+	f := open(t)
+	f.one(t, order("a", "1"))
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.broker.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).DeleteTopic(t.Context(), orders); err != nil {
+		t.Fatal(err)
+	}
+	if rc := f.one(t, order("a", "2")); rc.Status != autobus.Unknown {
+		t.Errorf("the first event: %+v", rc)
+	}
+	if rc := f.one(t, order("a", "3")); rc.Status != autobus.Refused || reason(rc) != autobus.ReasonRouteMismatch {
+		t.Errorf("the next event: %+v", rc)
+	}
+	f.route(t, orders, 4, true)
+	if rc := f.one(t, order("a", "4")); rc.Status != autobus.Written {
+		t.Errorf("with the topic back: %+v", rc)
 	}
 }

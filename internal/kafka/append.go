@@ -4,7 +4,9 @@ package kafka
 
 import (
 	"context"
+	"errors"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -78,6 +80,11 @@ func (l *Log) Limit(topic string, maxMessageBytes int32) bool {
 // Forget drops what the producer remembers of a topic: its batch limit and its id, which changes when a topic is
 // deleted and created again. Records still in flight get an error, for they would wait for ever.
 func (l *Log) Forget(topic string) { l.client.PurgeTopicsFromProducing(topic) }
+
+// Gone reports whether an append failed because the topic is not, or no longer, the one the producer knew.
+func Gone(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
+}
 
 func (l *Log) batchLimit(topic string) int32 {
 	l.mu.Lock()

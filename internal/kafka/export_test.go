@@ -21,3 +21,9 @@ func Murmur2Hash(b []byte) uint32 { return murmur2(b) }
 
 // Setting is the value of one option of the producer's client.
 func (l *Log) Setting(option any) any { return l.client.OptValue(option) }
+
+// DeleteTopic does what somebody beside the bus may do.
+func DeleteTopic(ctx context.Context, l *Log, name string) error {
+	_, err := l.admin.DeleteTopic(ctx, name)
+	return err
+}
