@@ -116,7 +116,8 @@ func open(t testing.TB, options ...option) *fixture {
 // route makes a topic and its route.
 func (f *fixture) route(t testing.TB, name string, partitions int32, bestEffort bool) {
 	t.Helper()
-	if _, err := f.log.CreateTopic(t.Context(), kafka.NewTopic{Name: name, Partitions: partitions, Replicas: 1}); err != nil {
+	topic := kafka.NewTopic{Name: name, Partitions: partitions, Replicas: 1}
+	if _, err := f.log.CreateTopic(t.Context(), topic); err != nil {
 		t.Fatal(err)
 	}
 	f.pin(t, control.Route{Type: name, Cluster: "main", Topic: name, Partitions: partitions, Hash: kafka.Murmur2,

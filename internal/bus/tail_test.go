@@ -117,16 +117,18 @@ func TestTailRefusals(t *testing.T) {
 	sub := func(pattern string) context.Context {
 		return as("r", autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: pattern})
 	}
+	tail := func(pattern string) autobus.Subscription { return autobus.Subscription{Tail: []string{pattern}} }
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		s    autobus.Subscription
 		want autobus.Reason
 	}{
-		"nobody":          {context.Background(), autobus.Subscription{Tail: []string{orders}}, autobus.ReasonUnauthenticated},
-		"no grant":        {as("r"), autobus.Subscription{Tail: []string{"*"}}, autobus.ReasonForbidden},
-		"another's type":  {sub("notes.*"), autobus.Subscription{Tail: []string{orders}}, autobus.ReasonForbidden},
-		"unknown type":    {sub("*"), autobus.Subscription{Tail: []string{"orders.order.gone.v1"}}, autobus.ReasonTypeUnknown},
-		"bad filter":      {sub("*"), autobus.Subscription{Tail: []string{orders}, Filter: "data."}, autobus.ReasonFilterInvalid},
+		"nobody":         {context.Background(), tail(orders), autobus.ReasonUnauthenticated},
+		"no grant":       {as("r"), tail("*"), autobus.ReasonForbidden},
+		"another's type": {sub("notes.*"), tail(orders), autobus.ReasonForbidden},
+		"unknown type":   {sub("*"), tail("orders.order.gone.v1"), autobus.ReasonTypeUnknown},
+		"bad filter": {sub("*"), autobus.Subscription{Tail: []string{orders}, Filter: "data."},
+			autobus.ReasonFilterInvalid},
 		"no subscription": {sub("*"), autobus.Subscription{Name: "bob"}, autobus.ReasonSubscriptionUnknown},
 		"nothing":         {sub("*"), autobus.Subscription{}, autobus.ReasonUnimplemented},
 	} {

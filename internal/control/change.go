@@ -96,6 +96,6 @@ func conflict(r, current Record) error {
 }
 
 func unknown(r Record, cause error) error {
-	return autobus.NewError(autobus.ReasonOutcomeUnknown, "the change of %s %s may or may not take effect", r.Kind, r.Name).
-		WithCause(cause).WithHint("Look whether it did before you repeat it.")
+	return autobus.NewError(autobus.ReasonOutcomeUnknown, "the change of %s %s may or may not take effect", r.Kind,
+		r.Name).WithCause(cause).WithHint("Look whether it did before you repeat it.")
 }

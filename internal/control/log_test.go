@@ -62,8 +62,8 @@ func instance(t *testing.T, l *kafka.Log) *control.Log {
 func ready(t *testing.T) (*kafka.Log, *control.Log) {
 	t.Helper()
 	l := connect(t, broker(t))
-	if _, created, err := control.Init(t.Context(), l, control.Settings{ClusterName: "main", Replicas: 1}); err != nil ||
-		!created {
+	s := control.Settings{ClusterName: "main", Replicas: 1}
+	if _, created, err := control.Init(t.Context(), l, s); err != nil || !created {
 		t.Fatalf("init: created %t, error %v", created, err)
 	}
 	return l, instance(t, l)
@@ -242,7 +242,8 @@ func TestALostControlLogIsNotAFreshOne(t *testing.T) {
 	if _, _, err := control.Init(t.Context(), l, s); reasonOf(err) != autobus.ReasonControlLost {
 		t.Errorf("init beside a type's topic: %v", err)
 	}
-	if _, err := l.CreateTopic(t.Context(), kafka.NewTopic{Name: control.Topic, Partitions: 1, Replicas: 1}); err != nil {
+	empty := kafka.NewTopic{Name: control.Topic, Partitions: 1, Replicas: 1}
+	if _, err := l.CreateTopic(t.Context(), empty); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := control.Open(t.Context(), l, slog.Default()); reasonOf(err) != autobus.ReasonControlLost {
@@ -257,7 +258,8 @@ func TestALostControlLogIsNotAFreshOne(t *testing.T) {
 
 func TestGarbageInTheLogDoesNotCount(t *testing.T) {
 	l, c := ready(t)
-	for _, garbage := range []string{"", "not json", `{"version":0,"kind":"thing","name":"g","prev":-1}`, `{"version":1}`} {
+	for _, garbage := range []string{"", "not json", `{"version":0,"kind":"thing","name":"g","prev":-1}`,
+		`{"version":1}`} {
 		done := make(chan error, 1)
 		if err := l.Append(&kafka.Append{TP: kafka.TP{Topic: control.Topic},
 			Records: []kafka.Record{{Value: []byte(garbage), Time: time.Now()}},

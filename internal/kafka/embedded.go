@@ -27,7 +27,7 @@ type EmbeddedConfig struct {
 	Dir       string        // folder of the data; "" = memory only, gone with the process
 	Addr      string        // where to listen, "127.0.0.1:9092"; port 0 = any free one
 	Advertise string        // host:port told to clients; "" = the listener's own
-	Fsync     bool          // write each batch to the disk before acknowledging; else a kill loses nothing, a power cut may
+	Fsync     bool          // acknowledge only what the disk has; else a kill loses nothing, but a power cut may
 	Budget    int64         // bytes of the folder; 0 = DefaultBudget
 	Retain    time.Duration // how often records past their topic's retention are deleted; 0 = every minute
 	Logger    *slog.Logger
@@ -168,7 +168,8 @@ func (e *Embedded) takeLock() error {
 	// The kernel drops the lock with the process, however it ends.
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return autobus.NewError(autobus.ReasonDataLocked, "another process uses the folder %s", e.cfg.Dir).WithCause(err)
+		return autobus.NewError(autobus.ReasonDataLocked, "another process uses the folder %s", e.cfg.Dir).
+			WithCause(err)
 	}
 	e.lock = f
 	return nil
