@@ -16,63 +16,82 @@ import (
 // side taken. An object for which no applicable schema declares any field at all is free-form.
 //
 // Where v is invalid and no branch matches, all branches count, so that one mistake is not told as many.
-func closeWriters(faults []autobus.Fault, s *jsonschema.Schema, v any) []autobus.Fault {
-	c := closer{faults: faults}
-	c.walk(v, []*jsonschema.Schema{s})
+func (s *schema) closeWriters(faults []autobus.Fault, v any) []autobus.Fault {
+	c := closer{s: s, faults: faults}
+	c.walk(v, []*jsonschema.Schema{s.root})
 	return c.faults
 }
 
 type closer struct {
+	s      *schema
 	path   []string
+	stack  []*jsonschema.Schema // what applies to the values on the way, the innermost last
 	faults []autobus.Fault
 }
 
 // walk judges v, for which all of schemas apply.
 func (c *closer) walk(v any, schemas []*jsonschema.Schema) {
-	var room [6]*jsonschema.Schema
+	base := len(c.stack)
 	switch v := v.(type) {
 	case map[string]any:
-		flat := applicable(room[:0], schemas, v)
-		if !slices.ContainsFunc(flat, declaresFields) {
-			return
-		}
-		for name, value := range v {
-			c.field(flat, name, value)
+		c.stack = c.applicable(c.stack, schemas, v)
+		if flat := c.stack[base:]; slices.ContainsFunc(flat, declaresFields) {
+			for name, value := range v {
+				c.field(flat, name, value)
+			}
 		}
 	case []any:
-		flat := applicable(room[:0], schemas, v)
+		c.stack = c.applicable(c.stack, schemas, v)
+		flat := c.stack[base:]
 		for i, item := range v {
-			var sub [6]*jsonschema.Schema
-			if ofItem := itemSchemas(sub[:0], flat, i, item); len(ofItem) > 0 {
-				c.path = append(c.path, strconv.Itoa(i))
-				c.walk(item, ofItem)
-				c.path = c.path[:len(c.path)-1]
+			if isContainer(item) {
+				c.item(flat, i, item)
 			}
 		}
 	}
+	c.stack = c.stack[:base]
 }
 
 func (c *closer) field(flat []*jsonschema.Schema, name string, value any) {
-	var room [6]*jsonschema.Schema
-	subs, declared := fieldSchemas(room[:0], flat, name)
-	if !declared {
+	base := len(c.stack)
+	subs, declared := appendFieldSchemas(c.stack, flat, name)
+	switch {
+	case !declared:
 		c.faults = append(c.faults, undeclared(append(c.path, name)))
-		return
-	}
-	switch value.(type) {
-	case map[string]any, []any:
+	case isContainer(value):
+		c.stack = subs
 		c.path = append(c.path, name)
-		c.walk(value, subs)
+		c.walk(value, subs[base:])
+		c.path = c.path[:len(c.path)-1]
+		c.stack = c.stack[:base]
+	}
+}
+
+func (c *closer) item(flat []*jsonschema.Schema, i int, item any) {
+	base := len(c.stack)
+	c.stack = c.appendItemSchemas(c.stack, flat, i, item)
+	if subs := c.stack[base:]; len(subs) > 0 {
+		c.path = append(c.path, strconv.Itoa(i))
+		c.walk(item, subs)
 		c.path = c.path[:len(c.path)-1]
 	}
+	c.stack = c.stack[:base]
+}
+
+func isContainer(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
 }
 
 func declaresFields(s *jsonschema.Schema) bool {
 	return s.Properties != nil || s.PatternProperties != nil || s.AdditionalProperties != nil
 }
 
-// fieldSchemas appends what the schemas say of one field, and whether any declares it.
-func fieldSchemas(subs, flat []*jsonschema.Schema, name string) (all []*jsonschema.Schema, declared bool) {
+// appendFieldSchemas appends what the schemas say of one field, and tells whether any declares it.
+func appendFieldSchemas(subs, flat []*jsonschema.Schema, name string) (all []*jsonschema.Schema, declared bool) {
 	for _, s := range flat {
 		known := false
 		if sub := s.Properties[name]; sub != nil {
@@ -94,8 +113,8 @@ func fieldSchemas(subs, flat []*jsonschema.Schema, name string) (all []*jsonsche
 	return subs, declared
 }
 
-// itemSchemas appends what the schemas say of one item.
-func itemSchemas(subs, flat []*jsonschema.Schema, i int, item any) []*jsonschema.Schema {
+// appendItemSchemas appends what the schemas say of one item.
+func (c *closer) appendItemSchemas(subs, flat []*jsonschema.Schema, i int, item any) []*jsonschema.Schema {
 	for _, s := range flat {
 		switch items := s.Items.(type) {
 		case *jsonschema.Schema:
@@ -107,7 +126,7 @@ func itemSchemas(subs, flat []*jsonschema.Schema, i int, item any) []*jsonschema
 				subs = append(subs, sub)
 			}
 		}
-		if s.Contains != nil && matches(s.Contains, item) {
+		if s.Contains != nil && c.s.matches(s.Contains, item) {
 			subs = append(subs, s.Contains)
 		}
 	}
@@ -115,54 +134,52 @@ func itemSchemas(subs, flat []*jsonschema.Schema, i int, item any) []*jsonschema
 }
 
 // applicable appends the schemas and all that they apply to v itself.
-func applicable(flat, schemas []*jsonschema.Schema, v any) []*jsonschema.Schema {
+func (c *closer) applicable(flat, schemas []*jsonschema.Schema, v any) []*jsonschema.Schema {
 	for _, s := range schemas {
-		flat = applicableOf(flat, s, v)
+		flat = c.applicableOf(flat, s, v)
 	}
 	return flat
 }
 
-func applicableOf(flat []*jsonschema.Schema, s *jsonschema.Schema, v any) []*jsonschema.Schema {
+func (c *closer) applicableOf(flat []*jsonschema.Schema, s *jsonschema.Schema, v any) []*jsonschema.Schema {
 	if s.Ref != nil { // in draft-07 nothing counts beside $ref
-		return applicableOf(flat, s.Ref, v)
+		return c.applicableOf(flat, s.Ref, v)
 	}
 	flat = append(flat, s)
-	flat = applicable(flat, s.AllOf, v)
-	flat = matching(flat, s.AnyOf, v)
-	flat = matching(flat, s.OneOf, v)
+	flat = c.applicable(flat, s.AllOf, v)
+	flat = c.matching(flat, s.AnyOf, v)
+	flat = c.matching(flat, s.OneOf, v)
 	if s.If != nil {
 		side := s.Else
-		if matches(s.If, v) {
-			flat, side = applicableOf(flat, s.If, v), s.Then
+		if c.s.matches(s.If, v) {
+			flat, side = c.applicableOf(flat, s.If, v), s.Then
 		}
 		if side != nil {
-			flat = applicableOf(flat, side, v)
+			flat = c.applicableOf(flat, side, v)
 		}
 	}
 	if obj, ok := v.(map[string]any); ok {
 		for name, d := range s.Dependencies {
 			if sub, ok := d.(*jsonschema.Schema); ok && has(obj, name) {
-				flat = applicableOf(flat, sub, v)
+				flat = c.applicableOf(flat, sub, v)
 			}
 		}
 	}
 	return flat
 }
 
-func matching(flat, branches []*jsonschema.Schema, v any) []*jsonschema.Schema {
+func (c *closer) matching(flat, branches []*jsonschema.Schema, v any) []*jsonschema.Schema {
 	before := len(flat)
 	for _, b := range branches {
-		if matches(b, v) {
-			flat = applicableOf(flat, b, v)
+		if c.s.matches(b, v) {
+			flat = c.applicableOf(flat, b, v)
 		}
 	}
 	if len(flat) == before {
-		flat = applicable(flat, branches, v)
+		flat = c.applicable(flat, branches, v)
 	}
 	return flat
 }
-
-func matches(s *jsonschema.Schema, v any) bool { return s.Validate(v) == nil }
 
 func has(obj map[string]any, name string) bool {
 	_, ok := obj[name]
@@ -176,13 +193,13 @@ func (s *schema) declares(steps []string) bool {
 		flat := branches(nil, all)
 		if !slices.ContainsFunc(flat, declaresFields) {
 			_, isItem := itemIndex(step)
-			if all = itemSchemas(nil, flat, 0, nil); isItem && len(all) > 0 {
+			if all = (&closer{s: s}).appendItemSchemas(nil, flat, 0, nil); isItem && len(all) > 0 {
 				continue
 			}
 			return true // free-form
 		}
 		var declared bool
-		if all, declared = fieldSchemas(nil, flat, step); !declared {
+		if all, declared = appendFieldSchemas(nil, flat, step); !declared {
 			return false
 		}
 	}

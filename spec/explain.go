@@ -34,7 +34,8 @@ func (x explainer) explain(e *jsonschema.ValidationError) []autobus.Fault {
 		if len(k.Subschemas) == 0 {
 			return x.explainBranches(e, "oneOf")
 		}
-		return fault("oneOf", "exactly one of its branches", fmt.Sprintf("branches %d and %d", k.Subschemas[0], k.Subschemas[1]))
+		return fault("oneOf", "exactly one of its branches",
+			fmt.Sprintf("branches %d and %d", k.Subschemas[0], k.Subschemas[1]))
 	case *kind.Type:
 		return fault("type", strings.Join(k.Want, " or "), k.Got)
 	case *kind.Required:

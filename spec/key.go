@@ -60,12 +60,11 @@ func (t *Type) keyMissing(rule, got string) *autobus.Error {
 // as the value; readable is false when it met something that is not JSON.
 func find(data []byte, pointer string) (raw []byte, readable bool) {
 	i := skipSpace(data, 0)
-	for pointer != "" {
-		token, rest, more := strings.Cut(pointer[1:], "/")
+	_, rest, more := strings.Cut(pointer, "/")
+	for more {
+		var token string
+		token, rest, more = strings.Cut(rest, "/")
 		token = untoken(token)
-		if pointer = ""; more {
-			pointer = "/" + rest
-		}
 		switch {
 		case i >= len(data):
 			return nil, false

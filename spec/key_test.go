@@ -25,6 +25,7 @@ var keyCases = []struct {
 	{"item", "/a/1/b", `{"a":[{"b":"x"},{"b":"y"},3]}`, "y", ""},
 	{"escaped name", "/a~1b~0c", `{"a/b~c":"x"}`, "x", ""},
 	{"name with escapes in the data", "/id", `{"\u0069d":"x"}`, "x", ""},
+	{"item itself", "/1", `[0,"x"]`, "x", ""},
 	{"empty name", "/", `{"":"x"}`, "x", ""},
 	{"quotes and brackets before", "/id", `{"s":"\"}]{,\\","id":"x"}`, "x", ""},
 
@@ -84,6 +85,7 @@ func TestNoKeyWithoutPointer(t *testing.T) {
 func FuzzKey(f *testing.F) {
 	for _, c := range keyCases {
 		f.Add([]byte(c.data), "id")
+		f.Add([]byte(c.data), "0")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, name string) {
 		ty := &Type{KeyPointer: pointer([]string{name})}
@@ -92,8 +94,13 @@ func FuzzKey(f *testing.F) {
 			return // any answer will do, as long as there is one
 		}
 		var want any
-		if obj, ok := decode(data).(map[string]any); ok {
-			want = obj[name]
+		switch in := decode(data).(type) {
+		case map[string]any:
+			want = in[name]
+		case []any:
+			if i, ok := itemIndex(name); ok && i < len(in) {
+				want = in[i]
+			}
 		}
 		switch want := want.(type) {
 		case string:

@@ -155,7 +155,8 @@ func (l *loader) scalar(n *node, y *yaml.Node) {
 	case "!!int", "!!float":
 		text, ok := jsonNumber(y.Value)
 		if !ok {
-			l.report(n.pos, "Write it as JSON does.", fmt.Sprintf("%s is not a number that JSON knows", shorten(y.Value, maxValue)))
+			l.report(n.pos, "Write it as JSON does.",
+				fmt.Sprintf("%s is not a number that JSON knows", shorten(y.Value, maxValue)))
 			return
 		}
 		n.text = text

@@ -147,7 +147,13 @@ func (n *node) any() any {
 			arr[i] = v.any()
 		}
 		return arr
+	case literal:
+		return n.literal()
 	}
+	return nil
+}
+
+func (n *node) literal() any {
 	switch n.text {
 	case "null":
 		return nil

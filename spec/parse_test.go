@@ -88,7 +88,8 @@ func TestParseShop(t *testing.T) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
 	}
 	if !strings.HasPrefix(schema, `{"type":"object","required":["orderId","placedAt"`) || !json.Valid(ty.Schema) ||
-		!strings.Contains(schema, `"total":{"$ref":"#/definitions/Money"}`) || !strings.Contains(schema, `"definitions":{"Money":{`) {
+		!strings.Contains(schema, `"total":{"$ref":"#/definitions/Money"}`) ||
+		!strings.Contains(schema, `"definitions":{"Money":{`) {
 		t.Errorf("the schema is not self-contained or lost its order: %s", schema)
 	}
 	if c, _ := s.Type("refunds.refund.create.v1"); c.Kind != "command" || c.MaxEventBytes != 1_000_000 {
@@ -102,7 +103,8 @@ func TestParseShop(t *testing.T) {
 func TestParseFlatFolder(t *testing.T) {
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{
-		"order.yml":       specOf(`{type: object, properties: {id: {type: string}}}`, "x-unordered: true", "x-durability: best-effort", "x-partitioner: sarama"),
+		"order.yml": specOf(`{type: object, properties: {id: {type: string}}}`, "x-unordered: true",
+			"x-durability: best-effort", "x-partitioner: sarama"),
 		"README.md":       []byte("# specs"),
 		".hidden.yaml":    []byte("\tno yaml"),
 		".git/config.yml": []byte("\tno yaml"),
@@ -217,4 +219,18 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	files := Files{}
+	for i := range 100 {
+		files[fmt.Sprintf("events/t%d.yaml", i)] = []byte(strings.ReplaceAll(string(specOf(
+			`{type: object, required: [id], properties: {id: {type: string}, n: {type: integer, format: int32}}}`,
+			"examples: [{payload: {id: a, n: 1}}]")), "tests.thing", fmt.Sprintf("tests.thing%d", i)))
+	}
+	for b.Loop() {
+		if _, err := Parse(files); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

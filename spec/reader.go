@@ -5,7 +5,6 @@ package spec
 import (
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -90,69 +89,6 @@ func (d *reader) word(absent, name string, from []place, allowed ...string) stri
 	return absent
 }
 
-// topic reads the Kafka binding of the channel.
-func (d *reader) topic() {
-	d.t.MaxEventBytes = autobus.MaxEventBytes
-	d.t.Configs = map[string]string{}
-	kafka := d.walk(d.channel, "bindings", "kafka")
-	if topic := kafka.node.str("topic"); topic != "" && topic != d.t.Name {
-		d.report(kafka.child("topic"), "Leave it away.", "the topic's name is the type's, not %s", shorten(topic, maxValue))
-	}
-	d.t.Partitions = int32(d.number(kafka.child("partitions"), 1, 10_000))
-	d.t.Replicas = d.number(kafka.child("replicas"), 1, 100)
-	settings := kafka.child("topicConfiguration")
-	if settings.node == nil {
-		return
-	}
-	for _, k := range settings.node.keys {
-		at := settings.child(k.name)
-		value, ok := setting(at.node)
-		if !ok {
-			d.report(at, "Write a word, a number, true, false, or a list of words.", "%s cannot be a topic's setting", k.name)
-			continue
-		}
-		d.t.Configs[k.name] = value
-		if k.name == "max.message.bytes" {
-			n := d.number(at, 2*autobus.RecordOverhead, math.MaxInt32)
-			d.t.MaxEventBytes = min(n-autobus.RecordOverhead, autobus.MaxEventBytes)
-		}
-	}
-}
-
-// number reads an integer within bounds, 0 when there is none.
-func (d *reader) number(p place, lowest, highest int) int {
-	if p.node == nil {
-		return 0
-	}
-	n, err := strconv.Atoi(p.node.text)
-	if err != nil || n < lowest || n > highest {
-		d.report(p, "Choose another number.", "%s must be an integer from %d to %d", p.path[len(p.path)-1], lowest, highest)
-		return 0
-	}
-	return n
-}
-
-// setting writes a topic's setting as Kafka wants it: a list joined by commas.
-func setting(n *node) (string, bool) {
-	switch {
-	case n.form == str:
-		return n.value, true
-	case n.form == literal && n.text != "null":
-		return n.text, true
-	case n.form == list:
-		words := make([]string, len(n.values))
-		for i, v := range n.values {
-			word, ok := setting(v)
-			if !ok || v.form == list {
-				return "", false
-			}
-			words[i] = word
-		}
-		return strings.Join(words, ","), true
-	}
-	return "", false
-}
-
 // walk takes steps and follows references between them; what is broken is reported by checkRefs.
 func (d *reader) walk(p place, steps ...string) place {
 	for _, step := range steps {
@@ -167,7 +103,7 @@ func (d *reader) walk(p place, steps ...string) place {
 // payload is the place of the message's schema.
 func (d *reader) payload() (place, error) {
 	p, err := d.resolve(d.message.child("payload"))
-	if err == nil && p.node.get("schema") != nil && p.node.get("schemaFormat") != nil {
+	if err == nil && p.node.get("schema") != nil {
 		return d.resolve(p.child("schema"))
 	}
 	return p, err
@@ -214,10 +150,11 @@ func (d *reader) formats() bool {
 		content = d.doc.child("defaultContentType")
 	}
 	if content.node != nil && !autobus.IsJSON(content.node.value) {
-		d.report(content, "Use application/json.", "data of content type %s has no schema that the bus checks", content.node.value)
+		d.report(content, "Use application/json.", "data of content type %s has no schema that the bus checks",
+			content.node.value)
 		return false
 	}
-	format := d.message.child("payload").child("schemaFormat")
+	format := d.walk(d.message, "payload", "schemaFormat")
 	if format.node != nil && !strings.HasPrefix(format.node.value, "application/vnd.aai.asyncapi") &&
 		!strings.HasPrefix(format.node.value, "application/schema+") {
 		d.report(format, "Write the payload as JSON Schema draft-07.", "schemaFormat %s is not supported", format.node.value)

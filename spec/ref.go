@@ -124,6 +124,7 @@ func (r *parser) checkRefs(p place, names bool) {
 		for i, v := range p.node.values {
 			r.checkRefs(place{p.file, append(slices.Clip(p.path), fmt.Sprint(i)), v}, false)
 		}
+	case literal, str:
 	}
 }
 

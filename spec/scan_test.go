@@ -68,7 +68,8 @@ var checkCases = []struct {
 		"duplicate", "/b"},
 
 	{"depth 65", strings.Repeat("[", 65) + strings.Repeat("]", 65), "depth", strings.Repeat("/0", 64)},
-	{"depth 65 of objects", strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65), "depth", strings.Repeat("/a", 64)},
+	{"depth 65 of objects", strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65),
+		"depth", strings.Repeat("/a", 64)},
 	{"depth bomb", strings.Repeat("[", 100_000), "depth", strings.Repeat("/0", 64)},
 
 	{"number of 65 bytes", `{"a":` + strings.Repeat("9", 65) + `}`, "number", "/a"},

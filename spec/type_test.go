@@ -11,7 +11,8 @@ import (
 )
 
 // order is an event of about 1 KB.
-const order = `{"orderId": "o-4711", "placedAt": "2026-11-20T10:00:00Z", "status": "paid", "email": "someone@example.com",
+const order = `{"orderId": "o-4711", "placedAt": "2026-11-20T10:00:00Z", "status": "paid",
+ "email": "someone@example.com",
  "total": {"amount": "1050.50", "currency": "RUB"},
  "items": [{"sku": "BOOTS-BLACK-42", "qty": 1}, {"sku": "SHIRT-WHITE-M", "qty": 3}, {"sku": "SOCKS-GREY", "qty": 12},
   {"sku": "JACKET-GREEN-L", "qty": 1}, {"sku": "SCARF-RED", "qty": 2}, {"sku": "GLOVES-BLACK-S", "qty": 1},
@@ -88,7 +89,8 @@ func TestCheckReportsAtMostTwentyFaultsInOrder(t *testing.T) {
 }
 
 func TestNumbersAreExact(t *testing.T) {
-	ty := typeOf(t, `{type: object, properties: {n: {type: integer, format: int64}, m: {type: integer, maximum: 9007199254740993}}}`)
+	ty := typeOf(t, `{type: object, properties: {n: {type: integer, format: int64}, `+
+		`m: {type: integer, maximum: 9007199254740993}}}`)
 	expect(t, ty, `{"n": 9223372036854775807, "m": 9007199254740993}`)
 	expect(t, ty, `{"n": 9223372036854775808}`, "data_invalid", "/n format int64 9223372036854775808")
 	expect(t, ty, `{"n": -9223372036854775808}`)
@@ -98,6 +100,8 @@ func TestNumbersAreExact(t *testing.T) {
 
 func TestClosedWriters(t *testing.T) {
 	const ab = `properties: {a: {type: string}, b: {type: object, properties: {c: {type: string}}}}`
+	const ifThenElse = `{properties: {k: {}}, if: {properties: {k: {const: 1}}}, then: {properties: {p: {}}}, ` +
+		`else: {properties: {q: {}}}}`
 	cases := []struct {
 		name, schema, data string
 		undeclared         []string
@@ -115,17 +119,20 @@ func TestClosedWriters(t *testing.T) {
 		{"additionalProperties schema", `{type: object, additionalProperties: {properties: {n: {type: integer}}}}`,
 			`{"x":{"n":1},"y":{"m":1}}`, []string{"/y/m"}},
 		{"additionalProperties false", `{type: object, ` + ab + `, additionalProperties: false}`, `{"x":1}`, []string{"/x"}},
-		{"patternProperties", `{type: object, patternProperties: {'^x-': {type: integer}}}`, `{"x-a":1,"y":2}`, []string{"/y"}},
+		{"patternProperties", `{type: object, patternProperties: {'^x-': {type: integer}}}`, `{"x-a":1,"y":2}`,
+			[]string{"/y"}},
 		{"allOf", `{allOf: [{` + ab + `}, {properties: {z: {}}}]}`, `{"a":"x","z":1,"y":1}`, []string{"/y"}},
 		{"allOf below", `{properties: {p: {allOf: [{` + ab + `}, {properties: {z: {}}}]}}}`, `{"p":{"a":"","z":1,"y":1}}`,
 			[]string{"/p/y"}},
-		{"matching branch", `{oneOf: [{required: [a], properties: {a: {const: x}, p: {}}}, {required: [a], properties: {a: {const: y}, q: {}}}]}`,
+		{"matching branch", `{oneOf: [{properties: {a: {const: x}, p: {}}}, {properties: {a: {const: y}, q: {}}}]}`,
 			`{"a":"x","p":1,"q":1}`, []string{"/q"}},
-		{"several branches", `{anyOf: [{required: [p], properties: {p: {}}}, {required: [q], properties: {q: {}}}, {required: [r], properties: {r: {}}}]}`,
+		{"several branches", `{anyOf: [{required: [p], properties: {p: {}}}, {required: [q], properties: {q: {}}}]}`,
 			`{"p":1,"q":1}`, nil},
-		{"then", `{properties: {k: {}}, if: {properties: {k: {const: 1}}}, then: {properties: {p: {}}}, else: {properties: {q: {}}}}`,
+		{"branch without match", `{anyOf: [{required: [p], properties: {p: {}}}, {required: [q], properties: {r: {}}}]}`,
+			`{"p":1,"r":1}`, []string{"/r"}},
+		{"then", ifThenElse,
 			`{"k":1,"p":1,"q":1}`, []string{"/q"}},
-		{"else", `{properties: {k: {}}, if: {properties: {k: {const: 1}}}, then: {properties: {p: {}}}, else: {properties: {q: {}}}}`,
+		{"else", ifThenElse,
 			`{"k":2,"p":1,"q":1}`, []string{"/p"}},
 		{"dependency", `{properties: {k: {}}, dependencies: {k: {properties: {p: {}}}}}`, `{"k":1,"p":1}`, nil},
 		{"dependency absent", `{properties: {k: {}}, dependencies: {k: {properties: {p: {}}}}}`, `{"p":1}`, []string{"/p"}},

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+)
+
+const maxRequestID = 128
+
+type (
+	requestKey struct{}
+	drainKey   struct{}
+)
+
+// request is what Handler knows of a request and everything below may ask.
+type request struct {
+	id     string
+	logger *slog.Logger
+}
+
+// RequestID is the id that answers and log lines of this request carry; "" outside of Handler.
+func RequestID(ctx context.Context) string {
+	r, _ := ctx.Value(requestKey{}).(request)
+	return r.id
+}
+
+// Logger is the logger of the handler that serves ctx; outside of one it drops everything.
+func Logger(ctx context.Context) *slog.Logger {
+	if r, ok := ctx.Value(requestKey{}).(request); ok && r.logger != nil {
+		return r.logger
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// StreamContext is the context for answers without an end: it ends with the request and besides as soon as the server
+// begins to drain. Its cause is an *autobus.Error unless the client left.
+func StreamContext(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	stream, cancel := context.WithCancelCause(ctx)
+	drain, ok := ctx.Value(drainKey{}).(context.Context)
+	if !ok {
+		return stream, cancel
+	}
+	stop := context.AfterFunc(drain, func() { cancel(context.Cause(drain)) })
+	return stream, func(cause error) {
+		stop()
+		cancel(cause)
+	}
+}
+
+// takeRequestID keeps the client's id when it is harmless in logs and headers, else makes one.
+func takeRequestID(h http.Header) string {
+	id := h.Get("X-Request-Id")
+	if id == "" || len(id) > maxRequestID {
+		return rand.Text()
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return rand.Text()
+		}
+	}
+	return id
+}

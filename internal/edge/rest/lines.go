@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+var (
+	errNotYet = errors.New("no whole line has come yet")
+	errLong   = errors.New("the line is too long")
+)
+
+const chunk = 64 << 10
+
+// lines splits a stream into lines without waiting for more than it has. A line is a part of the buffer, which is
+// never written again where a line was given out: it may be kept.
+type lines struct {
+	r   io.Reader
+	max int // bytes of a line without its end
+
+	buf  []byte
+	from int   // where the current line begins
+	seen int   // no line ends between from and here
+	long bool  // the current line is already over max; its bytes are dropped
+	err  error // what ended the stream
+}
+
+// next gives the next line without white space around it. With wait it reads until there is one; without, it gives
+// errNotYet instead of reading. An over-long line is errLong, once, and the next call goes on behind it. The last line
+// needs no newline when the stream ends in io.EOF.
+func (l *lines) next(wait bool) ([]byte, error) {
+	for {
+		if i := bytes.IndexByte(l.buf[l.seen:], '\n'); i >= 0 {
+			end := l.seen + i
+			line := l.buf[l.from:end:end]
+			l.from, l.seen = end+1, end+1
+			return l.give(line)
+		}
+		l.seen = len(l.buf)
+		if l.long || len(l.buf)-l.from > l.max {
+			l.long = true
+			l.buf, l.seen = l.buf[:l.from], l.from
+		}
+		if l.err != nil {
+			rest := l.buf[l.from:]
+			l.from = len(l.buf)
+			if errors.Is(l.err, io.EOF) && (l.long || len(rest) > 0) {
+				return l.give(rest)
+			}
+			return nil, l.err
+		}
+		if !wait {
+			return nil, errNotYet
+		}
+		l.fill()
+	}
+}
+
+func (l *lines) give(line []byte) ([]byte, error) {
+	if l.long || len(line) > l.max {
+		l.long = false
+		return nil, errLong
+	}
+	return bytes.Trim(line, " \t\r"), nil
+}
+
+func (l *lines) fill() {
+	if cap(l.buf)-len(l.buf) < chunk/8 {
+		part := l.buf[l.from:]
+		l.buf = append(make([]byte, 0, len(part)+max(chunk, len(part))), part...)
+		l.from, l.seen = 0, len(part)
+	}
+	var n int
+	n, l.err = l.r.Read(l.buf[len(l.buf):cap(l.buf)])
+	l.buf = l.buf[:len(l.buf)+n]
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rest is the HTTP API of the data plane: publish in every CloudEvents content mode and as NDJSON streamed both
+// ways, tail, and the pages that explain problems.
+//
+// It owns the forms of bodies, headers and query parameters and nothing else: what an event may hold, who may publish
+// it and what becomes of it is the bus's to say. It refuses to know Kafka, specs and tokens. Between reading an event
+// and Bus.Publish there is neither queue nor goroutine, so the poster gets the brokers' true answer; the only queue
+// holds batches that are already appended, in order, and its bound is the back-pressure of a stream.
+package rest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+// Config is what the edge needs; only Bus has no default.
+type Config struct {
+	Bus       autobus.Bus
+	Logger    *slog.Logger
+	Heartbeat time.Duration // silence on a tail after which a heartbeat is sent; 0 = 15 s
+	Progress  time.Duration // how long a reader may take nothing before its stream is closed; 0 = 60 s
+}
+
+// Edge serves the API; it implements edge.Edge.
+type Edge struct {
+	bus       autobus.Bus
+	logger    *slog.Logger
+	heartbeat time.Duration
+	progress  time.Duration
+}
+
+// New makes the edge.
+func New(c Config) *Edge {
+	e := &Edge{bus: c.Bus, logger: c.Logger, heartbeat: c.Heartbeat, progress: c.Progress}
+	if e.logger == nil {
+		e.logger = slog.New(slog.DiscardHandler)
+	}
+	if e.heartbeat == 0 {
+		e.heartbeat = 15 * time.Second
+	}
+	if e.progress == 0 {
+		e.progress = 60 * time.Second
+	}
+	return e
+}
+
+// Name is the edge's name in the list of edges.
+func (e *Edge) Name() string { return "rest" }
+
+// Mount registers the routes.
+func (e *Edge) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("POST /v1/events", e.publish)
+	mux.HandleFunc("POST /v1/events/{type}", e.publishTyped)
+	mux.HandleFunc("GET /v1/tail", e.tail)
+	mux.HandleFunc("GET /problems/{reason}", problem)
+}
+
+// Run has nothing to do between requests.
+func (e *Edge) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/edge"
+)
+
+const (
+	maxGroup = 100 // events of a stream that are appended together
+	inFlight = 16  // groups of a stream that are appended and not yet answered
+)
+
+// stream publishes NDJSON while it comes. The reading goroutine parses and appends what has come so far; a second one
+// waits for the outcomes in order and writes results. When results are not read, the queue between them fills and the
+// body is no longer read.
+type stream struct {
+	edge   *Edge
+	w      *sender
+	r      *http.Request
+	o      options
+	parse  func(line []byte) (autobus.Event, *autobus.Error)
+	lines  lines
+	trace  trace
+	order  autobus.Stream
+	count  int  // events so far
+	broken bool // see group
+
+	flight chan *group // nil until the first event was read
+	done   chan struct{}
+	cancel context.CancelCauseFunc
+}
+
+func (e *Edge) stream(
+	w http.ResponseWriter, r *http.Request, o options, parse func(line []byte) (autobus.Event, *autobus.Error),
+) {
+	rc := http.NewResponseController(w)
+	if err := rc.EnableFullDuplex(); err != nil {
+		edge.WriteProblem(w, r, err)
+		return
+	}
+	ctx, cancel := edge.StreamContext(r.Context())
+	defer cancel(nil)
+	// Only a deadline ends a read of the body.
+	stop := context.AfterFunc(ctx, func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	s := &stream{edge: e, w: newSender(w, e.progress, cancel), r: r, o: o, parse: parse, cancel: cancel,
+		lines: lines{r: r.Body, max: maxSingle}, trace: traceOf(r.Header), done: make(chan struct{})}
+
+	err := s.publish()
+	// After the body's end net/http reads ahead to notice when the client leaves; a deadline would look the same and
+	// would turn the outcomes that are still to come into unknown.
+	stop()
+	if s.flight == nil {
+		s.answerNothing(ctx, err)
+		return
+	}
+	close(s.flight)
+	<-s.done
+	if err != nil {
+		// The stream may be broken towards the client as well.
+		_ = s.w.send(append(edge.AppendProblem([]byte(`{"error":`), s.reason(ctx, err),
+			edge.RequestID(r.Context())), "}\n"...))
+	}
+}
+
+// answerNothing ends a request in which no event was read.
+func (s *stream) answerNothing(ctx context.Context, err error) {
+	if err != nil {
+		edge.WriteProblem(s.w.w, s.r, s.reason(ctx, err))
+		return
+	}
+	s.begin()
+}
+
+func (s *stream) begin() {
+	s.w.w.Header().Set("Content-Type", mediaNDJSON)
+	s.w.w.WriteHeader(http.StatusOK)
+	// When the client is gone already the first result finds out.
+	_ = s.w.send(nil)
+}
+
+// reason tells why the stream ends before its body does.
+func (s *stream) reason(ctx context.Context, err error) *autobus.Error {
+	var cause *autobus.Error
+	if errors.As(context.Cause(ctx), &cause) || errors.As(err, &cause) {
+		return cause
+	}
+	return edge.BodyError(s.r, err, autobus.ReasonEventTooLarge)
+}
+
+// publish reads and appends until the body ends, which is no error, or breaks.
+func (s *stream) publish() error {
+	for {
+		g, end := s.read()
+		if len(g.items) > 0 {
+			if s.flight == nil {
+				s.begin()
+				s.flight = make(chan *group, inFlight)
+				go s.answer()
+			}
+			refused := g.publish(s.edge.bus, s.o.timeout)
+			s.flight <- g
+			if refused != nil {
+				// Nothing of it was looked at, so the order of its keys is no longer kept by s.order.
+				return refused
+			}
+		}
+		if errors.Is(end, io.EOF) {
+			return nil
+		}
+		if end != nil {
+			return end
+		}
+	}
+}
+
+// read waits for one event and takes along what has come besides.
+func (s *stream) read() (*group, error) {
+	g := newGroup(s.r, s.o, s.count)
+	g.batch.Stream, g.broken = &s.order, s.broken
+	defer func() { s.count, s.broken = s.count+len(g.items), g.broken }()
+	for len(g.items) < maxGroup {
+		line, err := s.lines.next(len(g.items) == 0)
+		switch {
+		case errors.Is(err, errNotYet):
+			return g, nil
+		case errors.Is(err, errLong):
+			g.add(autobus.Event{}, autobus.NewError(autobus.ReasonEventTooLarge, "the line has more than %d bytes", maxSingle))
+		case err != nil:
+			return g, err
+		case len(line) > 0:
+			ev, invalid := s.parse(line)
+			if invalid == nil {
+				s.trace.set(&ev)
+			}
+			g.add(ev, invalid)
+		}
+	}
+	return g, nil
+}
+
+// answer writes the results of each group, in order. A client that takes none of them for too long ends the stream;
+// what is in flight then is still taken from the queue, so that the reading side never hangs.
+func (s *stream) answer() {
+	defer close(s.done)
+	var (
+		buf    []byte
+		failed error
+	)
+	for g := range s.flight {
+		if failed != nil {
+			g.cancel()
+			continue
+		}
+		buf = buf[:0]
+		for i, rc := range g.wait() {
+			buf = append(g.appendResult(buf, i, rc), '\n')
+		}
+		if failed = s.w.send(buf); failed != nil {
+			s.cancel(failed)
+		}
+	}
+}

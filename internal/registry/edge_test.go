@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+)
+
+// get asks the edge as somebody with grants on the patterns.
+func get(t *testing.T, r instance, path string, patterns ...string) (int, map[string]any) {
+	t.Helper()
+	mux := http.NewServeMux()
+	r.Edge().Mount(mux)
+	p := autobus.Principal{Name: "checkout"}
+	for _, pattern := range patterns {
+		p.Grants = append(p.Grants, autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: pattern})
+	}
+	req := httptest.NewRequestWithContext(autobus.WithPrincipal(t.Context(), p), http.MethodGet, path, nil)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, req)
+	var body map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+		t.Fatalf("%s: %d %q: %v", path, w.Code, w.Body, err)
+	}
+	return w.Code, body
+}
+
+func listed(body map[string]any) string {
+	var out []string
+	for _, t := range body["types"].([]any) {
+		out = append(out, t.(map[string]any)["name"].(string))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestListOfTypes(t *testing.T) {
+	r := start(t, broker(t))
+	if _, body := get(t, r, "/v1/types", "*"); body["types"] == nil {
+		t.Errorf("an empty list is %v, want []", body["types"])
+	}
+	push(t, r, bundleOf("order", "book"))
+	if err := r.CreateType(t.Context(), "adhoc"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ grant, want string }{
+		{"*", "adhoc orders.book.placed.v1 orders.order.placed.v1"},
+		{"orders.*", "orders.book.placed.v1 orders.order.placed.v1"},
+		{"orders.order.*", "orders.order.placed.v1"},
+		{"other.*", ""},
+	} {
+		if _, body := get(t, r, "/v1/types", tc.grant); listed(body) != tc.want {
+			t.Errorf("grant %s lists %q, want %q", tc.grant, listed(body), tc.want)
+		}
+	}
+	_, body := get(t, r, "/v1/types", "orders.order.*")
+	got, err := json.Marshal(body["types"].([]any)[0])
+	want := `{"kind":"event","lifecycle":"active","name":"orders.order.placed.v1","owner":"team-checkout",` +
+		`"partitions":3,"title":"orders.order.placed","version":"1.0.0"}`
+	if err != nil || string(got) != want {
+		t.Errorf("item %s\nwant %s", got, want)
+	}
+}
+
+func TestOneType(t *testing.T) {
+	r := start(t, broker(t))
+	push(t, r, bundleOf("order", "book"))
+	if err := r.CreateType(t.Context(), "adhoc"); err != nil {
+		t.Fatal(err)
+	}
+	code, body := get(t, r, "/v1/types/orders.order.placed.v1", "*")
+	if code != 200 || body["key"] != "/id" || body["description"] != "Placed." || body["schema"] == nil ||
+		body["order"] != "key" || body["example"].(map[string]any)["id"] != "o-1" ||
+		body["limits"].(map[string]any)["max_event_bytes"] != 1e6 ||
+		body["durability"].(map[string]any)["copies"] != 1.0 {
+		t.Errorf("%d %v", code, body)
+	}
+	code, body = get(t, r, "/v1/types/adhoc", "*")
+	if code != 200 || body["unspecified"] != true || body["partitions"] != 1.0 {
+		t.Errorf("%d %v", code, body)
+	}
+	code, body = get(t, r, "/v1/types/orders.order.placed.v1/route", "*")
+	if code != 200 || body["topic"] != "orders.order.placed.v1" || body["partitions"] != 3.0 || body["epoch"] != 1.0 ||
+		body["hash"] != "murmur2" || body["max_event_bytes"] != 1e6 {
+		t.Errorf("%d %v", code, body)
+	}
+	for _, path := range []string{"/v1/types/orders.ordr.placed.v1", "/v1/types/orders.ordr.placed.v1/route"} {
+		code, body = get(t, r, path, "*")
+		if hint, _ := body["hint"].(string); code != 404 || body["reason"] != "type_unknown" ||
+			!strings.Contains(hint, "orders.order.placed.v1") {
+			t.Errorf("%s: %d %v", path, code, body)
+		}
+	}
+	// Near names come from one's own grants only.
+	_, body = get(t, r, "/v1/types/orders.ordr.placed.v1", "orders.ordr.*")
+	if strings.Contains(body["hint"].(string), "order.") {
+		t.Errorf("the hint tells of other types: %v", body["hint"])
+	}
+	for _, path := range []string{"/v1/types/orders.order.placed.v1", "/v1/types/orders.nothing.placed.v1",
+		"/v1/types/orders.order.placed.v1/route"} {
+		if code, body := get(t, r, path, "other.*"); code != 403 || body["reason"] != "forbidden" {
+			t.Errorf("%s without a grant: %d %v", path, code, body)
+		}
+	}
+}
+
+// What another instance pushed a moment ago is not called unknown, even where it has not yet been heard of.
+func TestOneTypeAfterAReadBarrier(t *testing.T) {
+	l := broker(t)
+	a, b := start(t, l), start(t, l)
+	b.cfg.Dev = false
+	behind := make(chan struct{})
+	b.control.Watch(control.KindRoute, func(control.Record) { <-behind })
+	push(t, a, bundleOf("order"))
+	time.AfterFunc(100*time.Millisecond, func() { close(behind) })
+	if code, body := get(t, b, "/v1/types/orders.order.placed.v1", "*"); code != 200 {
+		t.Errorf("%d %v", code, body)
+	}
+}
+
+func TestEdgeWithoutAPrincipal(t *testing.T) {
+	r := start(t, broker(t))
+	mux := http.NewServeMux()
+	r.Edge().Mount(mux)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/types", nil))
+	if w.Code != http.StatusUnauthorized {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

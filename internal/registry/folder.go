@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/spec"
+)
+
+const (
+	pushTimeout = time.Minute      // of one push: a cluster that does not answer must not end the watching
+	maxPause    = 30 * time.Second // between tries of a push that failed for another reason than its files
+)
+
+// FolderConfig says which files a Folder brings into force.
+type FolderConfig struct {
+	Dir     string     // "" = no folder, only what is built in
+	Builtin spec.Files // files that come with the program and belong to every bundle; the folder's win
+	Actor   string     // for the audit
+}
+
+// Folder brings the files of a folder into force. Load and Run are not for use at the same time.
+type Folder struct {
+	FolderConfig
+	registry *Registry
+	pending  string        // fingerprint of the last look
+	done     string        // fingerprint that was dealt with, if loaded
+	loaded   bool          // done is one
+	warned   string        // what the log was told last
+	timeout  time.Duration // of one push
+	again    time.Time     // not before, after a failure that is not the files' fault
+	pause    time.Duration
+}
+
+// Folder makes a folder whose troubles Problems tells. A registry has one.
+func (r *Registry) Folder(cfg FolderConfig) *Folder {
+	return &Folder{FolderConfig: cfg, registry: r, timeout: pushTimeout}
+}
+
+// Load brings into force what is there now. Where earlier specs are in force a bad bundle is reported (Problems and the
+// log) and they stay; where there are none it is an error that tells every fault.
+func (f *Folder) Load(ctx context.Context) error {
+	seen, err := f.fingerprint()
+	readable := err == nil
+	if readable {
+		err = f.push(ctx)
+	}
+	if err != nil && (!badBundle(err) || f.registry.Hash() == "") {
+		return allFaults(f.Dir, err)
+	}
+	f.pending, f.done, f.loaded = seen, seen, readable
+	f.report(seen, err)
+	return nil
+}
+
+// Run brings the folder into force whenever it changes, until ctx ends. It looks at the folder instead of asking the
+// system to tell, because mounted and network folders do not tell. A bad bundle is reported, in the log once per
+// content, and never replaces what is in force.
+func (f *Folder) Run(ctx context.Context) error {
+	tick := time.NewTicker(f.registry.cfg.Poll)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		f.look(ctx)
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (f *Folder) look(ctx context.Context) {
+	seen, err := f.fingerprint()
+	if err != nil {
+		f.loaded = false
+		f.report(seen, err)
+		return
+	}
+	// Between two looks that see the same nobody is in the middle of writing.
+	settled := seen == f.pending
+	f.pending = seen
+	if !settled || f.loaded && seen == f.done || time.Now().Before(f.again) {
+		return
+	}
+	err = f.push(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err == nil || badBundle(err):
+		f.done, f.loaded, f.pause = seen, true, 0
+	default: // the cluster's fault: the same files may do later
+		f.pause = min(max(2*f.pause, f.registry.cfg.Poll), maxPause)
+		f.again = time.Now().Add(f.pause)
+	}
+	f.report(seen, err)
+}
+
+func (f *Folder) push(ctx context.Context) error {
+	files := maps.Clone(f.Builtin)
+	if files == nil {
+		files = spec.Files{}
+	}
+	reason := "specs of the program"
+	if f.Dir != "" {
+		own, err := spec.ReadDir(f.Dir)
+		if err != nil {
+			return err
+		}
+		maps.Copy(files, own)
+		reason = "specs of the folder " + f.Dir
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	_, err := f.registry.Push(ctx, files, f.Actor, reason)
+	return err
+}
+
+func badBundle(err error) bool {
+	return errors.Is(err, &autobus.Error{Reason: autobus.ReasonSpecInvalid})
+}
+
+// allFaults puts every fault of a bundle into the text of its error.
+func allFaults(dir string, err error) error {
+	var p spec.Problems
+	if !errors.As(err, &p) {
+		return err
+	}
+	return autobus.NewError(autobus.ReasonSpecInvalid, "the specs in %s have faults:\n%s", dir, p.Error()).WithCause(p)
+}
+
+// report keeps what is wrong for Problems and tells the log once.
+func (f *Folder) report(seen string, err error) {
+	if err == nil {
+		if f.warned != "" {
+			f.registry.cfg.Logger.Info("specs of the folder are in force again", "dir", f.Dir)
+		}
+		f.warned = ""
+		f.registry.folder.Store(nil)
+		return
+	}
+	problems := problemsOf(f.Dir, err)
+	f.registry.folder.Store(&problems)
+	if said := seen + err.Error(); said != f.warned {
+		f.warned = said
+		f.registry.cfg.Logger.Warn("specs of the folder cannot be used; the ones before stay in force", "dir", f.Dir,
+			"problems", len(problems), "error", problems.Error())
+	}
+}
+
+// fingerprint changes when a file does that spec.ReadDir reads: names, sizes and times of change are enough to know
+// that it is worth reading them.
+func (f *Folder) fingerprint() (string, error) {
+	if f.Dir == "" {
+		return "", nil
+	}
+	var b strings.Builder
+	root := os.DirFS(f.Dir)
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name != "." && strings.HasPrefix(d.Name(), "."):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir() || path.Ext(name) != ".yaml" && path.Ext(name) != ".yml":
+			return nil
+		}
+		info, err := fs.Stat(root, name)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(&b, "%s\x00%d\x00%d\n", name, info.Size(), info.ModTime().UnixNano())
+		return err
+	})
+	if err != nil {
+		return "", autobus.NewError(autobus.ReasonSpecInvalid, "the folder of specs %s cannot be read: %v", f.Dir, err).
+			WithHint("Put the folder back; the specs in force stay in force.").WithCause(err)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/spec"
+)
+
+// watch follows a folder as dev does, until the test ends.
+func watch(t *testing.T, r instance, dir string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus"})
+	go func() { ended <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// until asks again and again; nothing tells when a poll has looked.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(15 * time.Second)
+	for !f() {
+		select {
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func lay(t *testing.T, dir string, files spec.Files) {
+	t.Helper()
+	for name, content := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFolderIsFollowed(t *testing.T) {
+	r := start(t, broker(t))
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order"))
+	watch(t, r, dir)
+	until(t, "first bundle", func() bool { return names(r.Snapshot()) == "orders.order.placed.v1@1.0.0" })
+
+	lay(t, dir, bundleOf("book"))
+	until(t, "second type", func() bool { return r.Snapshot().Len() == 2 })
+
+	if err := os.Remove(filepath.Join(dir, "events/orders/book.placed.v1.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "type taken away", func() bool { return r.Snapshot().Len() == 1 })
+	if len(r.Problems()) != 0 {
+		t.Errorf("problems %v", r.Problems())
+	}
+}
+
+func TestFolderKeepsWhatWasGood(t *testing.T) {
+	r := start(t, broker(t))
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order"))
+	watch(t, r, dir)
+	until(t, "first bundle", func() bool { return r.Snapshot().Len() == 1 })
+	good := r.Snapshot()
+
+	lay(t, dir, spec.Files{"events/orders/book.placed.v1.yaml": []byte("asyncapi: [")})
+	until(t, "the fault is reported", func() bool { return len(r.Problems()) > 0 })
+	if p := r.Problems()[0]; p.File != "events/orders/book.placed.v1.yaml" || p.Line == 0 {
+		t.Errorf("problem %+v", p)
+	}
+	if r.Snapshot() != good {
+		t.Error("a bad file replaced a good snapshot")
+	}
+	lay(t, dir, spec.Files{"events/orders/book.placed.v1.yaml": specFile("book", "1.0.0", "bindingVersion: 0.5.0")})
+	until(t, "mended", func() bool { return r.Snapshot().Len() == 2 && len(r.Problems()) == 0 })
+}
+
+// Each trouble is told to the log once, however often it is seen, and forgotten when it is over.
+func TestFolderTellsOnce(t *testing.T) {
+	r := start(t, broker(t))
+	dir := filepath.Join(t.TempDir(), "specs")
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus"})
+	see := func(what string, types, problems, warnings int) {
+		t.Helper()
+		for range 3 {
+			f.look(t.Context())
+		}
+		if r.Snapshot().Len() != types || len(r.Problems()) != problems || r.logged.count("level=WARN") != warnings {
+			t.Fatalf("%s: in force %s, problems %v, %d warnings; want %d, %d, %d", what, names(r.Snapshot()), r.Problems(),
+				r.logged.count("level=WARN"), types, problems, warnings)
+		}
+	}
+	see("not there yet", 0, 1, 1)
+	lay(t, dir, bundleOf("order"))
+	see("there", 1, 0, 1)
+	lay(t, dir, spec.Files{"book.yaml": []byte("asyncapi: [")})
+	see("a bad file", 1, 1, 2)
+	lay(t, dir, spec.Files{"book.yaml": []byte("asyncapi: [ ")})
+	see("another bad file", 1, 1, 3)
+	if err := os.Remove(filepath.Join(dir, "book.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	see("mended", 1, 0, 3)
+	if err := os.Rename(dir, dir+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	see("gone", 1, 1, 4)
+	if p := r.Problems()[0]; p.File != dir || !strings.Contains(p.Message, "cannot be read") {
+		t.Errorf("problem %+v", p)
+	}
+	if err := os.Rename(dir+".gone", dir); err != nil {
+		t.Fatal(err)
+	}
+	see("back as it was", 1, 0, 4)
+}
+
+// Two instances watch the same folder: they do not push against each other.
+func TestTwoInstancesWatchOneFolder(t *testing.T) {
+	l := broker(t)
+	a, b := start(t, l), start(t, l)
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order", "book"))
+	watch(t, a, dir)
+	watch(t, b, dir)
+	until(t, "both follow", func() bool { return a.Snapshot().Len() == 2 && b.Snapshot().Len() == 2 })
+	lay(t, dir, bundleOf("pen"))
+	until(t, "both follow", func() bool { return a.Snapshot().Len() == 3 && b.Snapshot().Len() == 3 })
+	if err := a.control.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := a.control.Get(control.KindManifest, control.ManifestName)
+	if first, ok := a.control.Get(control.KindRoute, "orders.pen.placed.v1"); !ok || first.Prev != control.None ||
+		m.Prev == control.None || a.Hash() != b.Hash() {
+		t.Errorf("route %+v, manifest %+v", first, m)
+	}
+}
+
+func TestFolderThatNeverWas(t *testing.T) {
+	r := start(t, broker(t))
+	dir := filepath.Join(t.TempDir(), "specs")
+	watch(t, r, dir)
+	until(t, "the missing folder is reported", func() bool { return len(r.Problems()) == 1 })
+	lay(t, dir, bundleOf("order"))
+	until(t, "the folder is there", func() bool { return r.Snapshot().Len() == 1 && len(r.Problems()) == 0 })
+}
+
+// While somebody is still writing, two looks see different things: nothing is pushed in the middle.
+func TestFolderWaitsForTheLastFile(t *testing.T) {
+	r := start(t, broker(t))
+	dir := t.TempDir()
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus"})
+	lay(t, dir, bundleOf("order"))
+	if err := f.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, noun := range []string{"book", "pen"} {
+		lay(t, dir, bundleOf(noun))
+		f.look(t.Context())
+		if r.Snapshot().Len() != 1 {
+			t.Fatalf("pushed in the middle of writing: %s", names(r.Snapshot()))
+		}
+	}
+	f.look(t.Context())
+	if r.Snapshot().Len() != 3 {
+		t.Errorf("in force: %s", names(r.Snapshot()))
+	}
+}
+
+// The brokers are away when the folder changes: the same files are tried again, after a growing pause.
+func TestFolderTriesAgain(t *testing.T) {
+	r := start(t, broker(t))
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order"))
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus"})
+	if err := r.enter(t.Context()); err != nil { // nobody can push
+		t.Fatal(err)
+	}
+	f.timeout = 10 * time.Millisecond
+	if err := f.Load(t.Context()); !has(err, autobus.ReasonClusterUnreachable) {
+		t.Errorf("Load: %v", err)
+	}
+	f.look(t.Context())
+	f.look(t.Context())
+	if f.pause != r.cfg.Poll || f.again.IsZero() || len(r.Problems()) != 1 {
+		t.Errorf("pause %s, problems %v", f.pause, r.Problems())
+	}
+	again := f.again
+	f.again = again.Add(time.Hour)
+	f.look(t.Context())
+	if f.pause != r.cfg.Poll {
+		t.Error("tried within the pause")
+	}
+	f.again = time.Time{}
+	f.look(t.Context())
+	if f.pause != 2*r.cfg.Poll || !f.again.After(again) {
+		t.Errorf("second pause %s", f.pause)
+	}
+	r.leave()
+	f.timeout, f.again = pushTimeout, time.Time{}
+	f.look(t.Context())
+	if r.Snapshot().Len() != 1 || len(r.Problems()) != 0 || f.pause != 0 {
+		t.Errorf("in force: %s, problems %v, pause %s", names(r.Snapshot()), r.Problems(), f.pause)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	l := broker(t)
+	r := start(t, l)
+	dir := t.TempDir()
+	cfg := FolderConfig{Dir: dir, Actor: "autobus:i-1", Builtin: spec.Files{
+		"demo/pen.yaml":  specFile("pen", "1.0.0", "bindingVersion: 0.5.0"),
+		"order.yaml":     []byte("asyncapi: [ # the folder's own file stands before this one"),
+		"demo/book.yaml": specFile("book", "1.0.0", "bindingVersion: 0.5.0"),
+	}}
+	// Nothing is in force yet: to start without the specs would be to start with others than asked for.
+	if err := r.Folder(cfg).Load(t.Context()); !has(err, autobus.ReasonSpecInvalid) ||
+		!strings.Contains(err.Error(), "order.yaml:1") {
+		t.Errorf("bad bundle at the first start: %v", err)
+	}
+	missing := FolderConfig{Dir: filepath.Join(dir, "none")}
+	if err := r.Folder(missing).Load(t.Context()); !has(err, autobus.ReasonSpecInvalid) {
+		t.Errorf("missing folder at the first start: %v", err)
+	}
+	lay(t, dir, spec.Files{"order.yaml": specFile("order", "1.0.0", "bindingVersion: 0.5.0")})
+	if err := r.Folder(cfg).Load(t.Context()); err != nil || r.Snapshot().Len() != 3 {
+		t.Fatalf("in force: %s, %v", names(r.Snapshot()), err)
+	}
+	rec, _ := r.control.Get(control.KindManifest, control.ManifestName)
+	if rec.Actor != "autobus:i-1" || !strings.Contains(rec.Reason, dir) {
+		t.Errorf("audit: %q because %q", rec.Actor, rec.Reason)
+	}
+	// From now on a bad bundle is a report, and so is a folder that is gone.
+	lay(t, dir, spec.Files{"order.yaml": []byte("asyncapi: [")})
+	for name, cfg := range map[string]FolderConfig{"bad bundle": cfg, "missing folder": missing} {
+		if err := r.Folder(cfg).Load(t.Context()); err != nil || r.Snapshot().Len() != 3 || len(r.Problems()) == 0 {
+			t.Errorf("%s: %v, in force %s, problems %v", name, err, names(r.Snapshot()), r.Problems())
+		}
+	}
+	// An instance without a folder brings its own files.
+	if err := r.Folder(FolderConfig{Builtin: bundleOf("cup")}).Load(t.Context()); err != nil ||
+		names(r.Snapshot()) != "orders.cup.placed.v1@1.0.0" || len(r.Problems()) != 0 {
+		t.Errorf("%v, in force %s, problems %v", err, names(r.Snapshot()), r.Problems())
+	}
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package registry brings specs into force: it takes a bundle of files, gives each type its topic and its route,
+// writes the files to the control log and swaps the manifest. What is in force it holds as an immutable snapshot that
+// the hot path reads without a lock.
+//
+//	files -> spec.Parse -> plan (pure) -> topics -> spec records -> routes -> manifest = the swap
+//	                                           control log -> manifest -> spec.Parse -> Snapshot
+//
+// Invariants: a bundle with a fault changes nothing; what is in force comes from the control log alone, also on the
+// instance that pushed; a push of what is in force writes nothing; the partition count of a topic is never changed,
+// nor is an existing topic taken over under another count; nothing ever deletes a topic or a route, because they hold
+// data; every change is a compare-and-set, so instances that start together with the same folder agree.
+//
+// It refuses to know how events are published and what a spec means; the first is internal/bus, the second spec.
+package registry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/spec"
+)
+
+// Config says which cluster a registry works on.
+type Config struct {
+	Log         *kafka.Log
+	Control     *control.Log
+	ClusterName string // written into new routes
+	Embedded    bool   // one broker, one copy: replicas and min.insync.replicas are cut to 1
+	Dev         bool   // a type whose spec is silent gets 1 partition; CreateType works
+	Logger      *slog.Logger
+	Poll        time.Duration // how often a Folder looks; 0 = 1 s
+}
+
+// Registry knows the specs in force and changes them. Safe for concurrent use.
+type Registry struct {
+	cfg    Config
+	gate   chan struct{} // held by whoever changes topics and control records from here
+	force  atomic.Pointer[inForce]
+	folder atomic.Pointer[spec.Problems] // of the watched folder
+
+	caughtUp sync.Mutex
+	last     time.Time // of the last barrier
+}
+
+// inForce is one swap.
+type inForce struct {
+	snapshot *spec.Snapshot
+	hash     string
+	unread   spec.Problems // why the newest manifest could not be used; the snapshot is then an older one
+}
+
+// New makes a registry that follows the control log. The log has been replayed, so the snapshot is there at once.
+func New(cfg Config) *Registry {
+	if cfg.Poll == 0 {
+		cfg.Poll = time.Second
+	}
+	r := &Registry{cfg: cfg, gate: make(chan struct{}, 1)}
+	r.force.Store(&inForce{snapshot: spec.Empty()})
+	cfg.Control.Watch(control.KindManifest, r.swap)
+	return r
+}
+
+// Snapshot is the specs in force. It never changes; ask again for the next one.
+func (r *Registry) Snapshot() *spec.Snapshot { return r.force.Load().snapshot }
+
+// Hash names the bundle in force; empty when there never was one.
+func (r *Registry) Hash() string { return r.force.Load().hash }
+
+// Problems says why a newer bundle is not in force: faults in the watched folder, or a manifest of another instance
+// that this build cannot read. None means that everything known is in force.
+func (r *Registry) Problems() spec.Problems {
+	out := slices.Clone(r.force.Load().unread)
+	if p := r.folder.Load(); p != nil {
+		out = append(out, *p...)
+	}
+	return out
+}
+
+// swap runs on the control log's goroutine for each manifest that counts.
+func (r *Registry) swap(rec control.Record) {
+	old := r.force.Load()
+	if rec.Name != control.ManifestName {
+		return
+	}
+	if rec.Removed() {
+		r.force.Store(&inForce{snapshot: spec.Empty()})
+		return
+	}
+	next, err := r.load(rec)
+	if err != nil {
+		r.cfg.Logger.Error("the newest specs cannot be used; the ones before stay in force", "offset", rec.Offset,
+			"actor", rec.Actor, "error", err)
+		r.force.Store(&inForce{snapshot: old.snapshot, hash: old.hash, unread: problemsOf("", err)})
+		return
+	}
+	r.force.Store(next)
+}
+
+// load builds the snapshot of a manifest. Its spec records stand before it in the log, so they are there.
+func (r *Registry) load(rec control.Record) (*inForce, error) {
+	m, err := control.Decode[control.Manifest](rec)
+	if err != nil {
+		return nil, err
+	}
+	files := make(spec.Files, len(m.Files))
+	for _, f := range m.Files {
+		raw, ok := r.cfg.Control.Get(control.KindSpec, f.Hash)
+		if !ok {
+			return nil, spec.Problems{{File: f.Path, Message: "the control log has no spec record " + f.Hash}}
+		}
+		s, err := control.Decode[control.SpecFile](raw)
+		if err != nil {
+			return nil, err
+		}
+		files[f.Path] = []byte(s.Content)
+	}
+	snapshot, err := spec.Parse(files)
+	if err != nil {
+		return nil, err
+	}
+	return &inForce{snapshot: snapshot, hash: bundleHash(m)}, nil
+}
+
+// enter waits for the right to change things from this instance.
+func (r *Registry) enter(ctx context.Context) error {
+	select {
+	case r.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return autobus.NewError(autobus.ReasonClusterUnreachable, "another change of specs did not end in time").
+			WithCause(ctx.Err())
+	}
+}
+
+func (r *Registry) leave() { <-r.gate }
+
+// problemsOf gives any error the form of faults of a file or folder.
+func problemsOf(file string, err error) spec.Problems {
+	if p, ok := errors.AsType[spec.Problems](err); ok {
+		return p
+	}
+	return spec.Problems{{File: file, Message: err.Error()}}
+}
