@@ -78,18 +78,13 @@ func checkName(name string) *Error {
 	if strings.HasPrefix(strings.ToLower(name), "autobus") {
 		return NewError(ReasonHeaderReserved, "the attribute %s begins with autobus", clip(name))
 	}
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return badName(name)
-		}
-	}
 	switch name {
-	case "", "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data":
+	case "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data":
 		return badName(name)
 	case "deliverat":
 		return NewError(ReasonUnimplemented, "the extension deliverat asks for a later delivery, which is not offered")
 	}
-	if len(name) > MaxExtensionName {
+	if !ValidExtension(name) {
 		return badName(name)
 	}
 	return nil

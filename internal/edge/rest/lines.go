@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"time"
 )
 
 var (
@@ -18,14 +19,17 @@ const chunk = 64 << 10
 // lines splits a stream into lines without waiting for more than it has. A line is a part of the buffer, which is
 // never written again where a line was given out: it may be kept.
 type lines struct {
-	r   io.Reader
-	max int // bytes of a line without its end
+	r    io.Reader
+	max  int                   // bytes of a line without its end
+	wait func(begun time.Time) // called before each read; begun is when the current line began, zero = it did not
 
 	buf  []byte
 	from int   // where the current line begins
 	seen int   // no line ends between from and here
 	long bool  // the current line is already over max; its bytes are dropped
 	err  error // what ended the stream
+
+	begun time.Time
 }
 
 // next gives the next line without white space around it. With wait it reads until there is one; without, it gives
@@ -60,6 +64,7 @@ func (l *lines) next(wait bool) ([]byte, error) {
 }
 
 func (l *lines) give(line []byte) ([]byte, error) {
+	l.begun = time.Time{}
 	if l.long || len(line) > l.max {
 		l.long = false
 		return nil, errLong
@@ -72,6 +77,12 @@ func (l *lines) fill() {
 		part := l.buf[l.from:]
 		l.buf = append(make([]byte, 0, len(part)+max(chunk, len(part))), part...)
 		l.from, l.seen = 0, len(part)
+	}
+	if l.begun.IsZero() && (l.long || l.from < len(l.buf)) {
+		l.begun = time.Now()
+	}
+	if l.wait != nil {
+		l.wait(l.begun)
 	}
 	var n int
 	n, l.err = l.r.Read(l.buf[len(l.buf):cap(l.buf)])

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -20,7 +21,7 @@ const (
 
 // stream publishes NDJSON while it comes. The reading goroutine parses and appends what has come so far; a second one
 // waits for the outcomes in order and writes results. When results are not read, the queue between them fills and the
-// body is no longer read.
+// body is no longer read. Between lines a client may take any time, within one it may not.
 type stream struct {
 	edge   *Edge
 	w      *sender
@@ -49,15 +50,28 @@ func (e *Edge) stream(
 	ctx, cancel := edge.StreamContext(r.Context())
 	defer cancel(nil)
 	// Only a deadline ends a read of the body.
-	stop := context.AfterFunc(ctx, func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })
+	interrupt := func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
+	stop := context.AfterFunc(ctx, interrupt)
 	defer stop()
 	s := &stream{edge: e, w: newSender(w, e.progress, cancel), r: r, o: o, parse: parse, cancel: cancel,
 		lines: lines{r: r.Body, max: maxSingle}, trace: traceOf(r.Header), done: make(chan struct{})}
+
+	s.lines.wait = func(begun time.Time) {
+		var deadline time.Time
+		if !begun.IsZero() {
+			deadline = begun.Add(e.progress)
+		}
+		_ = rc.SetReadDeadline(deadline)
+		if ctx.Err() != nil {
+			interrupt() // it may have come just before
+		}
+	}
 
 	err := s.publish()
 	// After the body's end net/http reads ahead to notice when the client leaves; a deadline would look the same and
 	// would turn the outcomes that are still to come into unknown.
 	stop()
+	_ = rc.SetReadDeadline(time.Time{})
 	if s.flight == nil {
 		s.answerNothing(ctx, err)
 		return
@@ -92,6 +106,10 @@ func (s *stream) reason(ctx context.Context, err error) *autobus.Error {
 	var cause *autobus.Error
 	if errors.As(context.Cause(ctx), &cause) || errors.As(err, &cause) {
 		return cause
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return autobus.NewError(autobus.ReasonBodyUnreadable, "a line did not come to its end within %s",
+			s.edge.progress)
 	}
 	return edge.BodyError(s.r, err, autobus.ReasonEventTooLarge)
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -284,4 +285,42 @@ func TestStreamWithoutEvents(t *testing.T) {
 	if a.Status != http.StatusOK || a.Body != "" {
 		t.Errorf("%d %q", a.Status, a.Body)
 	}
+}
+
+func TestStreamWaitsBetweenLinesButNotWithinOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		s := serveOn(t, &edge.Server{Listener: l}, &fakeBus{}, open(), Config{})
+		conn := l.dial()
+		go func() {
+			_, _ = io.WriteString(conn, "POST /v1/events/"+placed+" HTTP/1.1\r\nHost: x\r\n"+
+				"Content-Type: application/x-ndjson\r\nContent-Length: 1000\r\n\r\n{}\n")
+			for _, part := range []string{"{}\n", "{", "}\n{"} {
+				<-time.After(59 * time.Second)
+				_, _ = io.WriteString(conn, part)
+			}
+			<-time.After(59 * time.Second)
+			_, _ = io.WriteString(conn, " ") // more of the line, which is not its end
+		}()
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		d := &duplex{t: t, results: bufio.NewScanner(resp.Body)}
+		for i := range 3 {
+			if r, ok := d.next(); !ok || r.Index != i || r.Status != "written" {
+				t.Fatalf("result %d: %+v", i, r)
+			}
+		}
+		if r, ok := d.next(); !ok || r.reason() != autobus.ReasonBodyUnreadable || r.Status != "" {
+			t.Errorf("the last line is %+v", r)
+		}
+		if took := time.Since(began); took != (3*59+60)*time.Second {
+			t.Errorf("it ended after %s", took)
+		}
+		_ = conn.Close()
+		s.stop()
+		synctest.Wait()
+	})
 }

@@ -8,11 +8,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -172,16 +172,10 @@ func (t *tail) heartbeat() error {
 	return t.send(append(line, "\"}\n"...))
 }
 
-// appendTailed appends the line of one delivery. The record's key stands in the event as partitionkey; one that cannot
-// be an attribute stands beside it.
+// appendTailed appends the line of one delivery. The record's key stands beside the event, which is given as it was
+// published: what the bus took from the data is no attribute of it.
 func appendTailed(dst []byte, d *autobus.Delivery) []byte {
-	ev := d.Event
-	asAttribute := len(ev.Key) <= autobus.MaxKeyBytes && autobus.ValidText(string(ev.Key))
-	if _, has := ev.Ext(autobus.ExtPartitionKey); !has && ev.Key != nil && asAttribute {
-		// Not SetExt: it could write into the array that the bus's delivery still uses.
-		ev.Extensions = append(slices.Clip(ev.Extensions),
-			autobus.Extension{Name: autobus.ExtPartitionKey, Value: string(ev.Key)})
-	}
+	ev := &d.Event
 	dst = append(dst, `{"type":`...)
 	dst = autobus.AppendString(dst, ev.Type)
 	dst = append(dst, `,"partition":`...)
@@ -191,12 +185,17 @@ func appendTailed(dst []byte, d *autobus.Delivery) []byte {
 	if ev.Unspecified {
 		dst = append(dst, `,"unspecified":true`...)
 	}
-	if ev.Key != nil && !asAttribute {
+	switch {
+	case ev.Key == nil:
+	case utf8.Valid(ev.Key):
+		dst = append(dst, `,"key":`...)
+		dst = autobus.AppendString(dst, string(ev.Key))
+	default:
 		dst = append(dst, `,"key_base64":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, ev.Key)
 		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"event":`...)
-	dst = autobus.AppendEvent(dst, &ev)
+	dst = autobus.AppendEvent(dst, ev)
 	return append(dst, "}\n"...)
 }

@@ -26,6 +26,7 @@ type tailLine struct {
 	Partition   int32           `json:"partition"`
 	Offset      int64           `json:"offset"`
 	Unspecified bool            `json:"unspecified"`
+	Key         *string         `json:"key"`
 	KeyBase64   string          `json:"key_base64"`
 	Event       json.RawMessage `json:"event"`
 	Heartbeat   string          `json:"heartbeat"`
@@ -98,25 +99,24 @@ func TestTailSendsHeadersBeforeEvents(t *testing.T) {
 		!asked.From.Time.Equal(time.Date(2025, 12, 31, 21, 0, 0, 0, time.UTC)) {
 		t.Errorf("subscribed to %+v", asked)
 	}
-	shared := []autobus.Extension{{Name: "n", Value: "1"}, {Name: "spare", Value: "x"}}
 	feed <- []autobus.Delivery{
-		{Event: autobus.Event{ID: "1", Type: "a.b.v1", Data: []byte("{\n\"a\":1}"), Key: []byte("k"), Extensions: shared[:1]},
+		{Event: autobus.Event{ID: "1", Type: "a.b.v1", Data: []byte("{\n\"a\":1}"), Key: []byte("k"), Extensions: []autobus.Extension{{Name: "n", Value: "1"}}},
 			Partition: 2, Offset: 9},
 		{Event: autobus.Event{ID: "t:0:1", Type: "t", Data: []byte{0xff}, Key: []byte{0xfe}, Unspecified: true}},
 	}
 	first, _ := r.next()
-	want := `{"specversion":"1.0","id":"1","type":"a.b.v1","n":"1","partitionkey":"k","data":{ "a":1}}`
+	want := `{"specversion":"1.0","id":"1","type":"a.b.v1","n":"1","data":{ "a":1}}`
 	if string(first.Event) != want ||
 		first.Type != "a.b.v1" || first.Partition != 2 || first.Offset != 9 || first.Unspecified || first.KeyBase64 != "" {
 		t.Errorf("line %+v\nevent %s\nwant  %s", first, first.Event, want)
 	}
-	if shared[1].Name != "spare" {
-		t.Error("the bus's own delivery was written to")
+	if first.Key == nil || *first.Key != "k" {
+		t.Errorf("the key beside the event: %v", first.Key)
 	}
 	second, _ := r.next()
 	want = `{"specversion":"1.0","id":"t:0:1","type":"t","data_base64":"/w=="}`
 	if string(second.Event) != want ||
-		!second.Unspecified || second.KeyBase64 != "/g==" {
+		!second.Unspecified || second.Key != nil || second.KeyBase64 != "/g==" {
 		t.Errorf("line %+v\nevent %s\nwant  %s", second, second.Event, want)
 	}
 	s.stop()
