@@ -4,6 +4,7 @@ package spec
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/autobus-io/autobus"
@@ -27,12 +28,12 @@ func (t *Type) Key(data []byte) ([]byte, *autobus.Error) {
 		return nil, t.keyMissing("required", "")
 	case raw[0] == '"':
 		if text := raw[1 : len(raw)-1]; bytes.IndexByte(text, '\\') < 0 {
-			return text[:len(text):len(text)], nil
+			return slices.Clip(text), nil
 		}
 		return appendUnescaped(make([]byte, 0, len(raw)), raw[1:len(raw)-1]), nil
 	case raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9':
 		if strings.Trim(string(raw[1:]), "0123456789") == "" {
-			return raw[:len(raw):len(raw)], nil
+			return slices.Clip(raw), nil
 		}
 		got = "number"
 	case raw[0] == '{':

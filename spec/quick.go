@@ -95,7 +95,7 @@ func typeSet(name string) jsonschema.Types {
 }
 
 func isInteger(n json.Number) bool {
-	if strings.IndexAny(string(n), ".eE") < 0 {
+	if !strings.ContainsAny(string(n), ".eE") {
 		return true
 	}
 	r, ok := new(big.Rat).SetString(string(n))

@@ -214,10 +214,8 @@ func (d *reader) examples() {
 
 // whyUnusable is the reason for which a schema does not compile, without the address that only compile knows.
 func whyUnusable(err error) string {
-	var meta *jsonschema.SchemaValidationError
-	if errors.As(err, &meta) {
-		var invalid *jsonschema.ValidationError
-		if errors.As(meta.Err, &invalid) {
+	if meta, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
+		if invalid, ok := errors.AsType[*jsonschema.ValidationError](meta.Err); ok {
 			if fs := settle(explainer{s: &schema{}}.explain(invalid)); len(fs) > 0 {
 				return fmt.Sprintf("%s %s", fs[0].Pointer, sentence(fs[0]))
 			}

@@ -145,7 +145,7 @@ func order(id, total string) autobus.Event {
 }
 
 // publish sends one batch and waits for its receipts.
-func (f *fixture) publish(t *testing.T, ctx context.Context, b *autobus.Batch) []autobus.Receipt {
+func (f *fixture) publish(ctx context.Context, t *testing.T, b *autobus.Batch) []autobus.Receipt {
 	t.Helper()
 	if err := f.Publish(ctx, b); err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func (f *fixture) publish(t *testing.T, ctx context.Context, b *autobus.Batch) [
 // one publishes a single event.
 func (f *fixture) one(t *testing.T, e autobus.Event) autobus.Receipt {
 	t.Helper()
-	return f.publish(t, f.ctx, &autobus.Batch{Events: []autobus.Event{e}})[0]
+	return f.publish(f.ctx, t, &autobus.Batch{Events: []autobus.Event{e}})[0]
 }
 
 // records reads everything of a topic.
@@ -194,8 +194,7 @@ func reason(rc autobus.Receipt) autobus.Reason {
 }
 
 func reasonOf(err error) autobus.Reason {
-	var e *autobus.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*autobus.Error](err); ok {
 		return e.Reason
 	}
 	return ""

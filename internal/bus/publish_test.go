@@ -62,7 +62,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &autobus.Batch{Events: []autobus.Event{order("before", "1"), c.event, order("after", "1")}}
-			got := f.publish(t, f.ctx, b)
+			got := f.publish(f.ctx, t, b)
 			if got[1].Status != autobus.Refused || reason(got[1]) != c.want {
 				t.Errorf("receipt %v, %v; want a refusal %s", got[1].Status, got[1].Err, c.want)
 			}
@@ -102,7 +102,7 @@ func TestNobodyPublishesWithoutAGrant(t *testing.T) {
 		"right pattern": {publishing("orders.*"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := f.publish(t, c.ctx, &autobus.Batch{Events: []autobus.Event{order("k", "1")}})
+			got := f.publish(c.ctx, t, &autobus.Batch{Events: []autobus.Event{order("k", "1")}})
 			if reason(got[0]) != c.want {
 				t.Errorf("receipt %+v, want %q", got[0], c.want)
 			}
@@ -113,7 +113,7 @@ func TestNobodyPublishesWithoutAGrant(t *testing.T) {
 func TestAbsentAttributesAreFilledIn(t *testing.T) {
 	f := open(t)
 	b := &autobus.Batch{Events: []autobus.Event{order("k", "1")}}
-	f.publish(t, f.ctx, b)
+	f.publish(f.ctx, t, b)
 	e := b.Events[0]
 	if len(e.ID) != 36 || e.ID[14] != '7' || e.Source != "/tester" || time.Since(e.Time) > time.Minute ||
 		string(e.Key) != "k" {
@@ -144,12 +144,12 @@ func TestModesAndPredecessors(t *testing.T) {
 	events := func() []autobus.Event {
 		return []autobus.Event{order("a", "1"), order("a", `"wrong"`), order("b", "1"), order("a", "2")}
 	}
-	got := f.publish(t, f.ctx, &autobus.Batch{Mode: autobus.Ordered, Events: events()})
+	got := f.publish(f.ctx, t, &autobus.Batch{Mode: autobus.Ordered, Events: events()})
 	if got[0].Status != autobus.Written || reason(got[1]) != autobus.ReasonDataInvalid ||
 		got[2].Status != autobus.Written || reason(got[3]) != autobus.ReasonPredecessorFailed {
 		t.Errorf("ordered: %v", got)
 	}
-	got = f.publish(t, f.ctx, &autobus.Batch{Events: events()})
+	got = f.publish(f.ctx, t, &autobus.Batch{Events: events()})
 	if got[3].Status != autobus.Written {
 		t.Errorf("independent: %v", got)
 	}

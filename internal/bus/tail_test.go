@@ -13,7 +13,7 @@ import (
 )
 
 // tail subscribes and returns the deliveries as they come; opened is closed when it stands.
-func (f *fixture) tail(t *testing.T, ctx context.Context, s autobus.Subscription) (<-chan autobus.Delivery,
+func (f *fixture) tail(ctx context.Context, t *testing.T, s autobus.Subscription) (<-chan autobus.Delivery,
 	<-chan error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -59,9 +59,9 @@ func TestTailStartsWhereItIsTold(t *testing.T) {
 		f.one(t, autobus.Event{Type: notes, Data: []byte(`{}`)})
 	}
 	f.one(t, order("b", "1"))
-	earliest, _ := f.tail(t, f.ctx, autobus.Subscription{Tail: []string{orders}, From: autobus.Start{Earliest: true}})
-	since, _ := f.tail(t, f.ctx, autobus.Subscription{Tail: []string{orders}, From: autobus.Start{Time: between}})
-	latest, _ := f.tail(t, f.ctx, autobus.Subscription{Tail: []string{orders}})
+	earliest, _ := f.tail(f.ctx, t, autobus.Subscription{Tail: []string{orders}, From: autobus.Start{Earliest: true}})
+	since, _ := f.tail(f.ctx, t, autobus.Subscription{Tail: []string{orders}, From: autobus.Start{Time: between}})
+	latest, _ := f.tail(f.ctx, t, autobus.Subscription{Tail: []string{orders}})
 	f.one(t, order("c", "1"))
 	if got := keys(earliest, 3); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("earliest: %v", got)
@@ -76,7 +76,7 @@ func TestTailStartsWhereItIsTold(t *testing.T) {
 
 func TestTailFiltersAndFollowsNewTypes(t *testing.T) {
 	f := open(t)
-	ds, _ := f.tail(t, f.ctx, autobus.Subscription{Tail: []string{"orders.*"}, Filter: `key != "b"`})
+	ds, _ := f.tail(f.ctx, t, autobus.Subscription{Tail: []string{"orders.*"}, Filter: `key != "b"`})
 	f.one(t, order("b", "1"))
 	f.one(t, order("a", "1"))
 	if got := keys(ds, 1); got[0] != "a" {
@@ -91,7 +91,7 @@ func TestTailFiltersAndFollowsNewTypes(t *testing.T) {
 
 func TestTailWithoutAnyTypeWaitsForOne(t *testing.T) {
 	f := open(t)
-	ds, _ := f.tail(t, f.ctx, autobus.Subscription{Tail: []string{"later.*"}})
+	ds, _ := f.tail(f.ctx, t, autobus.Subscription{Tail: []string{"later.*"}})
 	f.route(t, "later.thing.made.v1", 1, true)
 	write(t, f.log, "later.thing.made.v1", "x")
 	if d := <-ds; string(d.Key) != "x" {
@@ -104,7 +104,7 @@ func TestTailDeliversOnlyWhatIsGranted(t *testing.T) {
 	f.one(t, order("a", "1"))
 	f.one(t, with(autobus.Event{Type: notes, Data: []byte(`{}`)}, autobus.ExtPartitionKey, "n"))
 	ctx := as("reader", autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "notes.*"})
-	ds, _ := f.tail(t, ctx, autobus.Subscription{Tail: []string{"*"}, From: autobus.Start{Earliest: true}})
+	ds, _ := f.tail(ctx, t, autobus.Subscription{Tail: []string{"*"}, From: autobus.Start{Earliest: true}})
 	f.one(t, order("b", "1"))
 	f.one(t, with(autobus.Event{Type: notes, Data: []byte(`{}`)}, autobus.ExtPartitionKey, "n"))
 	if got := keys(ds, 2); !slices.Equal(got, []string{"n", "n"}) {

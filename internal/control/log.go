@@ -91,7 +91,11 @@ func (l *Log) Run(ctx context.Context) error {
 		case err == nil || ctx.Err() != nil:
 			continue
 		case errors.Is(err, &autobus.Error{Reason: autobus.ReasonPositionLost}):
-			return lost("its records were deleted while this instance followed them").(*autobus.Error).WithCause(err)
+			return func() *autobus.Error {
+				target := &autobus.Error{}
+				_ = errors.As(lost("its records were deleted while this instance followed them"), &target)
+				return target
+			}().WithCause(err)
 		}
 		l.logger.Warn("follow control log", "error", err)
 		select {

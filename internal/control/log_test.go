@@ -80,8 +80,7 @@ func set(t *testing.T, name string, prev int64, value any) control.Record {
 }
 
 func reasonOf(err error) autobus.Reason {
-	var e *autobus.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*autobus.Error](err); ok {
 		return e.Reason
 	}
 	return ""

@@ -221,18 +221,19 @@ func (l *Log) knows(ctx context.Context, broker int32, topic string) (bool, erro
 	if err != nil {
 		return false, err
 	}
-	for _, t := range resp.Topics {
-		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-			return false, err
-		}
-		for _, p := range t.Partitions {
-			if p.Leader < 0 {
-				return false, kerr.ErrorForCode(p.ErrorCode)
-			}
-		}
-		return len(t.Partitions) > 0, nil
+	if len(resp.Topics) != 1 {
+		return false, nil
 	}
-	return false, nil
+	t := resp.Topics[0]
+	if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+		return false, err
+	}
+	for _, p := range t.Partitions {
+		if p.Leader < 0 {
+			return false, kerr.ErrorForCode(p.ErrorCode)
+		}
+	}
+	return len(t.Partitions) > 0, nil
 }
 
 // metadataRequest asks for the named topics, or for all.

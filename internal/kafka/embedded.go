@@ -187,8 +187,11 @@ func (e *Embedded) measure() {
 	}
 	s := Storage{Budget: e.cfg.Budget}
 	err := filepath.WalkDir(e.cfg.Dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // retention deleted it meanwhile
+		}
 		if err != nil || d.IsDir() {
-			return nil // a segment that retention deleted meanwhile does not count
+			return err
 		}
 		if info, err := d.Info(); err == nil {
 			s.Bytes += info.Size()

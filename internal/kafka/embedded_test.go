@@ -16,8 +16,7 @@ import (
 )
 
 func reasonOf(err error) autobus.Reason {
-	var e *autobus.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*autobus.Error](err); ok {
 		return e.Reason
 	}
 	return ""

@@ -57,11 +57,11 @@ func (r *Reader) Add(from map[TP]int64) { r.client.AddConsumePartitions(offsets(
 // is to be closed.
 func (r *Reader) Poll(ctx context.Context) ([]Record, error) {
 	fetches := r.client.PollRecords(ctx, pollRecords)
-	for _, fe := range fetches.Errors() {
+	if errs := fetches.Errors(); len(errs) > 0 {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, readError(fe)
+		return nil, readError(errs[0])
 	}
 	out := make([]Record, 0, fetches.NumRecords())
 	fetches.EachRecord(func(k *kgo.Record) {

@@ -100,8 +100,8 @@ func TestTailSendsHeadersBeforeEvents(t *testing.T) {
 		t.Errorf("subscribed to %+v", asked)
 	}
 	feed <- []autobus.Delivery{
-		{Event: autobus.Event{ID: "1", Type: "a.b.v1", Data: []byte("{\n\"a\":1}"), Key: []byte("k"), Extensions: []autobus.Extension{{Name: "n", Value: "1"}}},
-			Partition: 2, Offset: 9},
+		{Event: autobus.Event{ID: "1", Type: "a.b.v1", Data: []byte("{\n\"a\":1}"), Key: []byte("k"),
+			Extensions: []autobus.Extension{{Name: "n", Value: "1"}}}, Partition: 2, Offset: 9},
 		{Event: autobus.Event{ID: "t:0:1", Type: "t", Data: []byte{0xff}, Key: []byte{0xfe}, Unspecified: true}},
 	}
 	first, _ := r.next()

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bustest
+
+import (
+	"fmt"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// Rule is a promise that a history can break.
+type Rule string
+
+// The rules.
+const (
+	Lost         Rule = "lost"         // a written event is not in the log at the place told, with its key and bytes
+	Phantom      Rule = "phantom"      // the log has an event nobody sent, or whose every attempt was refused
+	Duplicated   Rule = "duplicated"   // more copies than unknown attempts, plus one for the written ones
+	Inconsistent Rule = "inconsistent" // an offset that holds different records, or is told for different events
+	Altered      Rule = "altered"      // a copy has another key or other bytes than what was sent
+	Reordered    Rule = "reordered"    // first copies of a stream's key stand in another order, or in two partitions
+)
+
+// Fault is one broken promise.
+type Fault struct {
+	Rule   Rule
+	ID     string // of the event
+	Detail string
+}
+
+// String tells the fault in one line.
+func (f Fault) String() string { return fmt.Sprintf("%s: event %s: %s", f.Rule, f.ID, f.Detail) }
+
+// Report is the judgement of a history.
+type Report struct {
+	Faults []Fault
+
+	// Attempts by outcome.
+	Written, Refused, Unknown int
+
+	// Events of which an attempt without an outcome certainly wrote a copy: they have more than their acknowledged one.
+	Landed  int
+	Copies  int // beyond the first, of all events
+	Records int // of the log
+}
+
+type place struct {
+	tp     kafka.TP
+	offset int64
+}
+
+// event is what the attempts of one id amount to.
+type event struct {
+	sent             *Attempt // the first one that was not refused, else the first
+	written, unknown int
+	first            *entry // its first copy in the log
+	copies           int
+}
+
+// checker is one run of Check.
+type checker struct {
+	report Report
+	events map[string]*event
+	ids    []string // in the order of their first attempt
+	log    map[place]*entry
+}
+
+// Check judges the history in time linear in its length.
+func (h *History) Check() Report {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := checker{events: map[string]*event{}, log: map[place]*entry{}}
+	for _, a := range h.attempts {
+		c.attempt(a)
+	}
+	for _, read := range h.reads {
+		c.read(read)
+	}
+	told := map[place]string{}
+	for _, a := range h.attempts {
+		c.acknowledged(a, told)
+	}
+	c.copies()
+	c.order(h.attempts)
+	return c.report
+}
+
+func (c *checker) fault(r Rule, id, format string, args ...any) {
+	c.report.Faults = append(c.report.Faults, Fault{r, id, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) attempt(a *Attempt) {
+	e := c.events[a.id]
+	if e == nil {
+		e = &event{sent: a}
+		c.events[a.id] = e
+		c.ids = append(c.ids, a.id)
+	}
+	if e.sent.status == autobus.Refused {
+		e.sent = a
+	}
+	switch a.status {
+	case autobus.Written:
+		e.written++
+		c.report.Written++
+	case autobus.Refused:
+		c.report.Refused++
+	case autobus.Pending, autobus.Unknown:
+		e.unknown++
+		c.report.Unknown++
+	}
+}
+
+// read takes one reader's records. What an earlier reader saw at an offset has to be there again.
+func (c *checker) read(records []entry) {
+	for i := range records {
+		r := &records[i]
+		p := place{r.tp, r.offset}
+		if before := c.log[p]; before != nil {
+			if *before != *r {
+				c.fault(Inconsistent, r.id, "%s has two records: the other is event %s", p, before.id)
+			}
+			continue
+		}
+		c.log[p] = r
+		c.report.Records++
+		e := c.events[r.id]
+		if e == nil {
+			c.fault(Phantom, r.id, "nobody sent it, it is at %s", p)
+			continue
+		}
+		if e.written+e.unknown == 0 {
+			c.fault(Phantom, r.id, "every attempt was refused, it is at %s", p)
+		}
+		if r.key != e.sent.key || r.value != e.sent.value || r.tp.Topic != e.sent.topic {
+			c.fault(Altered, r.id, "the copy at %s has another topic, key or other bytes than what was sent", p)
+		}
+		e.copies++
+		if e.first == nil || r.tp == e.first.tp && r.offset < e.first.offset {
+			e.first = r
+		}
+	}
+}
+
+func (c *checker) acknowledged(a *Attempt, told map[place]string) {
+	if a.status != autobus.Written {
+		return
+	}
+	p := place{kafka.TP{Topic: a.topic, Partition: a.partition}, a.offset}
+	if other, ok := told[p]; ok && other != a.id {
+		c.fault(Inconsistent, a.id, "its receipt tells %s, that of event %s too", p, other)
+	}
+	told[p] = a.id
+	switch r := c.log[p]; {
+	case r == nil:
+		c.fault(Lost, a.id, "it was acknowledged at %s, where the log has nothing", p)
+	case r.id != a.id:
+		c.fault(Lost, a.id, "it was acknowledged at %s, where the log has event %s", p, r.id)
+	case r.key != a.key || r.value != a.value:
+		c.fault(Lost, a.id, "what was acknowledged at %s is not what the log has there", p)
+	}
+}
+
+func (c *checker) copies() {
+	for _, id := range c.ids {
+		e := c.events[id]
+		allowed := e.unknown + min(e.written, 1)
+		if e.copies > allowed && allowed > 0 {
+			c.fault(Duplicated, id, "%d copies, at most %d are explained by its attempts", e.copies, allowed)
+		}
+		if e.copies > 1 {
+			c.report.Copies += e.copies - 1
+		}
+		if e.unknown > 0 && e.copies > min(e.written, 1) {
+			c.report.Landed++
+		}
+	}
+}
+
+// order compares the first copies of acknowledged events, per stream and key, with the order in which they were sent.
+// An event that was refused at first counts from its next attempt on.
+func (c *checker) order(attempts []*Attempt) {
+	type line struct{ stream, topic, key string }
+	last := map[line]*event{}
+	for _, a := range attempts {
+		e := c.events[a.id]
+		if e.sent != a || e.written == 0 || e.first == nil || a.key == "" {
+			continue
+		}
+		l := line{a.stream, a.topic, a.key}
+		before := last[l]
+		last[l] = e
+		switch {
+		case before == nil:
+		case before.first.tp != e.first.tp:
+			c.fault(Reordered, a.id, "it is in partition %d, event %s of the same key in %d", e.first.tp.Partition,
+				before.sent.id, before.first.tp.Partition)
+		case before.first.offset > e.first.offset:
+			c.fault(Reordered, a.id, "it is at offset %d, before event %s at %d, which was sent earlier", e.first.offset,
+				before.sent.id, before.first.offset)
+		}
+	}
+}
+
+func (p place) String() string { return fmt.Sprintf("%s/%d@%d", p.tp.Topic, p.tp.Partition, p.offset) }

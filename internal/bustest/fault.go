@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bustest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Leader returns the broker that leads a partition, and fails the test if there is none for long.
+func (k *Kafka) Leader(t testing.TB, topic string, partition int32) int32 {
+	t.Helper()
+	leader := int32(-1)
+	Eventually(t, fmt.Sprintf("a leader of %s/%d", topic, partition), func(ctx context.Context) bool {
+		ps, err := k.state(ctx, topic)
+		if err != nil || int(partition) >= len(ps) {
+			return false
+		}
+		leader = ps[partition].Leader
+		return leader >= 0
+	})
+	return leader
+}
+
+// KillBroker ends a broker by SIGKILL and returns when the process is gone. The broker comes back with the test's end
+// unless RestartBroker was called before, because the cluster is everybody's.
+func (k *Kafka) KillBroker(t testing.TB, id int32) {
+	t.Helper()
+	pid := k.pid(t, id)
+	if !alive(pid) {
+		t.Fatalf("broker %d (pid %d) was not running before the kill", id, pid)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill broker %d (pid %d): %v", id, pid, err)
+	}
+	t.Cleanup(func() {
+		if !alive(k.pid(t, id)) {
+			k.start(t, id)
+		}
+	})
+	Eventually(t, fmt.Sprintf("the end of broker %d (pid %d)", id, pid), func(context.Context) bool {
+		return !alive(pid)
+	})
+}
+
+// RestartBroker starts a broker that KillBroker ended.
+func (k *Kafka) RestartBroker(t testing.TB, id int32) {
+	t.Helper()
+	if pid := k.pid(t, id); alive(pid) {
+		t.Fatalf("broker %d (pid %d) is still running", id, pid)
+	}
+	k.start(t, id)
+}
+
+// WaitISR waits until every replica of every partition of the topics is in sync.
+func (k *Kafka) WaitISR(t testing.TB, topics ...string) {
+	t.Helper()
+	for _, topic := range topics {
+		Eventually(t, "all replicas of "+topic+" in sync", func(ctx context.Context) bool {
+			ps, err := k.state(ctx, topic)
+			for _, p := range ps {
+				if p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
+					return false
+				}
+			}
+			return err == nil && len(ps) > 0
+		})
+	}
+}
+
+func (k *Kafka) node(t testing.TB, id int32) string {
+	t.Helper()
+	if k.dir == "" {
+		t.Fatal("no folder of broker pids: set AUTOBUS_TEST_KAFKA_DIR to the data folder given to tools/kafka.sh")
+	}
+	return filepath.Join(k.dir, fmt.Sprintf("n%d", id))
+}
+
+func (k *Kafka) pid(t testing.TB, id int32) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(k.node(t, id), "pid"))
+	if err != nil {
+		t.Fatalf("the pid of broker %d: %v", id, err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid < 2 {
+		t.Fatalf("the pid of broker %d: %q", id, text)
+	}
+	return pid
+}
+
+// start runs the node's own script, in a session of its own: the broker outlives the test. Nobody here waits for it,
+// so the shell in between does the starting and the system's first process takes it over.
+func (k *Kafka) start(t testing.TB, id int32) {
+	t.Helper()
+	run := filepath.Join(k.node(t, id), "run")
+	before := k.pid(t, id)
+	cmd := exec.Command("bash", "-c", `"$0" & disown`, run)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("start broker %d: %v", id, err)
+	}
+	if t.Context().Err() != nil {
+		return // from a cleanup: whoever comes next waits for the broker by WaitISR
+	}
+	Eventually(t, fmt.Sprintf("the start of broker %d", id), func(context.Context) bool {
+		pid := k.pid(t, id)
+		return pid != before && alive(pid)
+	})
+}
+
+// alive reports whether a process runs. A zombie, which nobody has waited for yet, does not.
+func alive(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		_, noProc := os.Stat("/proc/self/stat")
+		return noProc != nil // where there is no /proc, the signal's answer has to do
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z")
+}
