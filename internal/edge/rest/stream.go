@@ -47,6 +47,11 @@ func (e *Edge) stream(
 		edge.WriteProblem(w, r, err)
 		return
 	}
+	if r.ProtoMajor == 1 {
+		// A stream can end before its body does. What net/http then does with the rest of the body, in full duplex,
+		// collides with the next request of the connection: there must be none.
+		w.Header().Set("Connection", "close")
+	}
 	ctx, cancel := edge.StreamContext(r.Context())
 	defer cancel(nil)
 	// Only a deadline ends a read of the body.

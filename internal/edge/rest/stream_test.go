@@ -257,6 +257,30 @@ func TestStreamThatBreaksSaysSo(t *testing.T) {
 	}
 }
 
+// A stream that ends before its body does must not leave its connection to the next request.
+func TestStreamKeepsItsConnectionToItself(t *testing.T) {
+	s := serve(t, &fakeBus{whole: autobus.NewError(autobus.ReasonShuttingDown, "no more")}, open(), Config{})
+	for range 3 {
+		body, more := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/v1/events/"+placed, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-ndjson")
+		go func() { _, _ = io.WriteString(more, "{}\n") }()
+		resp, err := s.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(resp.Body)
+		if !resp.Close || err != nil || !strings.Contains(string(answer), string(autobus.ReasonShuttingDown)) {
+			t.Errorf("closed after the answer: %t, answer %s, error %v", resp.Close, answer, err)
+		}
+		_ = resp.Body.Close()
+		_ = more.Close()
+	}
+}
+
 func TestRevokedTokenEndsAStream(t *testing.T) {
 	revoked := make(chan struct{})
 	o := edge.Options{
