@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// bannerInfo is the banner for programs: dev -o json.
+type bannerInfo struct {
+	API     string `json:"api"`
+	Kafka   string `json:"kafka"`
+	Data    string `json:"data,omitempty"`
+	Kept    bool   `json:"kept"`
+	Auth    string `json:"auth"`
+	Specs   string `json:"specs,omitempty"`
+	Demo    bool   `json:"demo"`
+	Version string `json:"version"`
+	Ready   string `json:"ready_in"`
+}
+
+// banner says where everything is. It is printed once the bus works, so a script may wait for it.
+func (d *devFlags) banner(in *instance, took time.Duration) error {
+	info := bannerInfo{
+		API: in.url(), Kafka: in.embedded.Addr(), Kept: !d.ephemeral, Auth: "off", Specs: d.specs, Demo: !d.noDemo,
+		Version: readBuildInfo().Version, Ready: fmt.Sprintf("%.1f s", took.Seconds()),
+	}
+	if info.Kept {
+		info.Data = d.data
+	}
+	if d.app.output != "table" {
+		return d.app.emitValue(info)
+	}
+	_, err := fmt.Fprint(d.app.out, info.text(in.port()))
+	return err
+}
+
+func (b *bannerInfo) text(port string) string {
+	data := "in memory, gone at the end (leave --ephemeral away to keep it)"
+	if b.Kept {
+		data = filepath.Clean(b.Data) + string(filepath.Separator) +
+			" (kept between runs, also after a kill; a power cut may lose the last seconds; --ephemeral forgets)"
+	}
+	specs := "none; types without a spec are accepted (--specs DIR)"
+	if b.Specs != "" {
+		specs = b.Specs + " (reloaded when it changes); types without a spec are accepted"
+	}
+	demo := "off"
+	if b.Demo {
+		demo = "made-up orders, types demo.*, 2 events/s (--no-demo)"
+	}
+	server := ""
+	if port != "7070" {
+		server = " --server " + b.API
+	}
+	var s strings.Builder
+	fmt.Fprintf(&s, "autobus %s dev   one process, one copy of everything; Ctrl-C stops it   ready in %s\n",
+		b.Version, b.Ready)
+	for _, row := range [][2]string{
+		{"API", b.API},
+		{"Kafka", b.Kafka + " (embedded broker; any Kafka client works)"},
+		{"Data", data},
+		{"Auth", "off, bound to loopback"},
+		{"Specs", specs},
+		{"Demo", demo},
+	} {
+		fmt.Fprintf(&s, "  %-7s %s\n", row[0], row[1])
+	}
+	fmt.Fprintf(&s, "Try:\n  curl localhost:%s/v1/events/orders.order.placed.v1 -H 'content-type: application/json' \\\n"+
+		"    -d '{\"order_id\":\"42\",\"total\":99.5}'\n", port)
+	what := "orders.*"
+	if b.Demo {
+		what = "demo.*"
+	}
+	fmt.Fprintf(&s, "  autobus tail '%s'%s\n", what, server)
+	return s.String()
+}

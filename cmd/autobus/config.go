@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// config is the configuration of serve. Its comments are the reference, docs/reference/config.md: the first sentence
+// of a field's comment says what it is, the rest why to change it. A path is relative to the folder the program is
+// started in.
+type config struct {
+	// Address the API listens on, host:port. An empty host or 0.0.0.0 means every interface; beyond loopback, tls is
+	// required (or insecure: true).
+	Listen string `yaml:"listen"`
+	// Certificate of the listener.
+	TLS tlsConfig `yaml:"tls"`
+	// Serve without TLS beyond loopback. Tokens and events then cross the network readable. For a network that
+	// encrypts by itself only; every start and /v1/status say so.
+	Insecure bool `yaml:"insecure"`
+	// Cluster the bus is bound to.
+	Kafka kafkaConfig `yaml:"kafka"`
+	// Folder of AsyncAPI specs that are pushed when the instance starts. Empty means that the specs in force stay as
+	// they are.
+	Specs string `yaml:"specs"`
+	// Name of this instance in logs, metrics and /v1/status. Empty means the host's name.
+	Instance string `yaml:"instance"`
+	// Address under which other instances reach this one, host:port. Empty means the instance's name with the port of
+	// listen.
+	Advertise string `yaml:"advertise"`
+	// Bounds of what the instance takes on.
+	Limits limitsConfig `yaml:"limits"`
+	// What the instance writes about itself, to stderr.
+	Log logConfig `yaml:"log"`
+}
+
+type tlsConfig struct {
+	// File of the certificate chain, PEM.
+	CertFile string `yaml:"cert_file"`
+	// File of the private key, PEM.
+	KeyFile string `yaml:"key_file"`
+}
+
+type kafkaConfig struct {
+	// Name of the cluster in routes. cluster init gives it for good, main where the key is empty; an instance that says
+	// another one afterwards is refused, because it is probably at the wrong brokers.
+	Name string `yaml:"name"`
+	// Addresses to find the cluster by, host:port each. Two or three are enough, the others are learned.
+	Brokers []string `yaml:"brokers"`
+	// Encryption towards the brokers. Without any of its keys the connection is plain.
+	TLS kafkaTLSConfig `yaml:"tls"`
+	// Who the bus is at the brokers. Without a mechanism it is nobody.
+	SASL saslConfig `yaml:"sasl"`
+}
+
+type kafkaTLSConfig struct {
+	// Use TLS with the system's certificate authorities. The files below imply it.
+	Enabled bool `yaml:"enabled"`
+	// File of the certificate authorities that sign the brokers' certificates, PEM. Empty means the system's.
+	CAFile string `yaml:"ca_file"`
+	// File of the client certificate, PEM, where the brokers ask for one.
+	CertFile string `yaml:"cert_file"`
+	// File of the client certificate's private key, PEM.
+	KeyFile string `yaml:"key_file"`
+}
+
+type saslConfig struct {
+	// One of plain, scram-sha-256, scram-sha-512.
+	Mechanism string `yaml:"mechanism"`
+	// User name.
+	User string `yaml:"user"`
+	// File that holds the password; a newline at its end is ignored. The password itself has no key, so that it
+	// cannot end up in a repository.
+	PasswordFile string `yaml:"password_file"`
+}
+
+type limitsConfig struct {
+	// Bytes of events that may wait for the brokers, such as 256MiB; beyond it publishing answers capacity. 0 means
+	// 256 MiB or a quarter of the memory limit, whichever is less.
+	Buffer size `yaml:"buffer"`
+	// How long requests in flight may take to end when the instance stops.
+	Drain time.Duration `yaml:"drain"`
+}
+
+type logConfig struct {
+	// One of debug, info, warn, error.
+	Level string `yaml:"level"`
+	// One of text, json.
+	Format string `yaml:"format"`
+}
+
+func defaultConfig() config {
+	return config{
+		Listen: "127.0.0.1:7070",
+		Limits: limitsConfig{Drain: 20 * time.Second},
+		Log:    logConfig{Level: "info", Format: "text"},
+	}
+}
+
+// clusterName is what a cluster is called whose configuration gives it no name.
+const clusterName = "main"
+
+// openKafka gives what the log is opened with. It reads the files the configuration names.
+func (c *config) openKafka(p *problems) kafka.Config {
+	out := kafka.Config{Name: cmp.Or(c.Kafka.Name, clusterName), Brokers: c.Kafka.Brokers, Buffer: int64(c.Limits.Buffer)}
+	out.TLS = c.Kafka.TLS.load(p)
+	if s := c.Kafka.SASL; s.Mechanism != "" {
+		out.SASL = &kafka.SASL{Mechanism: s.Mechanism, User: s.User}
+		out.SASL.Password = readSecret(p, "kafka.sasl.password_file", s.PasswordFile)
+	}
+	return out
+}

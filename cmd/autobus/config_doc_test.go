@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the generated documents instead of comparing them")
+
+const configReference = "../../docs/reference/config.md"
+
+// TestConfigReference holds docs/reference/config.md to the comments of the configuration.
+// go test ./cmd/autobus -run ConfigReference -update writes it.
+func TestConfigReference(t *testing.T) {
+	golden(t, configReference, renderConfigReference(t))
+}
+
+func golden(t *testing.T, file, want string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not up to date; run go test ./cmd/autobus -update", file)
+	}
+}
+
+func renderConfigReference(t *testing.T) string {
+	t.Helper()
+	comments := configComments(t)
+	var b strings.Builder
+	b.WriteString("<!-- Generated from cmd/autobus/config.go by go test ./cmd/autobus -update. Do not edit. -->\n\n" +
+		"# Configuration of `autobus serve`\n\n" +
+		"One YAML file, given by `--config`. A key that does not exist is an error, and all errors are told at once\n" +
+		"with their lines. A variable named like the key wins over the file, a flag over the variable. Lists in\n" +
+		"variables are separated by commas. Paths are relative to the folder the program is started in.\n" +
+		"Below: the key, its default, its variable.\n\n" +
+		"```yaml\nlisten: 0.0.0.0:7070\ntls: {cert_file: /etc/autobus/tls.crt, key_file: /etc/autobus/tls.key}\n" +
+		"kafka:\n  name: main\n  brokers: [kafka-1:9092, kafka-2:9092, kafka-3:9092]\n" +
+		"  sasl: {mechanism: scram-sha-512, user: autobus, password_file: /run/secrets/kafka}\nspecs: /etc/autobus/specs\n" +
+		"```\n\n")
+	c := defaultConfig()
+	leaves("", valueOf(&c), func(path string, v reflect.Value) {
+		comment, ok := comments[path]
+		if !ok || comment == "" {
+			t.Errorf("config.go does not say what %s is", path)
+		}
+		fmt.Fprintf(&b, "- **`%s`**%s, `%s`\n%s", path, defaultText(v), envName(path), wrap(comment, "  ", 118))
+	})
+	return b.String()
+}
+
+func defaultText(v reflect.Value) string {
+	if v.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" = `%v`", v.Interface())
+}
+
+// wrap breaks text into indented lines.
+func wrap(text, indent string, width int) string {
+	var b strings.Builder
+	line := indent
+	for word := range strings.FieldsSeq(text) {
+		if len(line)+1+len(word) > width && line != indent {
+			b.WriteString(line + "\n")
+			line = indent
+		}
+		if line != indent {
+			line += " "
+		}
+		line += word
+	}
+	return b.String() + line + "\n"
+}
+
+// configComments reads the doc comments of the configuration's fields, by path.
+func configComments(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	structs := map[string]*ast.StructType{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.TypeSpec); ok {
+			if s, ok := spec.Type.(*ast.StructType); ok {
+				structs[spec.Name.Name] = s
+			}
+		}
+		return true
+	})
+	out := map[string]string{}
+	var walk func(path, name string)
+	walk = func(path, name string) {
+		for _, f := range structs[name].Fields.List {
+			key := reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml")
+			at := join(path, key)
+			out[at] = strings.ReplaceAll(strings.TrimSpace(f.Doc.Text()), "\n", " ")
+			if ident, ok := f.Type.(*ast.Ident); ok && structs[ident.Name] != nil {
+				walk(at, ident.Name)
+			}
+		}
+	}
+	walk("", "config")
+	return out
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// size is a number of bytes as people write it: 256MiB, 1GB, 4096.
+type size int64
+
+func (s size) String() string {
+	for _, u := range sizeUnits() {
+		if u.bytes > 1 && s != 0 && int64(s)%u.bytes == 0 {
+			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+type sizeUnit struct {
+	name  string
+	bytes int64
+}
+
+func sizeUnits() []sizeUnit {
+	return []sizeUnit{
+		{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
+	}
+}
+
+func parseSize(s string) (size, error) {
+	unit := int64(1)
+	for _, u := range sizeUnits() {
+		if rest, ok := strings.CutSuffix(s, u.name); ok {
+			s, unit = strings.TrimSpace(rest), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("not a size")
+	}
+	return size(n * unit), nil
+}
+
+// setScalar parses text into v and reports whether it could.
+func setScalar(v reflect.Value, text string) bool {
+	switch v.Interface().(type) {
+	case string:
+		v.SetString(text)
+	case bool:
+		if text != "true" && text != "false" {
+			return false
+		}
+		v.SetBool(text == "true")
+	case time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return false
+		}
+		v.SetInt(int64(d))
+	case size:
+		n, err := parseSize(text)
+		if err != nil {
+			return false
+		}
+		v.SetInt(int64(n))
+	case []string:
+		var items []string
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				items = append(items, item)
+			}
+		}
+		v.Set(reflect.ValueOf(items))
+	default:
+		return false
+	}
+	return true
+}
+
+func wanted(v reflect.Value) string {
+	switch v.Interface().(type) {
+	case bool:
+		return "true or false"
+	case time.Duration:
+		return "a duration"
+	case size:
+		return "a size in bytes"
+	case []string:
+		return "a list"
+	default:
+		return "a text"
+	}
+}
+
+func sample(v reflect.Value) string {
+	switch v.Interface().(type) {
+	case bool:
+		return "true"
+	case time.Duration:
+		return "20s"
+	case size:
+		return "256MiB"
+	case []string:
+		return "[a, b]"
+	default:
+		return `"text"`
+	}
+}
+
+// nearest finds what somebody probably meant: at most a third of the letters differ.
+func nearest(word string, among []string) string {
+	best, distance := "", len(word)/3+1
+	for _, other := range among {
+		if d := editDistance(word, other); d <= distance && (best == "" || d < editDistance(word, best)) {
+			best = other
+		}
+	}
+	return best
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], slices.Min([]int{row[j+1] + 1, row[j] + 1, diagonal + cost})
+		}
+	}
+	return row[len(b)]
+}

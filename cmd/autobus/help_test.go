@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// Every command says how it is used and what its exit status means.
+func TestHelp(t *testing.T) {
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Name() == "help" || c.Name() == "completion" {
+			return // cobra's own
+		}
+		path := c.CommandPath()
+		if c.Example == "" {
+			t.Errorf("%s has no example", path)
+		}
+		if !strings.Contains(c.Long, "Exit status:\n  0 ") {
+			t.Errorf("%s does not list its exit statuses", path)
+		}
+		for line := range strings.Lines(c.Long + "\n" + c.Example) {
+			if len(line) > 121 {
+				t.Errorf("%s: a line of the help is too long: %s", path, line)
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk((&app{}).newRootCommand())
+}
+
+const commandReference = "../../docs/reference/cli.md"
+
+// TestCommandReference holds docs/reference/cli.md to the commands; -update writes it.
+func TestCommandReference(t *testing.T) {
+	t.Setenv("AUTOBUS_SERVER", "")
+	t.Setenv("AUTOBUS_CONFIG", "")
+	var b strings.Builder
+	b.WriteString("<!-- Generated from cmd/autobus by go test ./cmd/autobus -update. Do not edit. -->\n\n# Commands\n\n" +
+		"Data goes to stdout, everything else to stderr. Under `-o json` an error is a problem document on stderr.\n")
+	root := (&app{}).newRootCommand()
+	fmt.Fprintf(&b, "\nFlags of every command:\n\n```\n%s```\n", root.PersistentFlags().FlagUsages())
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Runnable() && !c.HasSubCommands() {
+			fmt.Fprintf(&b, "\n## %s\n\n```\n%s\n\n%s\n\nExamples:\n%s\n", c.CommandPath(), c.UseLine(), c.Long, c.Example)
+			if flags := c.NonInheritedFlags().FlagUsages(); flags != "" {
+				fmt.Fprintf(&b, "\nFlags:\n%s", flags)
+			}
+			b.WriteString("```\n")
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(root)
+	golden(t, commandReference, b.String())
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"nope"}, `unknown command "nope"`},
+		{[]string{"cluster", "nope"}, "its commands: check, init"},
+		{[]string{"publish", "a.b.v1", "-x"}, "unknown shorthand flag"},
+		{[]string{"publish", "a.b.v1", "c.d.v1"}, "at most 1 arg"},
+		{[]string{"publish"}, "no type"},
+		{[]string{"publish", "a.b.v1"}, "nothing to publish"},
+		{[]string{"publish", "a.b.v1", "-d", "{}", "--example"}, "both --data and --example"},
+		{[]string{"publish", "a.b.v1", "-d", "@/nowhere"}, "cannot be read"},
+		{[]string{"publish", "a.b.v1", "-d", "{}", "-H", "Wrong-Name=1"}, "is not name=value"},
+		{[]string{"publish", "a.b.v1", "-d", "{}", "--time", "today"}, "is not a time"},
+		{[]string{"publish", "a.b.v1", "-d", "{}", "--count", "0"}, "--count is 0"},
+		{[]string{"publish", "a.b.v1", "-d", "{}", "--rate", "5"}, "--rate without --count"},
+		{[]string{"publish", "a.b.v1", "-d", "{}", "--id", "1", "--count", "2"}, "--id with --count"},
+		{[]string{"publish", "--ndjson", "-d", "{}"}, "--ndjson takes the events from stdin"},
+		{[]string{"publish", "--ndjson", "-k", "1"}, "--ndjson takes ids"},
+		{[]string{"tail"}, "at least 1 arg"},
+		{[]string{"tail", "a.b.v1", "-n", "-1"}, "-n is -1"},
+		{[]string{"tail", "a.b.v1", "-o", "xml"}, "use table, json or ndjson"},
+		{[]string{"types", "show"}, "accepts 1 arg"},
+		{[]string{"types", "list", "--server", "ftp://x"}, "give an address such as"},
+		{[]string{"types", "list", "--token-file", "/nowhere"}, "token file cannot be read"},
+		{[]string{"types", "list", "--timeout", "0s"}, "--timeout is 0s"},
+		{[]string{"dev", "--port", "70000"}, "--port is 70000"},
+		{[]string{"dev", "--specs", "/nowhere"}, "is not a folder"},
+		{[]string{"serve"}, "give --config"},
+		{[]string{"serve", "--config", "/nowhere"}, "cannot be read"},
+		{[]string{"token", "list"}, "auth is off"},
+		{[]string{"token", "create"}, "needs a principal and grants"},
+		{[]string{"token", "create", "--principal", "a", "--grant", "eat:cake"}, "the verbs are publish"},
+		{[]string{"cluster", "check"}, "no configuration"},
+	} {
+		code, out, stderr := invoke(t, "", c.args...)
+		if code != exitUsage {
+			t.Errorf("%v: exit status %d, want %d", c.args, code, exitUsage)
+		}
+		if out != "" {
+			t.Errorf("%v: stdout %q", c.args, out)
+		}
+		next := strings.Contains(stderr, "next: ") || strings.Contains(stderr, `"hint":`)
+		if !next || !strings.Contains(strings.ToLower(stderr), strings.ToLower(c.want)) {
+			t.Errorf("%v: stderr lacks %q or what to do next:\n%s", c.args, c.want, stderr)
+		}
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	for _, args := range [][]string{
+		{"publish", "a.b.v1", "-d", "{}"}, {"publish", "a.b.v1", "-d", "{}", "--count", "3"}, {"tail", "a.b.v1"},
+		{"types", "list"},
+	} {
+		// Port 1 is nobody's.
+		code, out, stderr := invoke(t, "", append(args, "--server", "http://127.0.0.1:1")...)
+		if code != exitUnreachable || out != "" || !strings.Contains(stderr, "server_unreachable") {
+			t.Errorf("%v: exit status %d, stdout %q, stderr %q", args, code, out, stderr)
+		}
+	}
+}

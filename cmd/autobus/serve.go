@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/admin"
+	"github.com/autobus-io/autobus/internal/bus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/edge"
+	"github.com/autobus-io/autobus/internal/edge/rest"
+	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/registry"
+	"github.com/autobus-io/autobus/spec"
+)
+
+// settings are what an instance is made from; dev and serve differ in nothing else.
+type settings struct {
+	dev       bool // everybody may do everything, types without a spec are accepted, the folder of specs is watched
+	instance  string
+	advertise string // "" = the instance's name with the listener's port
+	listen    string
+	tls       *tls.Config
+	insecure  bool
+	hosts     []string // names the API may be called by; nil = any
+	kafka     kafka.Config
+	named     bool                  // the name in kafka was chosen: a cluster of another name is the wrong one
+	embedded  *kafka.EmbeddedConfig // nil = the brokers of kafka
+	specs     string
+	builtin   spec.Files
+	drain     time.Duration
+	logger    *slog.Logger
+}
+
+// instance is a running bus: the parts of serve.go's wiring, from the log up.
+type instance struct {
+	settings settings
+	logger   *slog.Logger
+	metrics  *prometheus.Registry
+	listener net.Listener
+	embedded *kafka.Embedded
+	log      *kafka.Log
+	control  *control.Log
+	registry *registry.Registry
+	folder   *specFolder
+	bus      *bus.Bus
+	tokens   *admin.Tokens
+	ready    *admin.Readiness
+	started  time.Time
+
+	core   *stage // what edges stand on: it ends after them
+	edges  *stage
+	failed chan error
+}
+
+// start opens everything from the log up and serves. It returns once requests are answered; whether the instance is
+// ready for traffic is told apart, by ready. What was opened before an error is closed again.
+func start(ctx context.Context, s settings) (in *instance, err error) {
+	in = &instance{settings: s, logger: s.logger, metrics: prometheus.NewRegistry(), ready: &admin.Readiness{},
+		core: newStage(), edges: newStage(), failed: make(chan error, 1), started: time.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, in.stop())
+			in = nil
+		}
+	}()
+	in.metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// The port comes first: when it is taken, nothing else was touched.
+	if in.listener, err = listen(s.listen); err != nil {
+		return in, err
+	}
+	if err = in.openLog(ctx); err != nil {
+		return in, err
+	}
+	if in.control, err = control.Open(ctx, in.log, s.logger); err != nil {
+		return in, err
+	}
+	in.run(in.core, "control", in.control.Run)
+	if have := in.control.ClusterName(); s.named && have != s.kafka.Name {
+		return in, autobus.NewError(autobus.ReasonConfigInvalid, "kafka.name is %s, but this cluster is called %s",
+			s.kafka.Name, have).WithHint("Check kafka.brokers; if they are the right ones, set kafka.name: %s.", have)
+	}
+	if err = in.openSpecs(ctx); err != nil {
+		return in, err
+	}
+	in.openBus()
+	in.serve()
+	return in, nil
+}
+
+func (in *instance) openLog(ctx context.Context) (err error) {
+	s := in.settings
+	k := s.kafka
+	k.Logger, k.Metrics = s.logger, in.metrics
+	k.ClientID = "autobus/" + s.instance + "/" + in.advertised()
+	if s.embedded != nil {
+		e := *s.embedded
+		e.Logger = s.logger
+		if in.embedded, err = kafka.OpenEmbedded(e); err != nil {
+			return err
+		}
+		in.run(in.core, "embedded broker", in.embedded.Run)
+		k.Brokers = []string{in.embedded.Addr()}
+	}
+	if in.log, err = kafka.Open(ctx, k); err != nil {
+		return err
+	}
+	if s.embedded == nil {
+		return nil // the control log of a real cluster is made by cluster init alone
+	}
+	_, _, err = control.Init(ctx, in.log, control.Settings{ClusterName: k.Name, Actor: actor(), Replicas: 1, Adopt: true})
+	return err
+}
+
+func (in *instance) openSpecs(ctx context.Context) error {
+	s := in.settings
+	in.registry = registry.New(registry.Config{Log: in.log, Control: in.control, ClusterName: in.control.ClusterName(),
+		Embedded: s.embedded != nil, Dev: s.dev, Logger: s.logger})
+	in.folder = &specFolder{registry: in.registry, dir: s.specs, builtin: s.builtin, logger: s.logger,
+		actor: "autobus:" + s.instance}
+	if s.specs == "" && len(s.builtin) == 0 {
+		return nil // what is in force stays so
+	}
+	if err := in.folder.load(ctx); err != nil {
+		return err
+	}
+	if s.dev && s.specs != "" {
+		in.run(in.edges, "specs", in.folder.watch)
+	}
+	return nil
+}
+
+func (in *instance) openBus() {
+	s := in.settings
+	cfg := bus.Config{Log: in.log, Control: in.control, Snapshot: in.registry.Snapshot, Embedded: s.embedded != nil,
+		Logger: s.logger, Metrics: in.metrics}
+	if s.dev {
+		cfg.CreateType = in.registry.CreateType
+	}
+	if in.embedded != nil {
+		cfg.Full = in.embedded.Full
+	}
+	in.bus = bus.New(cfg)
+	in.run(in.core, "bus", in.bus.Run)
+	in.tokens = admin.NewTokens(in.control)
+}
+
+// list is every edge there is. A new one is one line here.
+func (in *instance) list() []edge.Edge {
+	return []edge.Edge{
+		rest.New(rest.Config{Bus: in.bus, Logger: in.logger}),
+		in.registry.Edge(),
+		in.newAdmin(),
+	}
+}
+
+func (in *instance) newAdmin() edge.Edge {
+	s := in.settings
+	cfg := admin.Config{
+		Instance: s.instance, Version: readBuildInfo().Version, Mode: "serve", Started: in.started, Auth: !s.dev,
+		Insecure: s.insecure, Log: in.log, Control: in.control, Bus: in.bus, Snapshot: in.registry.Snapshot,
+		SpecHash: in.registry.Hash, Problems: in.folder.Problems, Ready: in.ready, Metrics: in.metrics,
+	}
+	if s.dev {
+		cfg.Mode = "dev"
+	}
+	if in.embedded != nil {
+		cfg.Embedded = &admin.Embedded{Broker: in.embedded, Dir: s.embedded.Dir, Ephemeral: s.embedded.Dir == "",
+			Durability: "os"}
+	}
+	return admin.New(cfg)
+}
+
+func (in *instance) serve() {
+	s := in.settings
+	mux := http.NewServeMux()
+	for _, e := range in.list() {
+		e.Mount(mux)
+		in.run(in.edges, e.Name(), e.Run)
+	}
+	options := edge.Options{Authenticate: in.tokens.Authenticate, Revoked: in.tokens.Revoked, Hosts: s.hosts,
+		Logger: s.logger, Metrics: in.metrics}
+	if s.dev {
+		p := devPrincipal()
+		options.Open = &p
+	}
+	server := &edge.Server{Listener: in.listener, TLS: s.tls, Handler: edge.Handler(mux, options), Logger: s.logger,
+		DrainFor: s.drain}
+	in.run(in.edges, "http", server.Run)
+}
+
+// devPrincipal is who everybody is in dev.
+func devPrincipal() autobus.Principal {
+	p := autobus.Principal{Name: "dev"}
+	for _, v := range autobus.Verbs() {
+		p.Grants = append(p.Grants, autobus.Grant{Verb: v, Pattern: "*"})
+	}
+	return p
+}
+
+// listen binds the API's address. A taken one is told apart from the broker's.
+func listen(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, &portError{autobus.NewError(autobus.ReasonPortTaken, "another process listens on %s", addr).
+			WithCause(err)}
+	}
+	if err != nil {
+		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "cannot listen on %s: %s", addr, err).
+			WithHint("Give an address of this machine and a port that you may use.").WithCause(err)
+	}
+	return ln, nil
+}
+
+// portError says that the API's own port is the one that is taken.
+type portError struct{ taken *autobus.Error }
+
+func (e *portError) Error() string { return e.taken.Error() }
+
+func (e *portError) Unwrap() error { return e.taken }
+
+func (in *instance) port() string {
+	_, port, err := net.SplitHostPort(in.listener.Addr().String())
+	if err != nil {
+		return ""
+	}
+	return port
+}
+
+// url is the API's address on this machine.
+func (in *instance) url() string {
+	scheme := "http"
+	if in.settings.tls != nil {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://localhost:%s", scheme, in.port())
+}
+
+// advertised is where other instances reach this one.
+func (in *instance) advertised() string {
+	if in.settings.advertise != "" {
+		return in.settings.advertise
+	}
+	return net.JoinHostPort(in.settings.instance, in.port())
+}
