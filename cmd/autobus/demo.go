@@ -16,8 +16,7 @@ import (
 	"github.com/autobus-io/autobus/spec"
 )
 
-// The specs that come with the program: demo/*.yaml for the demo flow, demo/self for the event by which dev finds out
-// that it works.
+// The specs of the demo flow.
 //
 //go:embed demo
 var embedded embed.FS
@@ -25,22 +24,16 @@ var embedded embed.FS
 // builtinPrefix keeps the paths of embedded specs apart from those of the user's folder, with which they are pushed.
 const builtinPrefix = "autobus-dev/"
 
-// builtinSpecs are the embedded specs that dev pushes beside the user's.
-func builtinSpecs(demo bool) (spec.Files, error) {
+// demoSpecs are the embedded specs that dev pushes beside the user's.
+func demoSpecs() (spec.Files, error) {
 	out := spec.Files{}
-	patterns := []string{"demo/self/*.yaml"}
-	if demo {
-		patterns = append(patterns, "demo/*.yaml")
+	names, err := fs.Glob(embedded, "demo/*.yaml")
+	if err != nil {
+		return nil, err
 	}
-	for _, pattern := range patterns {
-		names, err := fs.Glob(embedded, pattern)
-		if err != nil {
+	for _, name := range names {
+		if out[builtinPrefix+name], err = fs.ReadFile(embedded, name); err != nil {
 			return nil, err
-		}
-		for _, name := range names {
-			if out[builtinPrefix+name], err = fs.ReadFile(embedded, name); err != nil {
-				return nil, err
-			}
 		}
 	}
 	return out, nil

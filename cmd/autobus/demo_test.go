@@ -45,7 +45,7 @@ func (b *specBus) Publish(ctx context.Context, batch *autobus.Batch) error {
 
 // Everything that the demo makes up is what its own specs declare, and an order is never paid or shipped unplaced.
 func TestDemoKeepsToItsSpecs(t *testing.T) {
-	files, err := builtinSpecs(true)
+	files, err := demoSpecs()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,15 +3,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -20,6 +15,7 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/spec"
 )
 
 // devFlags is one dev command as it was typed.
@@ -85,7 +81,7 @@ func (d *devFlags) run(ctx context.Context) error {
 
 // open makes sure that the bus works before it says so, then starts the demo.
 func (d *devFlags) open(ctx context.Context, in *instance, begin time.Time) error {
-	if err := selfCheck(ctx, in); err != nil {
+	if err := in.probe(ctx); err != nil {
 		e := asError(err)
 		return autobus.NewError(e.Reason, "the bus started, but an event of its own did not come back: %s", e.Detail).
 			WithHint("%s", e.NextStep()).WithCause(err)
@@ -112,9 +108,12 @@ func (d *devFlags) settings() (settings, error) {
 	if info, err := os.Stat(defaultSpecs); d.specs == "" && err == nil && info.IsDir() {
 		d.specs = defaultSpecs
 	}
-	builtin, err := builtinSpecs(!d.noDemo)
-	if err != nil {
-		return settings{}, err
+	var builtin spec.Files
+	if !d.noDemo {
+		var err error
+		if builtin, err = demoSpecs(); err != nil {
+			return settings{}, err
+		}
 	}
 	level := slog.LevelWarn
 	if d.verbose {
@@ -155,54 +154,6 @@ func (d *devFlags) explain(err error) error {
 		return e.WithHint("Stop that process, or choose another port: autobus dev --kafka-port %d", d.kafkaPort+1)
 	case e.Reason == autobus.ReasonDataLocked:
 		return e.WithHint("Stop that process, or choose another folder: autobus dev --data DIR, or --ephemeral")
-	}
-	return err
-}
-
-// selfTimeout bounds the self check; an idle machine needs a tenth of a second.
-const selfTimeout = 15 * time.Second
-
-// selfCheck publishes an event through the front door and reads it back there.
-func selfCheck(ctx context.Context, in *instance) error {
-	const typ = "autobus.dev.started.v1"
-	ctx, cancel := context.WithTimeout(ctx, selfTimeout)
-	defer cancel()
-	c, err := newAPI(in.url(), "")
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	data, err := json.Marshal(map[string]string{"instance": in.settings.instance, "version": readBuildInfo().Version})
-	if err != nil {
-		return err
-	}
-	resp, err := c.do(ctx, call{method: http.MethodPost, path: "/v1/events/" + typ, body: bytes.NewReader(data),
-		header: http.Header{"Content-Type": {"application/json"}}})
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	var answer struct{ Results []result }
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("read the receipt: %w", err)
-	}
-	if len(answer.Results) != 1 || answer.Results[0].Status != "written" {
-		for _, r := range answer.Results {
-			if r.Error != nil {
-				return r.Error.err()
-			}
-		}
-		return errors.New("the event was not written")
-	}
-	sent := answer.Results[0]
-	err = c.tail(ctx, url.Values{"type": {typ}, "from": {"-1m"}}, selfTimeout, func(_ []byte, l *tailLine) error {
-		if sent.Offset != nil && l.Offset == *sent.Offset {
-			return errEnough
-		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		return nil
 	}
 	return err
 }

@@ -19,7 +19,7 @@ import (
 // testSettings are those of a dev on free ports, in memory.
 func testSettings(t *testing.T) settings {
 	t.Helper()
-	builtin, err := builtinSpecs(true)
+	builtin, err := demoSpecs()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +46,9 @@ func startInstance(t *testing.T, s settings) *instance {
 	return in
 }
 
-func TestSelfCheck(t *testing.T) {
+func TestProbe(t *testing.T) {
 	in := startInstance(t, testSettings(t))
-	if err := selfCheck(t.Context(), in); err != nil {
+	if err := in.probe(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -58,9 +58,10 @@ func TestForeignHostIsRefused(t *testing.T) {
 	s := testSettings(t)
 	s.hosts = []string{"bus.example"}
 	in := startInstance(t, s)
-	err := selfCheck(t.Context(), in)
-	if !errors.Is(err, &autobus.Error{Reason: autobus.ReasonOriginForbidden}) {
-		t.Errorf("got %v", err)
+	var stderr bytes.Buffer
+	run(t.Context(), []string{"types", "list", "--server", in.url()}, &bytes.Buffer{}, &bytes.Buffer{}, &stderr)
+	if !strings.Contains(stderr.String(), string(autobus.ReasonOriginForbidden)) {
+		t.Errorf("got %q", stderr.String())
 	}
 }
 
@@ -144,14 +145,16 @@ func TestStopEndsTails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := selfCheck(t.Context(), in); err != nil {
-		t.Fatal(err)
+	var sent, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"publish", demoPlaced, "--example", "--server", in.url()}, &bytes.Buffer{}, &sent,
+		&stderr); code != exitOK {
+		t.Fatalf("exit status %d, stderr %q", code, stderr.String())
 	}
-	var out, stderr bytes.Buffer
+	var out bytes.Buffer
 	began := &notifyWriter{Buffer: &out, written: make(chan struct{}, 1)}
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(t.Context(), []string{"tail", "autobus.*", "--from", "earliest", "--server", in.url()}, &bytes.Buffer{},
+		ended <- run(t.Context(), []string{"tail", "demo.*", "--from", "earliest", "--server", in.url()}, &bytes.Buffer{},
 			began, &stderr)
 	}()
 	<-began.written

@@ -55,7 +55,7 @@ type instance struct {
 	log      *kafka.Log
 	control  *control.Log
 	registry *registry.Registry
-	folder   *specFolder
+	folder   *registry.Folder
 	bus      *bus.Bus
 	tokens   *admin.Tokens
 	ready    *admin.Readiness
@@ -130,16 +130,16 @@ func (in *instance) openSpecs(ctx context.Context) error {
 	s := in.settings
 	in.registry = registry.New(registry.Config{Log: in.log, Control: in.control, ClusterName: in.control.ClusterName(),
 		Embedded: s.embedded != nil, Dev: s.dev, Logger: s.logger})
-	in.folder = &specFolder{registry: in.registry, dir: s.specs, builtin: s.builtin, logger: s.logger,
-		actor: "autobus:" + s.instance}
+	in.folder = in.registry.Folder(registry.FolderConfig{Dir: s.specs, Builtin: s.builtin,
+		Actor: "autobus:" + s.instance})
 	if s.specs == "" && len(s.builtin) == 0 {
 		return nil // what is in force stays so
 	}
-	if err := in.folder.load(ctx); err != nil {
+	if err := in.folder.Load(ctx); err != nil {
 		return err
 	}
 	if s.dev && s.specs != "" {
-		in.run(in.edges, "specs", in.folder.watch)
+		in.run(in.edges, "specs", in.folder.Run)
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func (in *instance) newAdmin() edge.Edge {
 	cfg := admin.Config{
 		Instance: s.instance, Version: readBuildInfo().Version, Mode: "serve", Started: in.started, Auth: !s.dev,
 		Insecure: s.insecure, Log: in.log, Control: in.control, Bus: in.bus, Snapshot: in.registry.Snapshot,
-		SpecHash: in.registry.Hash, Problems: in.folder.Problems, Ready: in.ready, Metrics: in.metrics,
+		SpecHash: in.registry.Hash, Problems: in.registry.Problems, Ready: in.ready, Metrics: in.metrics,
 	}
 	if s.dev {
 		cfg.Mode = "dev"
@@ -256,4 +256,14 @@ func (in *instance) advertised() string {
 		return in.settings.advertise
 	}
 	return net.JoinHostPort(in.settings.instance, in.port())
+}
+
+// probeTimeout bounds one probe; an idle machine needs a tenth of a second.
+const probeTimeout = 15 * time.Second
+
+// probe makes sure that an event of the bus's own comes back.
+func (in *instance) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return in.bus.Probe(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -76,15 +77,36 @@ func (s *serveFlags) run(ctx context.Context) error {
 	if err != nil {
 		return s.explain(err)
 	}
-	in.ready.SetReady()
+	in.run(in.core, "probe", in.becomeReady)
 	if host, _, err := net.SplitHostPort(cfg.Listen); err == nil && set.tls == nil && !loopback(host) {
 		in.logger.Warn("insecure: tokens and events cross the network readable", "listen", cfg.Listen)
 	}
-	in.logger.Info("ready", "listen", in.listener.Addr().String(), "cluster", in.control.ClusterName(),
-		"types", in.registry.Snapshot().Len(), "version", readBuildInfo().Version)
 	err = in.wait(ctx)
 	in.logger.Info("stopping")
 	return errors.Join(err, in.stop())
+}
+
+// becomeReady probes until the probe passes: brokers that are away now may be back in a minute, and until then the
+// instance answers what it can.
+func (in *instance) becomeReady(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := in.probe(ctx)
+		if err == nil {
+			in.ready.SetReady()
+			in.logger.Info("ready", "listen", in.listener.Addr().String(), "cluster", in.control.ClusterName(),
+				"types", in.registry.Snapshot().Len(), "version", readBuildInfo().Version)
+			return nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		in.logger.Warn("not ready: an event of the bus's own did not come back", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
 }
 
 func (s *serveFlags) explain(err error) error {

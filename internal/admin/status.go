@@ -110,7 +110,7 @@ func (e *Edge) askCluster(ctx context.Context) (c clusterStatus, lag *int64) {
 	if time.Since(e.looked) < clusterFresh {
 		return e.cluster, e.lag
 	}
-	c = clusterStatus{Name: e.cfg.Log.Name(), ID: e.cfg.Control.ClusterID(), Brokers: []kafka.Broker{}}
+	c = clusterStatus{Name: e.cfg.Control.ClusterName(), ID: e.cfg.Control.ClusterID(), Brokers: []kafka.Broker{}}
 	ask, cancel := context.WithTimeout(ctx, clusterTimeout)
 	defer cancel()
 	d, err := e.cfg.Log.Describe(ask)

@@ -5,8 +5,6 @@ package bustest
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -115,25 +113,6 @@ func TestKillBroker(t *testing.T) {
 	}
 	if want := []string{"before", "without it", "after"}; !slices.Equal(got, want) {
 		t.Errorf("the log has %q, want %q", got, want)
-	}
-}
-
-func TestGolden(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "golden")
-	if err := os.WriteFile(path, []byte("a\nb\nc\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if Updating() {
-		t.Log("with -update a golden file is written, not compared")
-		return
-	}
-	Golden(t, path, []byte("a\nb\nc\n"))
-	line, got, want := firstDifference([]byte("a\nx\nc\n"), []byte("a\nb\nc\n"))
-	if line != 2 || string(got) != "x" || string(want) != "b" {
-		t.Errorf("the difference is told as line %d, %q, %q", line, got, want)
-	}
-	if line, _, _ := firstDifference([]byte("a\n"), []byte("a\nb\n")); line != 2 {
-		t.Errorf("a missing line is told as line %d", line)
 	}
 }
 

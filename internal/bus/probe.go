@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// canary is the topic of Probe's events. Nobody else writes or reads it.
+const canary = "_autobus.canary"
+
+// Probe publishes an event of the bus's own and reads it back: what a service's events go through works. Its topic is
+// made on first use.
+func (b *Bus) Probe(ctx context.Context) error {
+	cluster, err := b.cfg.Log.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := b.cfg.Log.CreateTopic(ctx, kafka.NewTopic{Name: canary, Partitions: 1,
+		Replicas: min(3, len(cluster.Brokers)), Configs: map[string]string{"retention.ms": "3600000"}}); err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	sent := autobus.Event{ID: newID(now), Source: "/autobus", Type: canary, Time: now}
+	at, err := b.appendOne(ctx, encode(&route{Route: control.Route{Topic: canary, Partitions: 1}}, &sent, now))
+	if err != nil {
+		return err
+	}
+	reader, err := b.cfg.Log.Read(map[kafka.TP]int64{{Topic: canary}: at})
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
+		records, err := reader.Poll(ctx)
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			continue
+		}
+		if got := decode(b.cfg.Log.Name(), canary, &records[0]); got.ID != sent.ID || records[0].Offset != at {
+			return fmt.Errorf("event %s of %s was acknowledged at offset %d, where event %s stands", sent.ID, canary, at,
+				got.ID)
+		}
+		return nil
+	}
+}
+
+// appendOne writes a record and waits for its offset.
+func (b *Bus) appendOne(ctx context.Context, r kafka.Record) (offset int64, err error) {
+	type outcome struct {
+		offset int64
+		err    error
+	}
+	done := make(chan outcome, 1)
+	if err := b.cfg.Log.Append(&kafka.Append{TP: r.TP, Records: []kafka.Record{r},
+		Done: func(_ int, offset int64, err error) { done <- outcome{offset, err} }}); err != nil {
+		return 0, err
+	}
+	select {
+	case o := <-done:
+		return o.offset, o.err
+	case <-ctx.Done():
+		return 0, errors.Join(ctx.Err(), autobus.NewError(autobus.ReasonOutcomeUnknown,
+			"the brokers did not confirm an event of the bus's own"))
+	}
+}
