@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package conformance runs the conformance suite of internal/bustest against the whole bus in process: log, control
+// log, registry and hot path, as cmd/autobus wires them, on the embedded broker and on a real Kafka cluster.
+package conformance
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/bus"
+	"github.com/autobus-io/autobus/internal/bustest"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/registry"
+	"github.com/autobus-io/autobus/spec"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestEmbedded(t *testing.T) {
+	bustest.Exercise(t, func(t *testing.T, specs map[string][]byte) bustest.Target {
+		return open(t, bustest.Embedded(t), specs, true)
+	}, bustest.Features{NoDurability: "one process has one copy, so every route is best-effort"})
+}
+
+func TestKafka(t *testing.T) {
+	k := bustest.Cluster(t)
+	bustest.Exercise(t, func(t *testing.T, specs map[string][]byte) bustest.Target {
+		return open(t, k, specs, false)
+	}, bustest.Features{})
+}
+
+// open starts a bus on a cluster and pushes the specs.
+func open(t *testing.T, k *bustest.Kafka, specs map[string][]byte, embedded bool) bustest.Target {
+	t.Helper()
+	log, logger := k.Open(t), bustest.Logger(t)
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
+	defer cancel()
+	replicas := 3
+	if embedded {
+		replicas = 1
+	}
+	// The cluster of a test run has topics of other suites by now; they are no reason to refuse it.
+	if _, _, err := control.Init(ctx, log, control.Settings{ClusterName: "test", Actor: "conformance",
+		Replicas: replicas, Adopt: true}); err != nil {
+		t.Fatal(err)
+	}
+	state, err := control.Open(ctx, log, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := registry.New(registry.Config{Log: log, Control: state, ClusterName: "test", Embedded: embedded,
+		Logger: logger})
+	var full atomic.Bool
+	b := bus.New(bus.Config{Log: log, Control: state, Snapshot: reg.Snapshot, Embedded: embedded, Logger: logger,
+		Full: func() *autobus.Error {
+			if full.Load() {
+				return autobus.NewError(autobus.ReasonStorageFull, "the test says so")
+			}
+			return nil
+		}})
+	start(t, state.Run, b.Run)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := b.Drain(ctx); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+	})
+	if _, err := reg.Push(ctx, spec.Files(specs), "conformance", "test run"); err != nil {
+		t.Fatalf("push the specs: %v", err)
+	}
+	return bustest.Target{Bus: b, Log: log, Full: full.Store}
+}
+
+// start runs parts until the test ends.
+func start(t *testing.T, parts ...func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, len(parts))
+	for _, run := range parts {
+		go func() { ended <- run(ctx) }()
+	}
+	t.Cleanup(func() {
+		stop()
+		for range parts {
+			if err := <-ended; err != nil {
+				t.Errorf("a part ended with %v, want nil at the end of its context", err)
+			}
+		}
+	})
+}
