@@ -125,8 +125,10 @@ func (b *Batch) Wait(ctx context.Context) []Receipt {
 	return out
 }
 
-// Blocked returns the id of the failed predecessor that event i has to wait for, in its stream or in the batch itself.
-func (b *Batch) Blocked(i int) (id string, blocked bool) { return b.stream().blockedBy(&b.Events[i]) }
+// Admit reports whether event i may follow what came before it in its stream, or in the batch itself; else it gives the
+// id of the failed event of the same key that has to come first. Admitting that one frees the key: what follows it now
+// is appended behind it. For an implementation of Bus, once per event.
+func (b *Batch) Admit(i int) (predecessor string, ok bool) { return b.stream().admit(&b.Events[i]) }
 
 func (b *Batch) follow(i int, r Receipt) { b.stream().settled(b.Mode, &b.Events[i], r) }
 
@@ -141,21 +143,23 @@ func (b *Batch) stream() *Stream {
 const maxBlockedKeys = 10_000
 
 // Stream remembers which keys of one connection must wait: after a transient refusal or an unknown outcome (under
-// Ordered, after any failure) later events of that key are refused until the failed id itself was written.
+// Ordered, after any failure) later events of that key are refused until the failed id itself is sent again.
 type Stream struct {
 	mu      sync.Mutex
 	blocked map[string]string // type and key -> id of the event that failed
 	full    bool
 }
 
-func (s *Stream) blockedBy(e *Event) (id string, blocked bool) {
+func (s *Stream) admit(e *Event) (predecessor string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, blocked = s.blocked[streamKey(e)]
+	k := streamKey(e)
+	id, blocked := s.blocked[k]
 	if blocked && id != "" && id == e.ID {
-		return "", false
+		delete(s.blocked, k)
+		return "", true
 	}
-	return id, blocked || s.full
+	return id, !blocked && !s.full
 }
 
 func (s *Stream) reset() { s.blocked, s.full = nil, false }

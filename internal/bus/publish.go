@@ -78,7 +78,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autob
 	if err := validate(r, t, e, p.batch.Mode); err != nil {
 		return nil, err
 	}
-	if id, blocked := p.batch.Blocked(i); blocked {
+	if id, ok := p.batch.Admit(i); !ok {
 		return nil, autobus.NewError(autobus.ReasonPredecessorFailed, "event %s of the same key was not written", id)
 	}
 	if p.full != nil {

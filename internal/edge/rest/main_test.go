@@ -81,7 +81,7 @@ func (f *fakeBus) Publish(ctx context.Context, b *autobus.Batch) error {
 
 func (f *fakeBus) refuse(b *autobus.Batch, i int) *autobus.Error {
 	e := &b.Events[i]
-	if id, blocked := b.Blocked(i); blocked {
+	if id, ok := b.Admit(i); !ok {
 		return autobus.NewError(autobus.ReasonPredecessorFailed, "event %s was not written", id)
 	}
 	if err := e.Check(); err != nil {
