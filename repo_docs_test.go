@@ -188,13 +188,31 @@ var (
 	testName     = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
 )
 
-func TestInvariantsNameTheirTests(t *testing.T) {
+// testsOf returns the names that tests have.
+func testsOf(t *testing.T) map[string]bool {
+	t.Helper()
 	tests := map[string]bool{}
 	for _, f := range goFiles(t) {
 		if f.test || f.dir == "internal/bustest" {
 			declared(f.ast, func(symbol string) { tests[symbol] = true })
 		}
 	}
+	return tests
+}
+
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	tests := testsOf(t)
+	for p, text := range files(t, func(name string) bool { return path.Ext(name) == ".md" }) {
+		for _, name := range testName.FindAllString(string(text), -1) {
+			if !tests[name] {
+				t.Errorf("%s names the test %s, which does not exist", p, name)
+			}
+		}
+	}
+}
+
+func TestInvariantsNameTheirTests(t *testing.T) {
+	tests := testsOf(t)
 	_, section, ok := strings.Cut(architecture(t), "nvariants\n")
 	if !ok {
 		t.Fatal("ARCHITECTURE.md has no heading Invariants")

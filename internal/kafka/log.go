@@ -16,7 +16,9 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"runtime/debug"
@@ -178,8 +180,12 @@ func mechanism(s SASL) (sasl.Mechanism, error) {
 }
 
 func unreachable(cfg Config, err error) error {
-	return autobus.NewError(autobus.ReasonClusterUnreachable, "no broker of cluster %s at %v answers: %v",
+	e := autobus.NewError(autobus.ReasonClusterUnreachable, "no broker of cluster %s at %v answers: %v",
 		cfg.Name, cfg.Brokers, err).WithCause(err)
+	if errors.Is(err, io.EOF) {
+		return e.WithHint("A broker that closes the connection at once wants TLS, or another user or password.")
+	}
+	return e
 }
 
 func defaultBuffer() int64 {
