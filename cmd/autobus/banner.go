@@ -15,6 +15,7 @@ type bannerInfo struct {
 	Kafka   string `json:"kafka"`
 	Data    string `json:"data,omitempty"`
 	Kept    bool   `json:"kept"`
+	Fsync   bool   `json:"fsync,omitempty"`
 	Auth    string `json:"auth"`
 	Specs   string `json:"specs,omitempty"`
 	Demo    bool   `json:"demo"`
@@ -29,7 +30,7 @@ func (d *devFlags) banner(in *instance, took time.Duration) error {
 		Version: readBuildInfo().Version, Ready: fmt.Sprintf("%.1f s", took.Seconds()),
 	}
 	if info.Kept {
-		info.Data = d.data
+		info.Data, info.Fsync = d.data, d.durability == durabilityFsync
 	}
 	if d.app.output != "table" {
 		return d.app.emitValue(info)
@@ -41,8 +42,12 @@ func (d *devFlags) banner(in *instance, took time.Duration) error {
 func (b *bannerInfo) text(port string) string {
 	data := "in memory, gone at the end (leave --ephemeral away to keep it)"
 	if b.Kept {
-		data = filepath.Clean(b.Data) + string(filepath.Separator) +
-			" (kept between runs, also after a kill; a power cut may lose the last seconds; --ephemeral forgets)"
+		survives := "also after a kill; a power cut may lose the last seconds"
+		if b.Fsync {
+			survives = "also after a kill or a power cut"
+		}
+		data = filepath.Clean(b.Data) + string(filepath.Separator) + " (kept between runs, " + survives +
+			"; --ephemeral forgets)"
 	}
 	specs := "none; types without a spec are accepted (--specs DIR)"
 	if b.Specs != "" {

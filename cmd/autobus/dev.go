@@ -28,7 +28,17 @@ type devFlags struct {
 	specs     string
 	noDemo    bool
 	verbose   bool
+
+	durability string
+	budget     string
+	advertise  string
 }
+
+// What of the embedded broker survives: durabilityOS leaves writing to the disk to the system.
+const (
+	durabilityOS    = "os"
+	durabilityFsync = "fsync"
+)
 
 // defaultSpecs is the folder that dev takes when it is there and no other is named.
 const defaultSpecs = "specs"
@@ -55,6 +65,12 @@ func (a *app) newDevCommand() *cobra.Command {
 	f.IntVar(&d.kafkaPort, "kafka-port", 9092, "port of the embedded Kafka broker; 0 = any free one")
 	f.StringVar(&d.specs, "specs", "", "folder of AsyncAPI specs, reloaded when it changes (default ./specs if there)")
 	f.BoolVar(&d.noDemo, "no-demo", false, "no made-up orders")
+	f.StringVar(&d.durability, "durability", durabilityOS,
+		"what is acknowledged survives a kill (os) or also a power cut (fsync)")
+	f.StringVar(&d.budget, "budget", size(kafka.DefaultBudget).String(),
+		"bytes the folder may hold; over it publishing is refused")
+	f.StringVar(&d.advertise, "kafka-advertise", "",
+		"host:port told to Kafka clients, where they do not reach the port directly")
 	f.BoolVarP(&d.verbose, "verbose", "v", false, "show the log, not just warnings")
 	return cmd
 }
@@ -115,6 +131,14 @@ func (d *devFlags) settings() (settings, error) {
 			return settings{}, err
 		}
 	}
+	budget, err := parseSize(d.budget)
+	if err != nil || budget <= 0 {
+		return settings{}, usage("--budget is %q", d.budget).WithHint("Give a number of bytes, such as 512MiB.")
+	}
+	if d.durability != durabilityOS && d.durability != durabilityFsync {
+		return settings{}, usage("--durability is %q", d.durability).WithHint("Give %s or %s.", durabilityOS,
+			durabilityFsync)
+	}
 	level := slog.LevelWarn
 	if d.verbose {
 		level = slog.LevelInfo
@@ -125,11 +149,12 @@ func (d *devFlags) settings() (settings, error) {
 	}
 	s := settings{
 		dev: true, instance: host, listen: loopbackAddr(d.port), specs: d.specs, builtin: builtin,
-		drain:    2 * time.Second,
-		hosts:    []string{"localhost", "127.0.0.1", "::1"},
-		logger:   slog.New(slog.NewTextHandler(d.app.err, &slog.HandlerOptions{Level: level})),
-		kafka:    kafka.Config{Name: "dev"},
-		embedded: &kafka.EmbeddedConfig{Addr: loopbackAddr(d.kafkaPort), Dir: d.data},
+		drain:  2 * time.Second,
+		hosts:  []string{"localhost", "127.0.0.1", "::1"},
+		logger: slog.New(slog.NewTextHandler(d.app.err, &slog.HandlerOptions{Level: level})),
+		kafka:  kafka.Config{Name: "dev"},
+		embedded: &kafka.EmbeddedConfig{Addr: loopbackAddr(d.kafkaPort), Advertise: d.advertise, Dir: d.data,
+			Fsync: d.durability == durabilityFsync, Budget: int64(budget)},
 	}
 	if d.ephemeral {
 		s.embedded.Dir = ""

@@ -114,7 +114,7 @@ func (in *instance) openLog(ctx context.Context) (err error) {
 			return err
 		}
 		in.run(in.core, "embedded broker", in.embedded.Run)
-		k.Brokers = []string{in.embedded.Addr()}
+		k.Brokers, k.Dial = []string{in.embedded.Addr()}, in.embedded.Dial
 	}
 	if in.log, err = kafka.Open(ctx, k); err != nil {
 		return err
@@ -180,7 +180,10 @@ func (in *instance) newAdmin() edge.Edge {
 	}
 	if in.embedded != nil {
 		cfg.Embedded = &admin.Embedded{Broker: in.embedded, Dir: s.embedded.Dir, Ephemeral: s.embedded.Dir == "",
-			Durability: "os"}
+			Durability: durabilityOS}
+		if s.embedded.Fsync {
+			cfg.Embedded.Durability = durabilityFsync
+		}
 	}
 	return admin.New(cfg)
 }

@@ -39,7 +39,8 @@ type Embedded struct {
 	cfg     EmbeddedConfig
 	cluster *kfake.Cluster
 	lock    *os.File
-	addr    string
+	listens string // where
+	addr    string // what clients are told
 	storage atomic.Pointer[Storage]
 }
 
@@ -78,6 +79,9 @@ func OpenEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 		kfake.ClusterID("autobus-embedded"),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
 			ln, err := net.Listen(network, cfg.Addr)
+			if err == nil {
+				e.listens = ln.Addr().String()
+			}
 			if err == nil && cfg.Advertise != "" {
 				return advertised{ln, cfg.Advertise}, nil
 			}
@@ -108,6 +112,14 @@ func OpenEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 
 // Addr is the address told to clients.
 func (e *Embedded) Addr() string { return e.addr }
+
+// Dial reaches the broker under the address told to clients, also where only others can resolve that one.
+func (e *Embedded) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if addr == e.addr {
+		addr = e.listens
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
 
 // Run keeps house until ctx ends: it deletes what retention says and measures the folder.
 func (e *Embedded) Run(ctx context.Context) error {

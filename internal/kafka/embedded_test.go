@@ -81,6 +81,16 @@ func TestEmbeddedTellsTheAdvertisedAddress(t *testing.T) {
 	if e.Addr() != "bus.example:9999" {
 		t.Errorf("advertised %s", e.Addr())
 	}
+	l, err := kafka.Open(t.Context(), kafka.Config{Brokers: []string{e.Addr()}, Dial: e.Dial, Logger: slog.Default()})
+	if err != nil {
+		t.Fatalf("the process itself does not reach its broker: %v", err)
+	}
+	defer l.Close(context.Background())
+	create(t, l, "a", 1, nil)
+	write(t, l, kafka.TP{Topic: "a"}, "x")
+	if got := read(t, l, kafka.TP{Topic: "a"}, 0, 1); got[0] != "x" {
+		t.Errorf("read %q", got)
+	}
 }
 
 func TestEmbeddedRefusesOverItsBudget(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -67,6 +68,9 @@ type Config struct {
 	Buffer   int64 // bytes of appends in flight; 0 = the smaller of 256 MiB and a quarter of the memory limit
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer // nil = none
+
+	// Dial makes the connections; nil = TCP, with TLS if that is set.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // SASL names the mechanism (plain, scram-sha-256 or scram-sha-512) and the credentials.
@@ -137,7 +141,10 @@ func connectOptions(cfg Config) ([]kgo.Opt, error) {
 		kgo.AlwaysRetryEOF(),
 		kgo.DisableClientMetrics(),
 	}
-	if cfg.TLS != nil {
+	switch {
+	case cfg.Dial != nil:
+		opts = append(opts, kgo.Dialer(cfg.Dial))
+	case cfg.TLS != nil:
 		opts = append(opts, kgo.DialTLSConfig(cfg.TLS))
 	}
 	if cfg.SASL != nil {
