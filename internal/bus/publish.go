@@ -109,20 +109,14 @@ func (p *publish) stamp(r *route, e *autobus.Event, i int) (*item, *autobus.Erro
 	return &it, nil
 }
 
-// append hands the items to the log, partition by partition, each partition's whole or not at all.
+// append hands the items to the log, each partition's in order, whole or not at all. Between partitions there is no
+// order: a key has one.
 func (p *publish) append() {
-	for len(p.items) > 0 {
-		var group, rest []item
-		tp := p.items[0].record.TP
-		for n, it := range p.items {
-			switch {
-			case it.record.TP == tp:
-				group = append(group, it)
-			default:
-				rest = append(rest, p.items[n])
-			}
-		}
-		p.items = rest
+	groups := map[kafka.TP][]item{}
+	for _, it := range p.items {
+		groups[it.record.TP] = append(groups[it.record.TP], it)
+	}
+	for tp, group := range groups {
 		p.appendGroup(tp, group)
 	}
 }
