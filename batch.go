@@ -41,6 +41,7 @@ type Receipt struct {
 	Partition int32
 	Offset    int64
 	Err       *Error // why, when Refused or Unknown
+	Hint      string // advice beside Written, such as that no spec declares the type
 }
 
 // Batch is a publish of one or more events. The caller owns it and may use it again once every receipt is settled.

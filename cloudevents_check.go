@@ -16,7 +16,8 @@ func (e *Event) Check() *Error {
 		return NewError(ReasonEventInvalid, "type is missing")
 	}
 	if len(e.ID) > MaxIDBytes {
-		return NewError(ReasonHeaderTooLarge, "id has %d bytes, at most %d are allowed", len(e.ID), MaxIDBytes)
+		return NewError(ReasonHeaderTooLarge, "id has %d bytes, at most %d are allowed", len(e.ID), MaxIDBytes).
+			WithHint("Use a short id, such as a UUID.")
 	}
 	for _, r := range e.ID {
 		if !unicode.IsPrint(r) {

@@ -27,6 +27,35 @@ func MatchType(pattern, name string) bool {
 	}
 }
 
+// ValidPattern reports whether p can match anything as its writer thinks: segments of [a-zA-Z0-9_-], or "*" as a whole
+// segment. "orders*" is not a pattern.
+func ValidPattern(p string) bool {
+	for s := range strings.SplitSeq(p, ".") {
+		if s == "" || s != "*" && strings.ContainsFunc(s, func(r rune) bool { return !topicRune(r) }) {
+			return false
+		}
+	}
+	return len(p) <= maxTopicBytes
+}
+
+// overlap reports whether some name matches both patterns.
+func overlap(a, b string) bool {
+	for {
+		x, restA, moreA := strings.Cut(a, ".")
+		y, restB, moreB := strings.Cut(b, ".")
+		if x == "*" && !moreA || y == "*" && !moreB {
+			return true
+		}
+		if x != y && x != "*" && y != "*" || moreA != moreB {
+			return false
+		}
+		if !moreA {
+			return true
+		}
+		a, b = restA, restB
+	}
+}
+
 // IsPattern reports whether s contains a wildcard segment.
 func IsPattern(s string) bool { return strings.Contains(s, "*") }
 
@@ -59,17 +88,18 @@ func ValidType(name string) bool {
 // LegalTopic reports whether name can be a Kafka topic at all: [a-zA-Z0-9._-], 1 to 249 bytes, not "." or "..", not
 // reserved. In dev such a name is accepted as an unspecified type.
 func LegalTopic(name string) bool {
-	if name == "" || len(name) > 249 || name == "." || name == ".." || ReservedName(name) {
+	if name == "" || len(name) > maxTopicBytes || name == "." || name == ".." || ReservedName(name) {
 		return false
 	}
-	for i := range len(name) {
-		c := name[i]
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alnum && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(name, func(r rune) bool { return r != '.' && !topicRune(r) })
+}
+
+// maxTopicBytes is Kafka's own limit for the name of a topic.
+const maxTopicBytes = 249
+
+// topicRune reports whether a topic's name may hold r beside dots.
+func topicRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
 }
 
 func validSegment(s string) bool {

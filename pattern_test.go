@@ -34,6 +34,38 @@ func TestMatchType(t *testing.T) {
 	}
 }
 
+func TestValidPattern(t *testing.T) {
+	for p, want := range map[string]bool{
+		"*": true, "orders.*": true, "orders.*.placed.v1": true, "orders.order.placed.v1": true, "Some_Topic-1": true,
+		"": false, ".": false, "orders*": false, "orders.": false, "orders..v1": false, "UPPER*bad..": false,
+		"заказ.*": false, "a b": false, strings.Repeat("a", 250): false,
+	} {
+		if got := autobus.ValidPattern(p); got != want {
+			t.Errorf("ValidPattern(%q) = %t", p, got)
+		}
+	}
+}
+
+func TestMayAny(t *testing.T) {
+	for _, c := range []struct {
+		grant, asked string
+		want         bool
+	}{
+		{"orders.*", "demo.*", false}, {"orders.*", "orders.order.placed.v1", true}, {"orders.*", "*", true},
+		{"*", "demo.*", true}, {"orders.*.v1", "orders.order.*", true}, {"orders.*.v1", "orders.order.placed.v1", false},
+		{"orders.order.placed.v1", "orders.*.placed.v1", true}, {"orders.order.placed.v1", "orders.*.paid.v1", false},
+		{"orders.order.placed.v1", "orders", false},
+	} {
+		p := autobus.Principal{Grants: []autobus.Grant{{Verb: autobus.VerbSubscribe, Pattern: c.grant}}}
+		if got := p.MayAny(autobus.VerbSubscribe, c.asked); got != c.want {
+			t.Errorf("%s may subscribe to some of %s: %t", c.grant, c.asked, got)
+		}
+		if p.MayAny(autobus.VerbPublish, c.asked) {
+			t.Errorf("%s may publish to some of %s", c.grant, c.asked)
+		}
+	}
+}
+
 func TestTypeNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"orders.order.placed.v1": true, "refund.update.v1": true, "a.b.v12": true, "a.b.c.d.e.v1": true, "a-1.b.v1": true,

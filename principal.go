@@ -44,6 +44,16 @@ func (p Principal) May(v Verb, name string) bool {
 	return false
 }
 
+// MayAny reports whether a grant allows the verb on at least some name that the pattern matches.
+func (p Principal) MayAny(v Verb, pattern string) bool {
+	for _, g := range p.Grants {
+		if g.Verb == v && overlap(g.Pattern, pattern) {
+			return true
+		}
+	}
+	return false
+}
+
 type principalKey struct{}
 
 // WithPrincipal returns a context in which p acts.

@@ -168,7 +168,7 @@ var reasons = []ReasonInfo{
 	{ReasonMethodNotAllowed, InvalidArgument, false, "The path exists, the method does not.",
 		"Use one of the methods in the Allow header."},
 	{ReasonPathUnknown, NotFound, false, "There is no such path.",
-		"The API begins at /v1."},
+		"The API begins at /v1; GET /v1/status tells how the bus is."},
 	{ReasonQuota, ResourceExhausted, true, "The principal's quota is used up.",
 		"Slow down; try again after retry_after."},
 	{ReasonSlowConsumer, ResourceExhausted, true, "The reader made no progress for 60 s.",

@@ -61,7 +61,8 @@ type item struct {
 	index  int // in the batch
 	route  *route
 	record kafka.Record
-	claim  claim // on its id in the table of duplicates
+	claim  claim  // on its id in the table of duplicates
+	hint   string // goes with the receipt
 }
 
 // prepare takes one event through authorize, resolve, validate and stamp. It returns nil and no error when the event
@@ -75,7 +76,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autob
 	if err != nil {
 		return nil, err
 	}
-	if err := validate(r, t, e, p.batch.Mode); err != nil {
+	if err := validate(r, t, e); err != nil {
 		return nil, err
 	}
 	if id, ok := p.batch.Admit(i); !ok {
@@ -84,7 +85,11 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autob
 	if p.full != nil {
 		return nil, p.full
 	}
-	return p.stamp(r, e, i)
+	it, err := p.stamp(r, e, i)
+	if it != nil && t == nil {
+		it.hint = p.bus.unspecifiedHint(r)
+	}
+	return it, err
 }
 
 // stamp fills in what is absent, takes a claim on the id and makes the record.
@@ -149,6 +154,9 @@ func (p *publish) appendGroup(tp kafka.TP, group []item) {
 // resolved settles an item that held a claim, and with it those who joined the claim.
 func (p *publish) resolved(it item, rc autobus.Receipt) {
 	p.bus.duplicates.settle(it.claim, rc)
+	if rc.Status == autobus.Written {
+		rc.Hint = it.hint
+	}
 	p.settle(it.index, rc)
 }
 

@@ -49,6 +49,9 @@ func TestRefusals(t *testing.T) {
 		"missing field": {raw(`{"id":"a"}`), autobus.ReasonDataInvalid},
 		"unknown field": {raw(`{"id":"a","total":1,"x":1}`), autobus.ReasonDataInvalid},
 		"no data":       {autobus.Event{Type: orders}, autobus.ReasonDataInvalid},
+		"no key":        {raw(`{"total":1}`), autobus.ReasonKeyMissing},
+		"null key":      {raw(`{"id":null,"total":1}`), autobus.ReasonKeyMissing},
+		"no object":     {raw(`[]`), autobus.ReasonDataInvalid},
 		"not JSON": {autobus.Event{Type: orders, ContentType: "text/plain", Data: []byte("x")},
 			autobus.ReasonContentType},
 		"unknown type":   {of("orders.order.placde.v1"), autobus.ReasonTypeUnknown},
@@ -118,6 +121,21 @@ func TestAbsentAttributesAreFilledIn(t *testing.T) {
 	if len(e.ID) != 36 || e.ID[14] != '7' || e.Source != "/tester" || time.Since(e.Time) > time.Minute ||
 		string(e.Key) != "k" {
 		t.Errorf("event after publish: %+v", e)
+	}
+}
+
+// Where types without a spec are accepted, a misspelt one is not passed over in silence.
+func TestATypeWithoutASpecComesWithAHint(t *testing.T) {
+	f := open(t, func(c *bus.Config, _ *kafka.Config) {
+		c.CreateType = func(context.Context, string) error { return nil }
+	})
+	f.route(t, "orders.order.plcaed.v1", 1, true)
+	rc := f.one(t, autobus.Event{Type: "orders.order.plcaed.v1", Data: []byte(`{}`)})
+	if rc.Status != autobus.Written || !strings.Contains(rc.Hint, orders) {
+		t.Errorf("receipt %+v", rc)
+	}
+	if rc := f.one(t, order("a", "1")); rc.Hint != "" {
+		t.Errorf("a type with a spec: %+v", rc)
 	}
 }
 

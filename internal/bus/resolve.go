@@ -89,6 +89,20 @@ func (b *Bus) unknownType(name string) *autobus.Error {
 	return err
 }
 
+// unspecifiedHint tells whoever publishes a type without a spec that nothing was checked, and whether he may have meant
+// another one. It is put together once: near names cost a look at every type.
+func (b *Bus) unspecifiedHint(r *route) string {
+	if h := r.hint.Load(); h != nil {
+		return *h
+	}
+	hint := "No spec declares " + r.Type + "; its data was not checked."
+	if near := b.cfg.Snapshot().Near(r.Type, 3); len(near) > 0 {
+		hint += " Did you mean " + strings.Join(near, " or ") + "?"
+	}
+	r.hint.Store(&hint)
+	return hint
+}
+
 // refreshEvery bounds how often bad requests make this instance ask the brokers for the end of the control log.
 const refreshEvery = time.Second
 

@@ -24,6 +24,7 @@ const checkEvery = time.Minute
 type route struct {
 	control.Route
 	state atomic.Pointer[routeState]
+	hint  atomic.Pointer[string] // for publishers, when no spec declares the type
 
 	mu     sync.Mutex // one check at a time
 	sticky struct {

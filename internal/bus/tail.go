@@ -47,16 +47,15 @@ type tail struct {
 // check refuses what this principal may not read at all, and types named exactly that do not exist.
 func (t *tail) check(ctx context.Context) error {
 	for _, p := range t.subscription.Tail {
-		if autobus.IsPattern(p) {
-			if !slices.ContainsFunc(t.who.Grants, func(g autobus.Grant) bool {
-				return g.Verb == autobus.VerbSubscribe
-			}) {
-				return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to subscribe", t.who.Name)
-			}
-			continue
+		if !autobus.ValidPattern(p) {
+			return autobus.NewError(autobus.ReasonRequestInvalid, "%q is neither a type nor a pattern", p).
+				WithHint("A pattern is a type's name in which a whole segment may be *: orders.order.placed.v1, orders.*, *.")
 		}
-		if !t.who.May(autobus.VerbSubscribe, p) {
+		if !t.who.MayAny(autobus.VerbSubscribe, p) {
 			return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to subscribe to %s", t.who.Name, p)
+		}
+		if autobus.IsPattern(p) {
+			continue
 		}
 		if t.bus.cfg.CreateType != nil && t.bus.legal(p) == nil {
 			continue // its first publish may come at any time

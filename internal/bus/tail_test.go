@@ -123,10 +123,12 @@ func TestTailRefusals(t *testing.T) {
 		s    autobus.Subscription
 		want autobus.Reason
 	}{
-		"nobody":         {context.Background(), tail(orders), autobus.ReasonUnauthenticated},
-		"no grant":       {as("r"), tail("*"), autobus.ReasonForbidden},
-		"another's type": {sub("notes.*"), tail(orders), autobus.ReasonForbidden},
-		"unknown type":   {sub("*"), tail("orders.order.gone.v1"), autobus.ReasonTypeUnknown},
+		"nobody":          {context.Background(), tail(orders), autobus.ReasonUnauthenticated},
+		"no grant":        {as("r"), tail("*"), autobus.ReasonForbidden},
+		"another's type":  {sub("notes.*"), tail(orders), autobus.ReasonForbidden},
+		"foreign pattern": {sub("notes.*"), tail("orders.*"), autobus.ReasonForbidden},
+		"no pattern":      {sub("*"), tail("orders*"), autobus.ReasonRequestInvalid},
+		"unknown type":    {sub("*"), tail("orders.order.gone.v1"), autobus.ReasonTypeUnknown},
 		"bad filter": {sub("*"), autobus.Subscription{Tail: []string{orders}, Filter: "data."},
 			autobus.ReasonFilterInvalid},
 		"no subscription": {sub("*"), autobus.Subscription{Name: "bob"}, autobus.ReasonSubscriptionUnknown},

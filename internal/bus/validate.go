@@ -4,6 +4,7 @@ package bus
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/spec"
@@ -11,70 +12,97 @@ import (
 
 // validate holds an event against the limits, its spec and its key, and sets e.Key. Everything that would make the
 // brokers refuse a batch is refused here: in a batch there are other people's events too.
-func validate(r *route, t *spec.Type, e *autobus.Event, mode autobus.Mode) *autobus.Error {
+func validate(r *route, t *spec.Type, e *autobus.Event) *autobus.Error {
 	if err := e.Check(); err != nil {
 		return err
 	}
 	if limit := r.maxEvent(); len(e.Data) > limit {
 		return tooLarge(e, len(e.Data), limit)
 	}
-	if err := checkData(t, e); err != nil {
-		if t != nil && mode == autobus.Ordered {
-			e.Key, _ = t.Key(e.Data) // a failure stops its key, if it has one
+	if t != nil {
+		if err := hasJSON(t, e); err != nil {
+			return err
 		}
+	}
+	// The key comes before the rest of the data: whatever is wrong there, it is known whose order it concerns.
+	keyErr := takeKey(t, e)
+	if err := worse(keyErr, checkData(t, e), e.Data); err != nil {
 		return err
 	}
-	key, err := keyOf(t, e)
-	if err != nil {
-		return err
-	}
-	e.Key = key
 	if limit := r.maxEvent(); e.Size() > limit {
 		return tooLarge(e, e.Size(), limit)
 	}
 	return nil
 }
 
-func checkData(t *spec.Type, e *autobus.Event) *autobus.Error {
-	if t == nil {
-		if e.Data != nil && e.IsJSON() {
-			return spec.CheckJSON(e.Data)
-		}
-		return nil
+// worse chooses what to refuse an event for. A key that is not there has a reason of its own, unless there is no object
+// that could have it.
+func worse(keyErr, dataErr *autobus.Error, data []byte) *autobus.Error {
+	switch {
+	case keyErr == nil:
+		return dataErr
+	case dataErr == nil:
+		return keyErr
+	case dataErr.Reason != autobus.ReasonDataInvalid || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")):
+		return dataErr
 	}
+	for _, f := range dataErr.Faults {
+		if !slices.ContainsFunc(keyErr.Faults, func(k autobus.Fault) bool { return k.Pointer == f.Pointer }) {
+			keyErr.Faults = append(keyErr.Faults, f)
+		}
+	}
+	return keyErr
+}
+
+func checkData(t *spec.Type, e *autobus.Event) *autobus.Error {
+	if t != nil {
+		return t.Check(e.Data)
+	}
+	if e.Data != nil && e.IsJSON() {
+		return spec.CheckJSON(e.Data)
+	}
+	return nil
+}
+
+// hasJSON refuses what a schema cannot judge.
+func hasJSON(t *spec.Type, e *autobus.Event) *autobus.Error {
 	if !e.IsJSON() {
-		return autobus.NewError(autobus.ReasonContentType, "%s takes JSON, not %q", e.Type, e.ContentType)
+		return autobus.NewError(autobus.ReasonContentType, "%s takes JSON, not %q", t.Name, e.ContentType)
 	}
 	if e.Data == nil {
 		err := autobus.NewError(autobus.ReasonDataInvalid, "the event has no data")
 		err.Faults = []autobus.Fault{{Rule: "required"}}
 		return err
 	}
-	return t.Check(e.Data)
+	return nil
 }
 
-// keyOf takes the partition key from the field the spec names, else from the extension partitionkey. nil = no key.
-func keyOf(t *spec.Type, e *autobus.Event) ([]byte, *autobus.Error) {
-	var key []byte
+// takeKey sets the partition key: from the field the spec names, else from the extension partitionkey, else none.
+func takeKey(t *spec.Type, e *autobus.Event) *autobus.Error {
 	given, has := e.Ext(autobus.ExtPartitionKey)
-	if t != nil {
-		var err *autobus.Error
-		if key, err = t.Key(e.Data); err != nil {
-			return nil, err
-		}
+	if has {
+		e.Key = []byte(given)
 	}
-	switch {
-	case key == nil && has:
-		key = []byte(given)
-	case has && !bytes.Equal(key, []byte(given)):
-		return nil, autobus.NewError(autobus.ReasonKeyMismatch, "partitionkey is %q, the field %s says %q", given,
-			t.KeyPointer, key)
+	if t == nil || t.KeyPointer == "" {
+		return nil // how long partitionkey may be was checked with the attributes
 	}
-	if len(key) > autobus.MaxKeyBytes {
-		return nil, autobus.NewError(autobus.ReasonKeyTooLarge, "the key has %d bytes, at most %d", len(key),
+	key, err := t.Key(e.Data)
+	if err != nil {
+		return err
+	}
+	fault := []autobus.Fault{{Pointer: t.KeyPointer, Rule: "key"}}
+	if has && !bytes.Equal(key, e.Key) {
+		err = autobus.NewError(autobus.ReasonKeyMismatch, "partitionkey is not what the field %s says", t.KeyPointer)
+		err.Faults = fault
+		return err
+	}
+	if e.Key = key; len(key) > autobus.MaxKeyBytes {
+		err = autobus.NewError(autobus.ReasonKeyTooLarge, "the key %s has %d bytes, at most %d", t.KeyPointer, len(key),
 			autobus.MaxKeyBytes)
+		err.Faults = fault
+		return err
 	}
-	return key, nil
+	return nil
 }
 
 func tooLarge(e *autobus.Event, size, limit int) *autobus.Error {

@@ -24,7 +24,7 @@ const (
 // ReadBody reads a whole body of at most limit bytes, at the least rate. tooLarge is the reason for more.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge autobus.Reason) ([]byte, *autobus.Error) {
 	if r.ContentLength > limit {
-		return nil, autobus.NewError(tooLarge, "the body has %d bytes, at most %d are allowed", r.ContentLength, limit)
+		return nil, autobus.NewError(tooLarge, "the body has %d bytes, this path reads at most %d", r.ContentLength, limit)
 	}
 	body := &paced{r: http.MaxBytesReader(w, r.Body, limit), rc: http.NewResponseController(w)}
 	var b bytes.Buffer
@@ -44,7 +44,7 @@ func BodyError(r *http.Request, err error, tooLarge autobus.Reason) *autobus.Err
 	case errors.As(context.Cause(r.Context()), &cause):
 		return cause
 	case errors.As(err, &large):
-		return autobus.NewError(tooLarge, "the body has more than %d bytes", large.Limit)
+		return autobus.NewError(tooLarge, "the body has more than the %d bytes that this path reads", large.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return autobus.NewError(autobus.ReasonBodyUnreadable, "the body came slower than %d bytes in %s", least, grace)
 	}

@@ -87,7 +87,8 @@ func public(path string) bool { return path == "/livez" || path == "/readyz" || 
 func cancelWhen(ctx context.Context, revoked <-chan struct{}, cancel context.CancelCauseFunc) {
 	select {
 	case <-revoked:
-		cancel(autobus.NewError(autobus.ReasonUnauthenticated, "the token was revoked"))
+		cancel(autobus.NewError(autobus.ReasonUnauthenticated, "the token was revoked").
+			WithHint("Ask the platform team for a new token."))
 	case <-ctx.Done():
 	}
 }

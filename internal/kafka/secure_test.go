@@ -26,7 +26,7 @@ func TestOpenWithTLSAndSASL(t *testing.T) {
 		t.Run(mechanism, func(t *testing.T) {
 			c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), kfake.EnableSASL(),
 				kfake.Superuser(strings.ToUpper(mechanism), "bus", "right"),
-				kfake.TLS(&tls.Config{Certificates: site.TLS.Certificates})) //nolint:gosec // a test on loopback
+				kfake.TLS(&tls.Config{Certificates: site.TLS.Certificates}))
 			if err != nil {
 				t.Fatal(err)
 			}

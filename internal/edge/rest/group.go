@@ -121,8 +121,12 @@ func (g *group) appendResult(dst []byte, i int, rc autobus.Receipt) []byte {
 		dst = append(dst, `,"offset":`...)
 		dst = strconv.AppendInt(dst, rc.Offset, 10)
 	}
-	if it.refused == nil {
-		dst = it.appendFilled(dst, &ev)
+	if rc.Status != autobus.Refused {
+		dst = it.appendFilled(dst, &ev, rc.Duplicate)
+	}
+	if rc.Hint != "" {
+		dst = append(dst, `,"hint":`...)
+		dst = autobus.AppendString(dst, rc.Hint)
 	}
 	if rc.Err != nil {
 		dst = append(dst, `,"error":`...)
@@ -131,13 +135,14 @@ func (g *group) appendResult(dst []byte, i int, rc autobus.Receipt) []byte {
 	return append(dst, '}')
 }
 
-// appendFilled tells what the bus filled in; the id stands in every result anyway.
-func (it item) appendFilled(dst []byte, ev *autobus.Event) []byte {
+// appendFilled tells what the bus filled in; the id stands in every result anyway. The time of a duplicate is that of
+// the first copy, which is not known here.
+func (it item) appendFilled(dst []byte, ev *autobus.Event, duplicate bool) []byte {
 	if !it.ownSource && ev.Source != "" {
 		dst = append(dst, `,"source":`...)
 		dst = autobus.AppendString(dst, ev.Source)
 	}
-	if !it.ownTime && !ev.Time.IsZero() {
+	if !it.ownTime && !duplicate && !ev.Time.IsZero() {
 		dst = append(dst, `,"time":"`...)
 		dst = ev.Time.AppendFormat(dst, time.RFC3339Nano)
 		dst = append(dst, '"')
