@@ -156,6 +156,10 @@ func (s *Stream) admit(e *Event) (predecessor string, ok bool) {
 	defer s.mu.Unlock()
 	k := streamKey(e)
 	id, blocked := s.blocked[k]
+	if !blocked && e.Key != nil {
+		k = e.Type // an event of the type failed before its key was known: it may have been this one
+		id, blocked = s.blocked[k]
+	}
 	if blocked && id != "" && id == e.ID {
 		delete(s.blocked, k)
 		return "", true
@@ -165,34 +169,43 @@ func (s *Stream) admit(e *Event) (predecessor string, ok bool) {
 
 func (s *Stream) reset() { s.blocked, s.full = nil, false }
 
+// settled notes a failure. That an event was written after all frees nothing: its sender was told otherwise, and what he
+// sent in between was refused.
 func (s *Stream) settled(m Mode, e *Event, r Receipt) {
-	if e.Key == nil && m == Independent {
+	if !stops(m, e, r) {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := streamKey(e)
-	switch {
-	case r.Status == Written:
-		if id, ok := s.blocked[k]; ok && id == e.ID {
-			delete(s.blocked, k)
-		}
-	case r.Err != nil && r.Err.Reason == ReasonPredecessorFailed:
-	case r.Status == Unknown, m == Ordered, r.Err != nil && r.Err.Retriable():
-		if _, ok := s.blocked[k]; ok {
-			return
-		}
-		if len(s.blocked) >= maxBlockedKeys {
-			s.full = true
-			return
-		}
-		if s.blocked == nil {
-			s.blocked = map[string]string{}
-		}
-		s.blocked[k] = e.ID
+	if _, ok := s.blocked[k]; ok {
+		return
 	}
+	if len(s.blocked) >= maxBlockedKeys {
+		s.full = true
+		return
+	}
+	if s.blocked == nil {
+		s.blocked = map[string]string{}
+	}
+	s.blocked[k] = e.ID
 }
 
+// stops reports whether an outcome holds back later events of the key. Events without a key have no order to keep; one
+// whose type could not be looked up may have a key all the same.
+func stops(m Mode, e *Event, r Receipt) bool {
+	switch {
+	case r.Status == Written, r.Err == nil, r.Err.Reason == ReasonPredecessorFailed:
+		return false
+	case m == Ordered:
+		return true
+	case e.Key == nil && r.Err.Reason != ReasonClusterUnreachable:
+		return false
+	}
+	return r.Err.Retriable()
+}
+
+// streamKey names a key within a stream; the bare type for an event whose key is none or not known.
 func streamKey(e *Event) string {
 	if e.Key == nil {
 		return e.Type

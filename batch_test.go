@@ -111,6 +111,38 @@ func TestStreamHoldsBackWhatFollowsAFailure(t *testing.T) {
 	}
 }
 
+// The brokers confirm an event after its sender was told "unknown" and what followed was refused: nothing may slip into
+// the gap.
+func TestALateConfirmationDoesNotReopenTheKey(t *testing.T) {
+	stream := &autobus.Stream{}
+	first := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{keyed("a", "k")}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	first.Wait(ctx)
+	first.Resolve(0, written(1))
+	next := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{keyed("c", "k"), keyed("a", "k")}})
+	if id, ok := next.Admit(0); ok || id != "a" {
+		t.Errorf("admitted %t, after %q", ok, id)
+	}
+	if _, ok := next.Admit(1); !ok {
+		t.Error("the event itself, sent again, is not admitted")
+	}
+}
+
+// Before the type could be looked up nobody knows the key: every key of the type has to wait.
+func TestATypeThatCouldNotBeLookedUpStopsItsKeys(t *testing.T) {
+	stream := &autobus.Stream{}
+	first := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{{ID: "a", Type: "t.t.v1"}}})
+	first.Resolve(0, refused(autobus.ReasonClusterUnreachable))
+	next := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{keyed("b", "k"),
+		{ID: "x", Type: "t.other.v1", Key: []byte("k")}, keyed("a", "k"), keyed("c", "k")}})
+	for i, want := range []bool{false, true, true, true} {
+		if _, ok := next.Admit(i); ok != want {
+			t.Errorf("event %d: admitted %t", i, ok)
+		}
+	}
+}
+
 func TestAFailureWithoutAnIDBlocksEventsWithoutID(t *testing.T) {
 	b := opened(t, &autobus.Batch{Mode: autobus.Ordered, Events: []autobus.Event{keyed("", "k"), keyed("", "k")}})
 	b.Resolve(0, refused(autobus.ReasonDataInvalid))

@@ -33,6 +33,10 @@ func SplitBatch(raw []byte) ([][]byte, *Error) {
 		if !ok {
 			return nil, s.unreadable("an event is expected")
 		}
+		if len(items) == MaxBatchEvents {
+			// Not counted to the end: eight megabytes hold millions of elements.
+			return nil, NewError(ReasonBatchTooLarge, "the batch has more than %d events", MaxBatchEvents)
+		}
 		items = append(items, value)
 		if s.next(']') {
 			return items, s.end()

@@ -50,7 +50,7 @@ func (s *Snapshot) Near(name string, limit int) []string {
 		distance int
 	}
 	var near []candidate
-	bound := max(3, len(name)/4)
+	bound := max(2, len(name)/6)
 	for _, t := range s.sorted {
 		if d, ok := distance(name, t.Name, bound); ok {
 			near = append(near, candidate{t.Name, d})

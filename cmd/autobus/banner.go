@@ -3,7 +3,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,13 +35,23 @@ func (d *devFlags) banner(in *instance, took time.Duration) error {
 		info.Data, info.Fsync = d.data, d.durability == durabilityFsync
 	}
 	if d.app.output != "table" {
-		return d.app.emitValue(info)
+		// One line even under json: whoever waits for it reads up to the newline, and the process goes on.
+		return json.NewEncoder(d.app.out).Encode(info)
 	}
-	_, err := fmt.Fprint(d.app.out, info.text(in.port()))
+	_, err := fmt.Fprint(d.app.out, info.text(in.port(), commandName(os.Args[0])))
 	return err
 }
 
-func (b *bannerInfo) text(port string) string {
+// commandName is what the person typed to run the program, so that what the banner proposes can be typed too. The Go
+// tool runs a program from its own folders.
+func commandName(arg0 string) string {
+	if strings.Contains(filepath.ToSlash(arg0), "/go-build") {
+		return "go run ./cmd/autobus"
+	}
+	return arg0
+}
+
+func (b *bannerInfo) text(port, command string) string {
 	data := "in memory, gone at the end (leave --ephemeral away to keep it)"
 	if b.Kept {
 		survives := "also after a kill; a power cut may lose the last seconds"
@@ -74,12 +86,12 @@ func (b *bannerInfo) text(port string) string {
 	} {
 		fmt.Fprintf(&s, "  %-7s %s\n", row[0], row[1])
 	}
-	fmt.Fprintf(&s, "Try:\n  curl localhost:%s/v1/events/orders.order.placed.v1 -H 'content-type: application/json' \\\n"+
-		"    -d '{\"order_id\":\"42\",\"total\":99.5}'\n", port)
+	fmt.Fprintf(&s, "Try:\n  curl %s/v1/events/orders.order.placed.v1 -H 'content-type: application/json' \\\n"+
+		"    -d '{\"order_id\":\"42\",\"total\":99.5}'\n", b.API)
 	what := "orders.*"
 	if b.Demo {
 		what = "demo.*"
 	}
-	fmt.Fprintf(&s, "  autobus tail '%s'%s\n", what, server)
+	fmt.Fprintf(&s, "  %s tail '%s'%s\n", command, what, server)
 	return s.String()
 }

@@ -15,7 +15,8 @@ import (
 // check finds what is wrong with values that are each readable: all of it at once, each at its key.
 func (c *config) check(p *problems) {
 	host, ok := p.hostPort("listen", c.Listen)
-	if ok && !loopback(host) && c.TLS.CertFile == "" && c.TLS.KeyFile == "" && !c.Insecure {
+	if ok && !loopback(host) && c.TLS.CertFile == "" && c.TLS.KeyFile == "" && !c.Insecure &&
+		p.sound("tls.cert_file", "tls.key_file", "insecure") {
 		p.at("listen", "%s is reachable beyond this machine, but there is no certificate", c.Listen).
 			next("set tls.cert_file and tls.key_file, or insecure: true if the network encrypts by itself")
 	}
@@ -48,6 +49,9 @@ func (c *config) check(p *problems) {
 
 func (c *config) checkSASL(p *problems) {
 	s := c.Kafka.SASL
+	if !p.sound("kafka.sasl.mechanism") {
+		return
+	}
 	if s.Mechanism == "" {
 		if s.User != "" || s.PasswordFile != "" {
 			p.at("kafka.sasl", "user or password without a mechanism").
@@ -78,6 +82,9 @@ func (p *problems) hostPort(path, value string) (host string, ok bool) {
 }
 
 func (p *problems) both(a, aValue, b, bValue string) {
+	if !p.sound(a, b) {
+		return
+	}
 	if aValue != "" && bValue == "" {
 		p.at(a, "%s is set, %s is not", a, b).next("a certificate needs its key: set both or neither")
 	}

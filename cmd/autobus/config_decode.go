@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -45,6 +46,7 @@ func (p *problems) decode(n *yaml.Node, path string, v reflect.Value) {
 	case v.Kind() == reflect.Struct && n.Kind == yaml.MappingNode:
 		p.decodeStruct(n, path, v)
 	case v.Kind() == reflect.Struct:
+		p.spoiled[path] = true
 		p.atNode(n, "%s must be keys with values", orConfig(path)).next("write one key: value a line, indented below")
 	case v.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
 		out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
@@ -53,8 +55,10 @@ func (p *problems) decode(n *yaml.Node, path string, v reflect.Value) {
 		}
 		v.Set(out)
 	case n.Kind != yaml.ScalarNode:
+		p.spoiled[path] = true
 		p.atNode(n, "%s must be %s", path, wanted(v)).next("write it as %s", sample(v))
 	case v.Kind() == reflect.Slice || !setScalar(v, n.Value):
+		p.spoiled[path] = true
 		p.atNode(n, "%s is %q, must be %s", path, n.Value, wanted(v)).next("write it as %s", sample(v))
 	}
 }
@@ -78,6 +82,9 @@ func (p *problems) decodeStruct(n *yaml.Node, path string, v reflect.Value) {
 			f := p.atNode(key, "there is no key %s", at)
 			if near := nearest(key.Value, names); near != "" {
 				f.next("did you mean %s?", join(path, near))
+				if seen[near] == 0 {
+					p.spoiled[join(path, near)] = true // its default is not what somebody wants
+				}
 			} else {
 				f.next("the keys here are %s", strings.Join(names, ", "))
 			}
@@ -86,6 +93,7 @@ func (p *problems) decodeStruct(n *yaml.Node, path string, v reflect.Value) {
 			p.atNode(key, "%s is set twice, first on line %d", at, first).next("keep one of them")
 		}
 		seen[key.Value] = key.Line
+		delete(p.spoiled, at)
 		p.places[at] = p.placeOf(value)
 		if value.Kind == yaml.MappingNode {
 			p.places[at] = p.placeOf(key) // what is missing below it is missing from the key
@@ -111,14 +119,49 @@ func envName(path string) string {
 	return "AUTOBUS_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// readEnv takes the variables of known keys. Others are left alone: an orchestrator puts its own beside them, such as
-// AUTOBUS_SERVICE_HOST for a service of that name.
+// readEnv takes the variables of the keys. One that is empty is as good as absent.
 func (p *problems) readEnv(c *config) {
+	var names []string
 	leaves("", valueOf(c), func(path string, v reflect.Value) {
-		if text, ok := os.LookupEnv(envName(path)); ok && text != "" {
+		names = append(names, envName(path))
+		if text := os.Getenv(envName(path)); text != "" {
 			p.set(path, envName(path), text, v)
 		}
 	})
+	for _, variable := range os.Environ() {
+		name, text, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "AUTOBUS_") && text != "" && !slices.Contains(names, name) && !elsewhere(name, text) {
+			p.unknownVariable(name, names)
+		}
+	}
+}
+
+func (p *problems) unknownVariable(name string, names []string) {
+	f := &fault{place: place{text: name}, message: "there is no such variable"}
+	p.list = append(p.list, f)
+	// Without what all of them begin with, or every name would be near to every other.
+	var ends []string
+	for _, n := range names {
+		ends = append(ends, strings.TrimPrefix(n, "AUTOBUS_"))
+	}
+	if near := nearest(strings.TrimPrefix(name, "AUTOBUS_"), ends); near != "" {
+		f.next("did you mean AUTOBUS_%s?", near)
+	} else {
+		f.next("remove it; the variables are in docs/reference/config.md")
+	}
+}
+
+// elsewhere reports whether a variable is none of the configuration's: the commands and the tests have their own, and
+// an orchestrator tells where a service named autobus is, such as AUTOBUS_SERVICE_HOST or AUTOBUS_PORT_7070_TCP.
+func elsewhere(name, text string) bool {
+	switch name {
+	case "AUTOBUS_SERVER", "AUTOBUS_TOKEN", "AUTOBUS_TOKEN_FILE", "AUTOBUS_CONFIG":
+		return true
+	}
+	_, behind, port := strings.Cut(name, "_PORT")
+	return strings.HasPrefix(name, "AUTOBUS_TEST_") || strings.HasSuffix(name, "_SERVICE_HOST") ||
+		strings.Contains(name, "_SERVICE_PORT") || port && (strings.Contains(behind, "_TCP") ||
+		strings.Contains(behind, "_UDP") || strings.Contains(text, "://"))
 }
 
 // flagName is the flag of a path, where it has one: log.level is --log-level.
@@ -134,6 +177,7 @@ func (p *problems) readFlags(c *config, flags flagValues) {
 
 func (p *problems) set(path, from, text string, v reflect.Value) {
 	p.places[path] = place{text: from}
+	delete(p.spoiled, path) // what this source says is another value
 	if !setScalar(v, text) {
 		p.at(path, "%q must be %s", text, wanted(v)).next("write it as %s", sample(v))
 	}

@@ -46,9 +46,11 @@ func renderConfigReference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from cmd/autobus/config.go by go test ./cmd/autobus -update. Do not edit. -->\n\n" +
 		"# Configuration of `autobus serve`\n\n" +
-		"One YAML file, given by `--config`. A key that does not exist is an error, and all errors are told at once\n" +
-		"with their lines. A variable named like the key wins over the file, a flag over the variable. Lists in\n" +
-		"variables are separated by commas. Paths are relative to the folder the program is started in.\n" +
+		"One YAML file, given by `--config`. A key that does not exist is an error, so is a variable `AUTOBUS_...`\n" +
+		"that belongs to none, and all errors are told at once with their lines. A variable named like the key wins over\n" +
+		"the file, a flag over the variable; an empty one counts as absent. Lists in variables are separated by\n" +
+		"commas. Variables of the commands (AUTOBUS_SERVER) and of an orchestrator (AUTOBUS_SERVICE_HOST) are left\n" +
+		"alone. Paths are relative to the folder the program is started in.\n" +
 		"Below: the key, its default, its variable.\n\n" +
 		"```yaml\nlisten: 0.0.0.0:7070\ntls: {cert_file: /etc/autobus/tls.crt, key_file: /etc/autobus/tls.key}\n" +
 		"kafka:\n  name: main\n  brokers: [kafka-1:9092, kafka-2:9092, kafka-3:9092]\n" +

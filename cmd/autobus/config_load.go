@@ -20,8 +20,8 @@ import (
 // flagValues are settings given on the command line, by path: they win over everything.
 type flagValues map[string]string
 
-// loadConfig builds the configuration: defaults, then the file, then the environment, then flags. The error lists
-// every fault there is.
+// loadConfig builds the configuration: defaults, then the file, then the environment, then flags. The problems hold
+// every fault there is; the caller adds those of the files it reads, and ends with their err.
 func loadConfig(file string, flags flagValues) (*config, *problems, error) {
 	if file == "" {
 		return nil, nil, usage("no configuration").WithHint("Give --config FILE; docs/reference/config.md has the keys.")
@@ -31,14 +31,12 @@ func loadConfig(file string, flags flagValues) (*config, *problems, error) {
 		return nil, nil, usage("the configuration cannot be read: %s", err).WithHint("Check --config.")
 	}
 	c := defaultConfig()
-	p := &problems{file: file, places: map[string]place{}}
+	p := &problems{file: file, places: map[string]place{}, spoiled: map[string]bool{}}
 	p.readFile(raw, &c)
 	p.readEnv(&c)
 	p.readFlags(&c, flags)
-	if len(p.list) == 0 {
-		c.check(p)
-	}
-	return &c, p, p.err()
+	c.check(p)
+	return &c, p, nil
 }
 
 // A place is where a value came from.
@@ -59,20 +57,42 @@ type problems struct {
 	file   string
 	places map[string]place
 	list   []*fault
+	// spoiled are the paths at which a fault was found. The value there is not what somebody meant, so that nothing
+	// more can be said of it, nor of what is below.
+	spoiled map[string]bool
 }
 
-// at adds a fault of the value at a path. A key that is not there points at the nearest one around it.
+// sound reports whether the values at these paths can still be judged.
+func (p *problems) sound(paths ...string) bool {
+	for _, path := range paths {
+		for ; path != ""; path = outer(path) {
+			if p.spoiled[path] {
+				return false
+			}
+		}
+	}
+	return !p.spoiled[""]
+}
+
+// outer is the path around a path.
+func outer(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
+
+// at adds a fault of the value at a path, unless there is one. A key that is not there points at the nearest one
+// around it.
 func (p *problems) at(path, format string, args ...any) *fault {
 	where, ok := p.places[path]
 	for rest := path; !ok && rest != ""; {
-		rest = rest[:max(0, strings.LastIndexAny(rest, ".["))]
+		rest = outer(rest)
 		where, ok = p.places[rest]
 	}
 	if !ok {
 		where = place{text: p.file}
 	}
 	f := &fault{place: where, message: path + ": " + fmt.Sprintf(format, args...)}
-	p.list = append(p.list, f)
+	if p.sound(path) {
+		p.list = append(p.list, f)
+	}
+	p.spoiled[path] = true
 	return f
 }
 
@@ -121,6 +141,7 @@ func (p *problems) readFile(raw []byte, c *config) {
 	case err != nil:
 		p.list = append(p.list, &fault{place: place{text: p.file}, message: strings.TrimPrefix(err.Error(), "yaml: "),
 			hint: "this is not YAML; mind the indentation"})
+		p.spoiled[""] = true
 		return
 	}
 	p.decode(doc.Content[0], "", valueOf(c))

@@ -23,6 +23,15 @@ func writeConfig(t *testing.T, text string) string {
 	return file
 }
 
+// configOf gives the configuration and its faults, but for those of the files it names.
+func configOf(file string, flags flagValues) (*config, error) {
+	c, p, err := loadConfig(file, flags)
+	if err != nil {
+		return nil, err
+	}
+	return c, p.err()
+}
+
 func TestConfigReadsEveryKey(t *testing.T) {
 	dir := t.TempDir()
 	file := writeConfig(t, `
@@ -39,7 +48,7 @@ kafka:
 limits: {buffer: 64MiB, drain: 5s}
 log: {level: debug, format: json}
 `)
-	c, _, err := loadConfig(file, nil)
+	c, err := configOf(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +64,7 @@ log: {level: debug, format: json}
 }
 
 func TestConfigNeedsNoMoreThanBrokers(t *testing.T) {
-	c, _, err := loadConfig(writeConfig(t, "kafka: {brokers: [k1:9092]}\n"), nil)
+	c, err := configOf(writeConfig(t, "kafka: {brokers: [k1:9092]}\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +88,13 @@ func TestConfigFaults(t *testing.T) {
 			":1:9: listen must be a text", `:2:11: insecure is "yes", must be true or false`,
 			":3:8: kafka must be keys with values", `:4:18: limits.buffer is "big", must be a size`,
 			`:4:30: limits.drain is "soon", must be a duration`}},
+		{"all kinds of faults at once", "lisen: a\nspecs: /nowhere\n" +
+			"kafka: {brokers: [k1], sasl: {user: [me], mechanism: gssapi}}\n" +
+			"limits: {buffer: big, drain: -1s}\nlog: {level: loud}\ntls: {cert_file: c}\n", []string{"10 faults",
+			":1:1: there is no key lisen", ":2:8: specs: /nowhere is not a folder", `:3:19: kafka.brokers[0]: "k1" is not`,
+			":3:37: kafka.sasl.user must be a text", `:3:54: kafka.sasl.mechanism: "gssapi" is not one of`,
+			":3:24: kafka.sasl.password_file: the mechanism gssapi needs", "limits.buffer is", "limits.drain: -1s is",
+			`log.level: "loud"`, "tls.cert_file: tls.cert_file is set"}},
 		{"a list that is none", "kafka: {brokers: k1:9092}\n", []string{":1:18: kafka.brokers is", "must be a list"}},
 		{"a key twice", "listen: localhost:1\nlisten: localhost:2\n", []string{":2:1: listen is set twice, first on line 1"}},
 		{"two documents", "listen: localhost:1\n---\nlisten: localhost:1\n", []string{"a second document"}},
@@ -101,7 +117,7 @@ func TestConfigFaults(t *testing.T) {
 		{"SASL without mechanism", "kafka: {brokers: [k:1], sasl: {user: me}}\n", []string{"without a mechanism"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, _, err := loadConfig(writeConfig(t, c.text), nil)
+			_, err := configOf(writeConfig(t, c.text), nil)
 			if err == nil {
 				t.Fatal("no fault found")
 			}
@@ -123,7 +139,7 @@ func TestConfigOrderOfSources(t *testing.T) {
 	t.Setenv("AUTOBUS_KAFKA_BROKERS", "env1:1, env2:2")
 	t.Setenv("AUTOBUS_INSTANCE", "env")
 	t.Setenv("AUTOBUS_SERVICE_HOST", "10.0.0.1") // not ours: an orchestrator's
-	c, _, err := loadConfig(file, flagValues{"instance": "flag"})
+	c, err := configOf(file, flagValues{"instance": "flag"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,14 +151,59 @@ func TestConfigOrderOfSources(t *testing.T) {
 	}
 }
 
+// A value that is wrong already has no second fault, and none that only follows from it.
+func TestConfigFaultsAreToldOnce(t *testing.T) {
+	for text, want := range map[string]string{
+		"kafka: {broker: [a:1]}\n": "1 fault\n",
+		"kafka: {brokers: k}\n":    "1 fault\n",
+		"kafka: 7\nlog: [a]\n":     "2 faults\n",
+		"a list\n":                 "1 fault\n",
+		"kafka: {brokers: [a:1]}\nlisten: :1\ninsecure: yes\n":                      "1 fault\n",
+		"kafka: {brokers: [a:1]}\ntls: {cert_file: [c], key_file: k}\n":             "1 fault\n",
+		"kafka: {brokers: [a:1], sasl: {mechanism: [plain], user: me}}\n":           "1 fault\n",
+		"kafka: {brokers: [a:1], broker: [b]}\nlog: {lvel: x, level: loud}\n":       "3 faults\n",
+		"kafka: {brokers: [a:1]}\nlog: {level: loud}\nlimits: {drain: -1s}\nx: 1\n": "3 faults\n",
+	} {
+		_, err := configOf(writeConfig(t, text), nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%swant %s, got %v", text, want, err)
+		}
+	}
+}
+
+func TestConfigUnknownVariables(t *testing.T) {
+	file := writeConfig(t, "kafka: {brokers: [k:1]}\nlog: {level: loud}\n")
+	for _, name := range []string{"AUTOBUS_LISTN", "AUTOBUS_KAFKA_BROKER", "AUTOBUS_ZZZZZZ"} {
+		t.Setenv(name, "x")
+	}
+	// Not the configuration's: the commands', the tests', and those of an orchestrator with a service autobus.
+	for name, text := range map[string]string{"AUTOBUS_SERVER": "s", "AUTOBUS_TOKEN": "t", "AUTOBUS_TOKEN_FILE": "f",
+		"AUTOBUS_CONFIG": "c", "AUTOBUS_TEST_KAFKA": "k", "AUTOBUS_SERVICE_HOST": "10.0.0.1",
+		"AUTOBUS_SERVICE_PORT": "7070", "AUTOBUS_SERVICE_PORT_HTTP": "7070", "AUTOBUS_PORT": "tcp://10.0.0.1:7070",
+		"AUTOBUS_PORT_7070_TCP": "tcp://10.0.0.1:7070", "AUTOBUS_PORT_7070_TCP_ADDR": "10.0.0.1", "AUTOBUS_EMPTY": ""} {
+		t.Setenv(name, text)
+	}
+	_, err := configOf(file, nil)
+	if err == nil {
+		t.Fatal("no fault found")
+	}
+	for _, want := range []string{"4 faults", "AUTOBUS_LISTN: there is no such variable", "did you mean AUTOBUS_LISTEN?",
+		"did you mean AUTOBUS_KAFKA_BROKERS?", "log.level:",
+		"AUTOBUS_ZZZZZZ: there is no such variable\n    next: remove it"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in\n%s", want, err)
+		}
+	}
+}
+
 func TestConfigFaultsNameTheirSource(t *testing.T) {
 	t.Setenv("AUTOBUS_INSECURE", "perhaps")
-	_, _, err := loadConfig(writeConfig(t, "kafka: {brokers: [k:1]}\n"), flagValues{"log.level": "loud"})
+	_, err := configOf(writeConfig(t, "kafka: {brokers: [k:1]}\n"), flagValues{"log.level": "loud"})
 	if err == nil || !strings.Contains(err.Error(), "AUTOBUS_INSECURE: insecure:") {
 		t.Errorf("got %v", err)
 	}
 	t.Setenv("AUTOBUS_INSECURE", "true")
-	_, _, err = loadConfig(writeConfig(t, "kafka: {brokers: [k:1]}\n"), flagValues{"log.level": "loud"})
+	_, err = configOf(writeConfig(t, "kafka: {brokers: [k:1]}\n"), flagValues{"log.level": "loud"})
 	if err == nil || !strings.Contains(err.Error(), "--log-level: log.level:") {
 		t.Errorf("got %v", err)
 	}

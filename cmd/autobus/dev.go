@@ -29,6 +29,8 @@ type devFlags struct {
 	noDemo    bool
 	verbose   bool
 
+	dataGiven bool
+
 	durability string
 	budget     string
 	advertise  string
@@ -51,12 +53,16 @@ func (a *app) newDevCommand() *cobra.Command {
 		Long: "Run everything in one process: the bus and an embedded broker that speaks Kafka's protocol. For trying\n" +
 			"out and for tests; there is one copy of everything and no access control, so it is bound to loopback.\n" +
 			"Types without a spec are accepted. Ends by Ctrl-C, which is exit status 0 here.\n\n" +
-			"Under -o json the banner is one line of JSON.\n\n" + exitCodes(exitOK, exitFailed, exitUsage),
+			"Under -o json and -o ndjson the banner is one line of JSON.\n\n" +
+			exitCodes(exitOK, exitFailed, exitUsage, exitFound),
 		Example: "  autobus dev\n" +
 			"  autobus dev --specs ./specs --no-demo\n" +
 			"  autobus dev --ephemeral --port 0 --kafka-port 0 -o json",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d.dataGiven = cmd.Flags().Changed("data")
+			return d.run(cmd.Context())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&d.data, "data", ".autobus", "folder of the data")
@@ -117,6 +123,14 @@ func (d *devFlags) settings() (settings, error) {
 		if port < 0 || port > 65535 {
 			return settings{}, usage("%s is %d", name, port).WithHint("Give a port from 1 to 65535, or 0 for any free one.")
 		}
+	}
+	if d.port == d.kafkaPort && d.port != 0 {
+		return settings{}, usage("--port and --kafka-port are both %d", d.port).
+			WithHint("The API and the Kafka broker need a port each; 0 takes any free one.")
+	}
+	if d.ephemeral && d.dataGiven {
+		return settings{}, usage("both --data and --ephemeral").
+			WithHint("With --ephemeral no folder is used: leave one of them away.")
 	}
 	if info, err := os.Stat(d.specs); d.specs != "" && (err != nil || !info.IsDir()) {
 		return settings{}, usage("--specs: %s is not a folder", d.specs).WithHint("Name the folder of the specs.")

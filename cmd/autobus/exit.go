@@ -43,7 +43,7 @@ func exitMeaning(code int) string {
 	case exitUsage:
 		return "the command line or the configuration is wrong; nothing was done"
 	case exitFound:
-		return "the check ran and found problems"
+		return "problems were found, by a check or in the specs"
 	case exitUnreachable:
 		return "unreachable, out of time, or the outcome is unknown"
 	case exitConfirm:
@@ -123,7 +123,7 @@ func asError(err error) *autobus.Error {
 
 // report writes an error to stderr: what happened, where, what to do next; under -o json a problem document.
 func (a *app) report(e *autobus.Error, requestID string) {
-	if a.output != "table" && a.output != "" {
+	if a.output == "json" || a.output == "ndjson" {
 		doc, err := json.Marshal(edge.Problem(e, requestID))
 		if err == nil {
 			fmt.Fprintf(a.err, "%s\n", doc)

@@ -14,7 +14,7 @@ import (
 func TestHelp(t *testing.T) {
 	var walk func(*cobra.Command)
 	walk = func(c *cobra.Command) {
-		if c.Name() == "help" || c.Name() == "completion" {
+		if c.Name() == "help" {
 			return // cobra's own
 		}
 		path := c.CommandPath()
@@ -44,7 +44,8 @@ func TestCommandReference(t *testing.T) {
 	t.Setenv("AUTOBUS_CONFIG", "")
 	var b strings.Builder
 	b.WriteString("<!-- Generated from cmd/autobus by go test ./cmd/autobus -update. Do not edit. -->\n\n# Commands\n\n" +
-		"Data goes to stdout, everything else to stderr. Under `-o json` an error is a problem document on stderr.\n")
+		"Data goes to stdout, everything else to stderr. Under `-o json` and `-o ndjson` an error is a problem document\n" +
+		"on one line of stderr; notes are text, and `-q` leaves them away.\n")
 	root := (&app{}).newRootCommand()
 	fmt.Fprintf(&b, "\nFlags of every command:\n\n```\n%s```\n", root.PersistentFlags().FlagUsages())
 	var walk func(*cobra.Command)
@@ -84,10 +85,15 @@ func TestUsage(t *testing.T) {
 		{[]string{"publish", "a.b.v1", "-d", "{}", "--id", "1", "--count", "2"}, "--id with --count"},
 		{[]string{"publish", "--ndjson", "-d", "{}"}, "--ndjson takes the events from stdin"},
 		{[]string{"publish", "--ndjson", "-k", "1"}, "--ndjson takes ids"},
-		{[]string{"tail"}, "at least 1 arg"},
+		{[]string{"tail"}, "no type"},
 		{[]string{"tail", "a.b.v1", "-n", "-1"}, "-n is -1"},
 		{[]string{"tail", "a.b.v1", "-o", "xml"}, "use table, json or ndjson"},
-		{[]string{"types", "show"}, "accepts 1 arg"},
+		{[]string{"types", "show"}, "no type"},
+		{[]string{"types", "show", "a.b.v1", "c.d.v1"}, "accepts 1 arg"},
+		{[]string{"token", "revoke"}, "no token id"},
+		{[]string{"completion"}, "no shell"},
+		{[]string{"completion", "tcsh"}, "there is no completion for"},
+		{[]string{"publish", "a.b.v1", "-d", "{}", "-o", "xml"}, `request_invalid: --output is "xml"`},
 		{[]string{"types", "list", "--server", "ftp://x"}, "give an address such as"},
 		{[]string{"types", "list", "--token-file", "/nowhere"}, "token file cannot be read"},
 		{[]string{"types", "list", "--timeout", "0s"}, "--timeout is 0s"},

@@ -46,6 +46,8 @@ func (a *app) newPublishCommand() *cobra.Command {
 			"With --ndjson each line of stdin is one event. With TYPE a line is the event's data; without, a line is\n" +
 			"a structured CloudEvent or a line that tail -o ndjson wrote. Lines go out and receipts come back at the\n" +
 			"same time, in order.\n\n" +
+			"Under -o json the outcomes are {\"results\": [...]}, under -o ndjson each is a line; if any is not written, one\n" +
+			"problem on stderr has the sum and the first failure.\n\n" +
 			"An outcome is written, refused (nothing was written) or unknown (it may still appear: send it again\n" +
 			"under the same --id).\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable, exitInterrupted),
@@ -91,15 +93,16 @@ func (p *publishFlags) run(ctx context.Context) error {
 	defer c.close()
 	switch {
 	case p.ndjson:
-		return p.stream(ctx, c, p.streamPath(), func(ctx context.Context, send func([]byte) error) error {
-			return p.lines(ctx, c, send)
+		in := &inputLines{}
+		return p.stream(ctx, c, p.streamPath(), in, func(ctx context.Context, send func([]byte) error) error {
+			return p.lines(ctx, c, in, send)
 		})
 	case p.count > 1:
 		data, err := p.readData(ctx, c)
 		if err != nil {
 			return err
 		}
-		return p.stream(ctx, c, "/v1/events", func(ctx context.Context, send func([]byte) error) error {
+		return p.stream(ctx, c, "/v1/events", nil, func(ctx context.Context, send func([]byte) error) error {
 			return p.repeat(ctx, data, send)
 		})
 	default:
@@ -147,16 +150,12 @@ func (p *publishFlags) one(ctx context.Context, c *api, data []byte) error {
 	if err := json.Unmarshal(doc, &answer); err != nil {
 		return autobus.NewError(autobus.ReasonServerUnreachable, "the answer cannot be read: %s", err)
 	}
-	r := &receipts{app: p.app, typ: p.typ, quietSummary: true}
-	if p.app.output == "json" {
-		if err := p.app.emit(doc); err != nil {
-			return err
-		}
-	}
+	r := &receipts{app: p.app, typ: p.typ, single: true}
 	for _, raw := range answer.Results {
-		if err := r.take(raw, p.app.output == "json"); err != nil {
+		if err := r.take(raw); err != nil {
 			return err
 		}
 	}
+	r.close(false)
 	return r.end()
 }

@@ -33,7 +33,7 @@ func (p *publishFlags) streamPath() string {
 
 // stream publishes lines and prints the receipts while they come. The bus's slowness holds up the source: nothing is
 // gathered in between. An interrupt ends the sending; the receipts of what was sent are still waited for.
-func (p *publishFlags) stream(ctx context.Context, c *api, path string, source lineSource) error {
+func (p *publishFlags) stream(ctx context.Context, c *api, path string, in *inputLines, source lineSource) error {
 	body, out := io.Pipe()
 	sender := &sender{out: out}
 	done := make(chan error, 1)
@@ -49,8 +49,9 @@ func (p *publishFlags) stream(ctx context.Context, c *api, path string, source l
 		context.AfterFunc(exchanging, func() { late.Stop() })
 		sender.end()
 	})()
-	r := &receipts{app: p.app, typ: p.typ}
+	r := &receipts{app: p.app, typ: p.typ, input: in}
 	err := p.exchange(exchanging, c, path, body, r)
+	r.close(err != nil)
 	// Ends the source where it waits for the pipe; one that waits for stdin ends with the process.
 	_ = body.Close()
 	var badInput *exitError
@@ -123,7 +124,7 @@ func (p *publishFlags) exchange(ctx context.Context, c *api, path string, body i
 	for {
 		line, err := readLine(answers)
 		if len(line) > 0 {
-			if err := r.take(line, false); err != nil {
+			if err := r.take(line); err != nil {
 				return err
 			}
 		}
@@ -137,7 +138,7 @@ func (p *publishFlags) exchange(ctx context.Context, c *api, path string, body i
 }
 
 // lines reads stdin. Without a type it takes the event out of what tail wrote.
-func (p *publishFlags) lines(ctx context.Context, c *api, send func([]byte) error) error {
+func (p *publishFlags) lines(ctx context.Context, c *api, sent *inputLines, send func([]byte) error) error {
 	tailed := &tailedLines{keyed: func(name string) bool { return c.keyed(ctx, name, p.app.timeout) }}
 	in := bufio.NewReaderSize(p.app.in, 64<<10)
 	for n := 1; ; n++ {
@@ -150,6 +151,11 @@ func (p *publishFlags) lines(ctx context.Context, c *api, send func([]byte) erro
 			line = tailed.event(line)
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
+			at := inputLine{number: n}
+			if p.typ == "" {
+				at.typ = namedType(line)
+			}
+			sent.add(at)
 			if err := send(line); err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -124,6 +125,66 @@ func TestInterruptedPublishKeepsItsReceipts(t *testing.T) {
 	interrupt()
 	if code := <-ended; code != exitInterrupted || !strings.Contains(stderr.String(), "1 written, 0 refused, 0 unknown") {
 		t.Errorf("exit status %d, stdout %s, stderr %s", code, out, &stderr)
+	}
+}
+
+func TestNamedType(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"type":"a.b.v1"}`: "a.b.v1",
+		`{"id":"1","data":{"type":"no"},"type":"a.b.v1",{`: "a.b.v1",
+		`{"data":{"type":"no"}}`:                           "",
+		`{"id":,"type":"a.b.v1"}`:                          "",
+		`{"type":7}`:                                       "",
+		`["type","a.b.v1"]`:                                "",
+		``:                                                 "",
+	} {
+		if got := namedType([]byte(line)); got != want {
+			t.Errorf("namedType(%s) = %q, want %q", line, got, want)
+		}
+	}
+}
+
+// What was answered is forgotten, so that a stream without end needs no more and more memory.
+func TestInputLinesForgetWhatWasAnswered(t *testing.T) {
+	var in inputLines
+	for i := range 1000 {
+		in.add(inputLine{number: 2*i + 1})
+		if got := in.of(i); got.number != 2*i+1 || len(in.sent) != 1 {
+			t.Fatalf("event %d is of line %d, %d are remembered", i, got.number, len(in.sent))
+		}
+	}
+	if got := in.of(1000); got.number != 0 {
+		t.Errorf("an event that was not sent is of line %d", got.number)
+	}
+}
+
+// A hint of the bus is said once for a type.
+func TestPublishPassesHintsOn(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for i, typ := range []string{"a.b.v1", "a.b.v1", "c.d.v1"} {
+			fmt.Fprintf(w, `{"index":%d,"id":"1","status":"written","hint":"No spec declares %s.","type":%q}`+"\n", i, typ, typ)
+		}
+	}))
+	defer server.Close()
+	code, _, stderr := invoke(t, "{}\n{}\n{}\n", "publish", "--ndjson", "--server", server.URL)
+	want := "No spec declares a.b.v1.\nNo spec declares c.d.v1.\n3 written, 0 refused, 0 unknown\n"
+	if code != exitOK || stderr != want {
+		t.Errorf("exit status %d, stderr %q, want %q", code, stderr, want)
+	}
+}
+
+// Under -o json stdout is one document even when the stream breaks off.
+func TestBrokenPublishIsStillJSON(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, `{"index":0,"status":"written"}`+"\n"+`{"error":{"reason":"shutting_down"}}`+"\n")
+	}))
+	defer server.Close()
+	code, out, stderr := invoke(t, "{}\n{}\n", "publish", "a.b.v1", "--ndjson", "-o", "json", "--server", server.URL)
+	var doc struct{ Results []result }
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || len(doc.Results) != 1 || code != exitUnreachable {
+		t.Errorf("exit status %d, %v, stdout %s, stderr %s", code, err, out, stderr)
 	}
 }
 

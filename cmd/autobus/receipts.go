@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -19,24 +20,27 @@ type result struct {
 	Duplicate bool     `json:"duplicate"`
 	Partition *int32   `json:"partition"`
 	Offset    *int64   `json:"offset"`
+	Hint      string   `json:"hint"`
 	Error     *problem `json:"error"`
 }
 
 // receipts prints outcomes as they come and counts them for the exit status.
 type receipts struct {
-	app          *app
-	typ          string // of results that do not say it, because their event was not readable
-	quietSummary bool   // one event needs no sum
+	app    *app
+	typ    string      // of results that do not say it, because their event was not readable
+	input  *inputLines // where the events come from; nil when they are no lines
+	single bool        // one event needs no sum
 
-	header                    bool
+	begun                     bool
 	written, refused, unknown int64
+	first                     *exitError      // what the first failure says
+	hinted                    map[string]bool // types whose hint was printed
 }
 
 func (r *receipts) total() int64 { return r.written + r.refused + r.unknown }
 
-// take handles one result; printed says that its JSON is on stdout already. A line that holds nothing but an error is
-// the end of the stream.
-func (r *receipts) take(raw []byte, printed bool) error {
+// take handles one result. A line that holds nothing but an error is the end of the stream.
+func (r *receipts) take(raw []byte) error {
 	var res result
 	if err := json.Unmarshal(raw, &res); err != nil {
 		return autobus.NewError(autobus.ReasonServerUnreachable, "a line of the answer cannot be read: %s", err)
@@ -54,19 +58,63 @@ func (r *receipts) take(raw []byte, printed bool) error {
 		}
 		return autobus.NewError(autobus.ReasonServerUnreachable, "a line of the answer has no status: %.200s", raw)
 	}
-	switch {
-	case printed:
-		return nil
-	case r.app.output != "table":
-		return r.app.emit(raw)
+	where := fmt.Sprintf("event %d", res.Index)
+	line := r.input.of(res.Index)
+	if line.number > 0 {
+		where = fmt.Sprintf("line %d", line.number)
 	}
-	return r.row(&res)
+	res.Type = cmp.Or(res.Type, line.typ, r.typ, "-")
+	if err := r.print(raw, &res); err != nil {
+		return err
+	}
+	r.hint(&res)
+	if res.Error != nil {
+		failed := res.Error.exit()
+		failed.err.Detail = where + ": " + failed.err.Detail
+		if r.app.output == "table" {
+			r.app.report(failed.err, failed.requestID)
+		}
+		if r.first == nil {
+			r.first = failed
+		}
+	}
+	return nil
 }
 
-// row prints at once: a table that is drawn at the end would hide a stream's progress.
-func (r *receipts) row(res *result) error {
-	if !r.header {
-		r.header = true
+// hint passes on what the bus says beside an outcome, such as that a type looks misspelt. Once is enough for a type.
+func (r *receipts) hint(res *result) {
+	if res.Hint == "" || r.hinted[res.Type] {
+		return
+	}
+	if r.hinted == nil {
+		r.hinted = map[string]bool{}
+	}
+	r.hinted[res.Type] = true
+	r.app.note("%s", res.Hint)
+}
+
+// print writes an outcome at once: what is written at the end would hide a stream's progress. Under -o json all of
+// them are one document.
+func (r *receipts) print(raw []byte, res *result) error {
+	if r.app.output == "ndjson" {
+		return r.app.emit(raw)
+	}
+	begun := r.begun
+	r.begun = true
+	if r.app.output == "json" {
+		var b bytes.Buffer
+		b.WriteString(",\n    ")
+		if !begun {
+			b.Reset()
+			b.WriteString(resultsBegin + "\n    ")
+		}
+		if err := json.Indent(&b, raw, "    ", "  "); err != nil {
+			return fmt.Errorf("the answer is not JSON: %w", err)
+		}
+		_, err := r.app.out.Write(b.Bytes())
+		return err
+	}
+	if !begun {
 		fmt.Fprintf(r.app.out, "%-9s %-36s %9s %10s  %s\n", "STATUS", "TYPE", "PARTITION", "OFFSET", "ID")
 	}
 	partition, offset := "-", "-"
@@ -76,20 +124,26 @@ func (r *receipts) row(res *result) error {
 	if res.Offset != nil {
 		offset = fmt.Sprint(*res.Offset)
 	}
-	typ, tail := cmp.Or(res.Type, r.typ, "-"), cmp.Or(res.ID, "-")
-	status := r.app.paint(r.app.out, statusColor(res.Status), fmt.Sprintf("%-9s", res.Status))
+	tail := cmp.Or(res.ID, "-")
 	if res.Duplicate {
 		tail += "  (duplicate: written before)"
 	}
-	if _, err := fmt.Fprintf(r.app.out, "%s %-36s %9s %10s  %s\n", status, typ, partition, offset, tail); err != nil {
-		return err
+	status := r.app.paint(r.app.out, statusColor(res.Status), fmt.Sprintf("%-9s", res.Status))
+	_, err := fmt.Fprintf(r.app.out, "%s %-36s %9s %10s  %s\n", status, printable(res.Type), partition, offset, tail)
+	return err
+}
+
+const resultsBegin = "{\n  \"results\": ["
+
+// close ends what print began. An exchange that failed before its first result has nothing to show.
+func (r *receipts) close(failed bool) {
+	switch {
+	case r.app.output != "json":
+	case r.begun:
+		fmt.Fprint(r.app.out, "\n  ]\n}\n")
+	case !failed:
+		fmt.Fprint(r.app.out, resultsBegin+"]\n}\n")
 	}
-	if res.Error != nil {
-		e := res.Error.err()
-		e.Detail = fmt.Sprintf("event %d: %s", res.Index, e.Detail)
-		r.app.report(e, res.Error.RequestID)
-	}
-	return nil
 }
 
 func statusColor(status string) string {
@@ -103,21 +157,32 @@ func statusColor(status string) string {
 	}
 }
 
+func (r *receipts) sum() string {
+	return fmt.Sprintf("%d written, %d refused, %d unknown", r.written, r.refused, r.unknown)
+}
+
 func (r *receipts) summary() {
-	if !r.quietSummary && r.total() > 0 {
-		r.app.note("%d written, %d refused, %d unknown", r.written, r.refused, r.unknown)
+	if !r.single && r.total() > 0 {
+		r.app.note("%s", r.sum())
 	}
 }
 
-// end gives the exit status: refused weighs more than unknown, since sending again will not mend it.
+// end gives the exit status: refused weighs more than unknown, since sending again will not mend it. In the table
+// every failure has been told below its row; programs get one problem with the sum and the first of them.
 func (r *receipts) end() error {
-	r.summary()
-	switch {
-	case r.refused > 0:
-		return &exitError{code: exitFailed}
-	case r.unknown > 0:
-		return &exitError{code: exitUnreachable}
-	default:
+	if r.refused+r.unknown == 0 {
+		r.summary()
 		return nil
 	}
+	out := &exitError{code: exitUnreachable}
+	if r.refused > 0 {
+		out.code = exitFailed
+	}
+	if r.app.output == "table" || r.first == nil {
+		r.summary()
+		return out
+	}
+	out.err, out.requestID = r.first.err, r.first.requestID
+	out.err.Detail = r.sum() + "; " + out.err.Detail
+	return out
 }

@@ -80,6 +80,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newTokenCommand(),
 		a.newClusterCommand(),
 		a.newVersionCommand(),
+		a.newCompletionCommand(),
 	)
 	return root
 }
@@ -125,6 +126,16 @@ func group(use, short, example string, verbs ...*cobra.Command) *cobra.Command {
 	}
 	c.AddCommand(verbs...)
 	return c
+}
+
+// named says what is missing where a command has no arguments; check judges those it has.
+func named(what, example string, check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usage("no %s", what).WithHint("Name it: %s", example)
+		}
+		return check(cmd, args)
+	}
 }
 
 func verbNames(cmd *cobra.Command) []string {

@@ -136,17 +136,17 @@ func scriptDev(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	begin := time.Now()
 	p, line := launch(ts, true, func(s string) bool { return strings.HasPrefix(s, "{") },
-		append([]string{"dev", "--port", "0", "--kafka-port", "0", "-o", "ndjson"}, args...)...)
+		append([]string{"dev", "--port", "0", "--kafka-port", "0", "-o", "json"}, args...)...)
 	if took := time.Since(begin); took > 10*time.Second {
 		ts.Fatalf("dev was ready after %s", took)
 	}
 	var info bannerInfo
 	ts.Check(json.Unmarshal([]byte(line), &info))
 	if prefix == "" {
-		prefix = "AUTOBUS_"
-		ts.Setenv("KAFKA", info.Kafka)
+		ts.Setenv("AUTOBUS_SERVER", info.API)
+	} else {
+		ts.Setenv(prefix+"SERVER", info.API)
 	}
-	ts.Setenv(prefix+"SERVER", info.API)
 	ts.Setenv(prefix+"KAFKA", info.Kafka)
 	ts.Setenv("PID", strconv.Itoa(p.cmd.Process.Pid))
 	running(ts, p)

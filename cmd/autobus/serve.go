@@ -244,13 +244,13 @@ func (in *instance) port() string {
 	return port
 }
 
-// url is the API's address on this machine.
+// url is the API's address on this machine, by number: a name may lead to another address than the one that is bound.
 func (in *instance) url() string {
 	scheme := "http"
 	if in.settings.tls != nil {
 		scheme = "https"
 	}
-	return fmt.Sprintf("%s://localhost:%s", scheme, in.port())
+	return fmt.Sprintf("%s://127.0.0.1:%s", scheme, in.port())
 }
 
 // advertised is where other instances reach this one.

@@ -89,22 +89,17 @@ func (s *serveFlags) run(ctx context.Context) error {
 // becomeReady probes until the probe passes: brokers that are away now may be back in a minute, and until then the
 // instance answers what it can.
 func (in *instance) becomeReady(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := in.probe(ctx)
-		if err == nil {
-			in.ready.SetReady()
-			in.logger.Info("ready", "listen", in.listener.Addr().String(), "cluster", in.control.ClusterName(),
-				"types", in.registry.Snapshot().Len(), "version", readBuildInfo().Version)
-			return nil
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	for err := in.probe(ctx); err != nil && ctx.Err() == nil; err = in.probe(ctx) {
 		in.logger.Warn("not ready: an event of the bus's own did not come back", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
+	}
+	if ctx.Err() == nil {
+		in.ready.SetReady()
+		in.logger.Info("ready", "listen", in.listener.Addr().String(), "cluster", in.control.ClusterName(),
+			"types", in.registry.Snapshot().Len(), "version", readBuildInfo().Version)
 	}
 	return nil
 }

@@ -36,12 +36,17 @@ func (a *app) newTailCommand() *cobra.Command {
 		Short: "Print events as they come",
 		Long: "Read types without a group: every reader gets everything, nothing is settled. A segment * of a pattern\n" +
 			"stands for any one segment, at the end for one or more.\n\n" +
+			"With --filter an event comes when the expression is true, and also when it cannot be evaluated, such as for a\n" +
+			"missing field: 'data.total > 100' lets events without total through, 'has(data.total) && data.total > 100'\n" +
+			"does not.\n\n" +
+			"In the table \"foreign\" marks a record that another program wrote to Kafka without CloudEvents headers\n" +
+			"(\"unspecified\": true under -o json), and (no data) one without a value.\n\n" +
 			"Ends by Ctrl-C, which is exit status 0 here, after -n events, or with the bus.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
 		Example: "  autobus tail orders.order.placed.v1\n" +
-			"  autobus tail 'orders.*' --from -1h --filter \"data.total > 100\"\n" +
+			"  autobus tail 'orders.*' --from -1h --filter 'has(data.total) && data.total > 100'\n" +
 			"  autobus tail 'demo.*' --from earliest -n 10 -o ndjson",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              named("type", "autobus tail 'orders.*'", cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeTypes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t.types = args
@@ -57,14 +62,15 @@ func (a *app) newTailCommand() *cobra.Command {
 
 // tailLine is a line of the stream: an event at its place, a heartbeat, or the error that ends it.
 type tailLine struct {
-	Type      string          `json:"type"`
-	Partition int32           `json:"partition"`
-	Offset    int64           `json:"offset"`
-	Key       *string         `json:"key"`
-	KeyBase64 string          `json:"key_base64"`
-	Event     json.RawMessage `json:"event"`
-	Heartbeat string          `json:"heartbeat"`
-	Error     *problem        `json:"error"`
+	Type        string          `json:"type"`
+	Partition   int32           `json:"partition"`
+	Offset      int64           `json:"offset"`
+	Unspecified bool            `json:"unspecified"`
+	Key         *string         `json:"key"`
+	KeyBase64   string          `json:"key_base64"`
+	Event       json.RawMessage `json:"event"`
+	Heartbeat   string          `json:"heartbeat"`
+	Error       *problem        `json:"error"`
 }
 
 func (t *tailFlags) run(ctx context.Context) error {
@@ -151,24 +157,31 @@ func (t *tailFlags) print(line []byte, l *tailLine) error {
 	var e struct {
 		Time       time.Time
 		Data       json.RawMessage `json:"data"`
-		DataBase64 string          `json:"data_base64"`
+		DataBase64 *string         `json:"data_base64"`
 	}
 	if err := json.Unmarshal(l.Event, &e); err != nil {
 		return autobus.NewError(autobus.ReasonServerUnreachable, "an event cannot be read: %s", err)
 	}
-	data := string(e.Data)
-	if e.Data == nil {
-		data = e.DataBase64
+	columns := []string{t.app.paint(t.app.out, dim, e.Time.Local().Format("15:04:05.000")),
+		t.app.paint(t.app.out, green, l.Type), fmt.Sprintf("%d/%d", l.Partition, l.Offset)}
+	if l.Unspecified {
+		columns = append(columns, t.app.paint(t.app.out, yellow, "foreign"))
 	}
-	key := ""
-	if l.Key != nil {
-		key = "key=" + printable(*l.Key) + "  "
-	} else if l.KeyBase64 != "" {
-		key = "key(base64)=" + l.KeyBase64 + "  "
+	switch {
+	case l.Key != nil:
+		columns = append(columns, "key="+printable(*l.Key))
+	case l.KeyBase64 != "":
+		columns = append(columns, "key(base64)="+l.KeyBase64)
 	}
-	_, err := fmt.Fprintf(t.app.out, "%s  %s  %s  %s%s\n",
-		t.app.paint(t.app.out, dim, e.Time.Local().Format("15:04:05.000")),
-		t.app.paint(t.app.out, green, l.Type), fmt.Sprintf("%d/%d", l.Partition, l.Offset), key, data)
+	switch {
+	case e.Data != nil:
+		columns = append(columns, string(e.Data))
+	case e.DataBase64 != nil:
+		columns = append(columns, "data(base64)="+*e.DataBase64)
+	default:
+		columns = append(columns, t.app.paint(t.app.out, dim, "(no data)"))
+	}
+	_, err := fmt.Fprintln(t.app.out, strings.Join(columns, "  "))
 	return err
 }
 

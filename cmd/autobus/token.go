@@ -145,7 +145,7 @@ func (a *app) newTokenRevokeCommand() *cobra.Command {
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable, exitConfirm),
 		Example: "  autobus token revoke --config autobus.yaml 3f9a0c21b7de\n" +
 			"  autobus token revoke --config autobus.yaml 3f9a0c21b7de --yes --reason 'leaked in a log'",
-		Args: cobra.ExactArgs(1),
+		Args: named("token id", "autobus token revoke 3f9a0c21b7de", cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.withTokens(cmd.Context(), func(ctx context.Context, tokens *admin.Tokens) error {
 				return o.revoke(ctx, tokens, args[0])

@@ -32,9 +32,27 @@ type typeInfo struct {
 	Key         string            `json:"key"`
 	Unspecified bool              `json:"unspecified"`
 	Partitions  int32             `json:"partitions"`
+	Durability  durability        `json:"durability"`
 	Examples    []json.RawMessage `json:"examples"`
 	Example     json.RawMessage   `json:"example"`
 	Schema      json.RawMessage   `json:"schema"`
+}
+
+// durability is what the bus promises of a type's events.
+type durability struct {
+	BestEffort bool `json:"best_effort"`
+	Copies     int  `json:"copies"` // 0 = the bus does not say
+}
+
+func (d durability) String() string {
+	switch {
+	case !d.BestEffort:
+		return "every in-sync replica, at least 2 of 3"
+	case d.Copies > 0:
+		return fmt.Sprintf("best effort (copies: %d)", d.Copies)
+	default:
+		return "best effort"
+	}
 }
 
 func (a *app) newTypesListCommand() *cobra.Command {
@@ -89,7 +107,7 @@ func (a *app) newTypesShowCommand() *cobra.Command {
 		Long: "Show one type: its spec, its route, an example. Under -o json: {\"type\": ..., \"route\": ...}.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
 		Example:           "  autobus types show orders.order.placed.v1\n  autobus types show demo.order.placed.v1 -o json",
-		Args:              cobra.ExactArgs(1),
+		Args:              named("type", "autobus types show orders.order.placed.v1", cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeTypes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "/v1/types/" + url.PathEscape(args[0])
@@ -118,7 +136,6 @@ func (a *app) showType(name string, doc, route []byte) error {
 		Order      string `json:"order"`
 		Hash       string `json:"hash"`
 		Epoch      int64  `json:"epoch"`
-		BestEffort bool   `json:"best_effort"`
 	}
 	if err := json.Unmarshal(doc, &t); err != nil {
 		return fmt.Errorf("the answer cannot be read: %w", err)
@@ -126,16 +143,12 @@ func (a *app) showType(name string, doc, route []byte) error {
 	if err := json.Unmarshal(route, &r); err != nil {
 		return fmt.Errorf("the route cannot be read: %w", err)
 	}
-	durability := "every in-sync replica, at least 2 of 3"
-	if r.BestEffort {
-		durability = "best effort"
-	}
 	var rows [][]string
 	for _, row := range [][2]string{
 		{"type", name}, {"version", t.Version}, {"title", t.Title}, {"description", t.Description}, {"owner", t.Owner},
 		{"kind", t.Kind}, {"lifecycle", t.Lifecycle}, {"key", t.Key}, {"cluster", r.Cluster}, {"topic", r.Topic},
 		{"partitions", fmt.Sprintf("%d (%s)", r.Partitions, r.Hash)}, {"order", r.Order},
-		{"epoch", fmt.Sprint(r.Epoch)}, {"durability", durability},
+		{"epoch", fmt.Sprint(r.Epoch)}, {"durability", t.Durability.String()},
 	} {
 		if row[1] != "" {
 			rows = append(rows, []string{row[0], row[1]})

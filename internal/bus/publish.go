@@ -54,6 +54,8 @@ type publish struct {
 	now   time.Time
 	full  *autobus.Error
 	items []item
+	fresh error // of the one read barrier of this call
+	asked bool
 }
 
 // item is an event that nothing speaks against: a record for a partition.
@@ -72,7 +74,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autob
 	if err := authorize(p.who, known, e); err != nil {
 		return nil, err
 	}
-	r, t, err := p.bus.resolve(ctx, e.Type)
+	r, t, err := p.bus.resolve(ctx, p.who, e.Type, p.barrier)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +92,14 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autob
 		it.hint = p.bus.unspecifiedHint(r)
 	}
 	return it, err
+}
+
+// barrier is the read barrier of this call: what several unknown types wait for, they wait for once.
+func (p *publish) barrier(ctx context.Context) error {
+	if !p.asked {
+		p.asked, p.fresh = true, p.bus.refresh.after(ctx)
+	}
+	return p.fresh
 }
 
 // stamp fills in what is absent, takes a claim on the id and makes the record.
@@ -160,7 +170,12 @@ func (p *publish) resolved(it item, rc autobus.Receipt) {
 	p.settle(it.index, rc)
 }
 
+// refuse settles an event that is not appended. Its key is looked for even so: the failure may stop it.
 func (p *publish) refuse(i int, err *autobus.Error) {
+	if e := &p.batch.Events[i]; e.Key == nil {
+		t, _ := p.bus.cfg.Snapshot().Type(e.Type)
+		_ = takeKey(t, e)
+	}
 	p.settle(i, autobus.Receipt{Status: autobus.Refused, Err: err})
 }
 

@@ -4,6 +4,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,13 +26,14 @@ func authorize(who autobus.Principal, known bool, e *autobus.Event) *autobus.Err
 
 // resolve finds where a type goes and what its spec says; the spec is nil for a type without one. The route is open:
 // its topic was held against it.
-func (b *Bus) resolve(ctx context.Context, name string) (*route, *spec.Type, *autobus.Error) {
-	r, t, err := b.find(ctx, name)
+func (b *Bus) resolve(ctx context.Context, who autobus.Principal, name string, barrier func(context.Context) error) (
+	*route, *spec.Type, *autobus.Error) {
+	r, t, err := b.find(ctx, who, name, barrier)
 	if err != nil && err.Reason == autobus.ReasonTypeUnknown && b.cfg.CreateType != nil {
 		if err := b.cfg.CreateType(ctx, name); err != nil {
-			return nil, nil, autobus.AsError(err)
+			return nil, nil, notMade(name, err)
 		}
-		r, t, err = b.lookup(name)
+		r, t, err = b.lookup(who, name)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -42,28 +44,38 @@ func (b *Bus) resolve(ctx context.Context, name string) (*route, *spec.Type, *au
 	return r, t, nil
 }
 
+// notMade says why a type without a spec could not be made. Of the event itself certainly nothing was written.
+func notMade(name string, err error) *autobus.Error {
+	e := autobus.AsError(err)
+	if e.Reason == autobus.ReasonOutcomeUnknown || e.Reason == autobus.ReasonControlConflict {
+		return autobus.NewError(autobus.ReasonClusterUnreachable, "type %s could not be made in time", name).WithCause(err)
+	}
+	return e
+}
+
 // find looks a type up. A refusal that newer control state could lift is given only after a read barrier.
-func (b *Bus) find(ctx context.Context, name string) (*route, *spec.Type, *autobus.Error) {
-	r, t, err := b.lookup(name)
+func (b *Bus) find(ctx context.Context, who autobus.Principal, name string, barrier func(context.Context) error) (
+	*route, *spec.Type, *autobus.Error) {
+	r, t, err := b.lookup(who, name)
 	if err != nil {
 		if legal := b.legal(name); legal != nil {
 			return nil, nil, legal
 		}
-		if err := b.refresh.after(ctx); err != nil {
+		if err := barrier(ctx); err != nil {
 			return nil, nil, autobus.NewError(autobus.ReasonClusterUnreachable,
-				"type %s is not known here and the control log does not answer", name).WithCause(err)
+				"type %s is not known here, and whether it is elsewhere could not be found out in time", name).WithCause(err)
 		}
-		return b.lookup(name)
+		return b.lookup(who, name)
 	}
 	return r, t, nil
 }
 
 // lookup finds a route and a spec in what this instance knows now.
-func (b *Bus) lookup(name string) (*route, *spec.Type, *autobus.Error) {
+func (b *Bus) lookup(who autobus.Principal, name string) (*route, *spec.Type, *autobus.Error) {
 	r := b.routes.get(name)
 	t, specified := b.cfg.Snapshot().Type(name)
 	if r == nil || !specified && b.cfg.CreateType == nil {
-		return nil, nil, b.unknownType(name)
+		return nil, nil, b.unknownType(who, name)
 	}
 	return r, t, nil
 }
@@ -81,9 +93,13 @@ func (b *Bus) legal(name string) *autobus.Error {
 	return nil
 }
 
-func (b *Bus) unknownType(name string) *autobus.Error {
+// unknownType refuses a type, with the near names that this principal may know of.
+func (b *Bus) unknownType(who autobus.Principal, name string) *autobus.Error {
 	err := autobus.NewError(autobus.ReasonTypeUnknown, "no spec declares %s", name)
-	if near := b.cfg.Snapshot().Near(name, 3); len(near) > 0 {
+	near := slices.DeleteFunc(b.cfg.Snapshot().Near(name, 10), func(n string) bool {
+		return !who.May(autobus.VerbPublish, n) && !who.May(autobus.VerbSubscribe, n)
+	})
+	if near = near[:min(3, len(near))]; len(near) > 0 {
 		return err.WithHint("Did you mean %s? Else add its spec and push it.", strings.Join(near, " or "))
 	}
 	return err

@@ -159,8 +159,13 @@ func (rs *routes) checkAll(ctx context.Context) {
 func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 	s := &routeState{maxEvent: r.MaxEventBytes}
 	t, exists := topics[r.Topic]
-	rs.follow(r.Topic, t.ID)
+	usable := rs.follow(r.Topic, t.ID)
 	switch {
+	case !usable:
+		s.stale = true
+		s.refused = autobus.NewError(autobus.ReasonCapacity, "topic %s was made again; what was sent to the old one is "+
+			"still being settled", r.Topic)
+		s.refused.RetryAfter = time.Second
 	case !exists:
 		s.refused = autobus.NewError(autobus.ReasonRouteMismatch, "topic %s does not exist", r.Topic)
 	case t.Partitions != r.Partitions:
@@ -182,16 +187,20 @@ func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 	return s
 }
 
-// follow makes the producer forget a topic that was deleted or made again: it would ask for the old id for ever.
-func (rs *routes) follow(topic string, id [16]byte) {
+// follow tells whether the producer can be used for a topic. After the topic was away, or came back with another id, a
+// new producer is needed, and that one has to wait until the old one's appends are settled.
+func (rs *routes) follow(topic string, id [16]byte) bool {
 	rs.mu.Lock()
 	before, known := rs.ids[topic]
 	rs.ids[topic] = id
 	rs.mu.Unlock()
-	if known && before != id {
-		rs.cfg.Logger.Warn("topic was deleted or created again", "topic", topic)
-		rs.cfg.Log.Forget(topic)
+	if !known || before == id || id == [16]byte{} || rs.cfg.Log.Renew(topic) {
+		return true
 	}
+	rs.mu.Lock()
+	rs.ids[topic] = before
+	rs.mu.Unlock()
+	return false
 }
 
 // recheck makes the next publish check the route first: an append found its topic gone.

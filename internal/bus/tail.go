@@ -3,8 +3,11 @@
 package bus
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
@@ -41,8 +44,12 @@ type tail struct {
 	subscription autobus.Subscription
 	filter       *filter
 	types        map[string]string // topic -> type, of what is being read
+	missing      bool              // a type matches whose topic the brokers do not know now
 	reader       *kafka.Reader
 }
+
+// missingEvery is how often a tail asks again for a topic that was not there.
+const missingEvery = time.Second
 
 // check refuses what this principal may not read at all, and types named exactly that do not exist.
 func (t *tail) check(ctx context.Context) error {
@@ -60,7 +67,7 @@ func (t *tail) check(ctx context.Context) error {
 		if t.bus.cfg.CreateType != nil && t.bus.legal(p) == nil {
 			continue // its first publish may come at any time
 		}
-		if _, _, err := t.bus.find(ctx, p); err != nil {
+		if _, _, err := t.bus.find(ctx, t.who, p, t.bus.refresh.after); err != nil {
 			return err
 		}
 	}
@@ -82,6 +89,7 @@ func (t *tail) run(ctx context.Context, h autobus.Handler) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+		case <-t.again():
 		}
 		if changed, err = t.add(ctx, autobus.Start{Earliest: true}); err != nil {
 			return err
@@ -99,26 +107,43 @@ func (t *tail) run(ctx context.Context, h autobus.Handler) error {
 		if len(ds) > 0 {
 			h(ctx, ds)
 		}
-		select {
-		case <-changed:
+		if fired(changed) || t.missing {
 			// What appeared after the tail began is new from its first record on.
 			if changed, err = t.add(ctx, autobus.Start{Earliest: true}); err != nil {
 				return err
 			}
-		default:
 		}
 	}
 }
 
-// poll waits for records, and no longer than until the routes change.
+// again fires when missing topics are to be asked for; never, when none is missing.
+func (t *tail) again() <-chan time.Time {
+	if !t.missing {
+		return nil
+	}
+	return time.After(missingEvery)
+}
+
+func fired(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// poll waits for records, and no longer than until there may be more types to read.
 func (t *tail) poll(ctx context.Context, changed <-chan struct{}) ([]autobus.Delivery, error) {
 	pctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := make(chan struct{})
+	stop, again := make(chan struct{}), t.again()
 	defer close(stop)
 	go func() {
 		select {
 		case <-changed:
+			cancel()
+		case <-again:
 			cancel()
 		case <-stop:
 		}
@@ -148,19 +173,26 @@ func (t *tail) poll(ctx context.Context, changed <-chan struct{}) ([]autobus.Del
 // add begins to read the types that match and are not being read yet.
 func (t *tail) add(ctx context.Context, from autobus.Start) (changed <-chan struct{}, err error) {
 	table, changed := t.bus.routes.all()
-	var topics []string
+	matching := map[string]string{}
 	for name, r := range table {
 		if _, reading := t.types[r.Topic]; !reading && r.Topic != "" && t.wants(name) {
-			t.types[r.Topic] = name
-			topics = append(topics, r.Topic)
+			matching[r.Topic] = name
 		}
 	}
-	if len(topics) == 0 {
+	if t.missing = len(matching) > 0; !t.missing {
 		return changed, nil
 	}
-	at, err := t.positions(ctx, from, topics)
+	at, err := t.positions(ctx, from, slices.Collect(maps.Keys(matching)))
 	if err != nil {
 		return nil, err
+	}
+	for tp := range at {
+		t.types[tp.Topic] = cmp.Or(matching[tp.Topic], t.types[tp.Topic])
+		delete(matching, tp.Topic)
+	}
+	t.missing = len(matching) > 0
+	if len(at) == 0 {
+		return changed, nil
 	}
 	if t.reader != nil {
 		t.reader.Add(at)

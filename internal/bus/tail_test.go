@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
@@ -96,6 +97,26 @@ func TestTailWithoutAnyTypeWaitsForOne(t *testing.T) {
 	write(t, f.log, "later.thing.made.v1", "x")
 	if d := <-ds; string(d.Key) != "x" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// The topic of a type is away when the tail begins, and comes back: so do its events.
+func TestTailFindsATopicThatComesBack(t *testing.T) {
+	f := open(t)
+	f.pin(t, control.Route{Type: "late.thing.made.v1", Cluster: "main", Topic: "late.thing.made.v1", Partitions: 1,
+		Hash: kafka.Murmur2, Epoch: 1, MaxEventBytes: 1000})
+	ds, _ := f.tail(f.ctx, t, autobus.Subscription{Tail: []string{"late.*", orders}})
+	f.one(t, order("a", "1"))
+	if d := <-ds; string(d.Key) != "a" {
+		t.Errorf("of the type that is there: %+v", d)
+	}
+	if _, err := f.log.CreateTopic(t.Context(), kafka.NewTopic{Name: "late.thing.made.v1", Partitions: 1,
+		Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f.log, "late.thing.made.v1", "x")
+	if d := <-ds; string(d.Key) != "x" {
+		t.Errorf("of the one that came back: %+v", d)
 	}
 }
 

@@ -88,15 +88,18 @@ func takeKey(t *spec.Type, e *autobus.Event) *autobus.Error {
 	}
 	key, err := t.Key(e.Data)
 	if err != nil {
+		e.Key = nil
 		return err
 	}
 	fault := []autobus.Fault{{Pointer: t.KeyPointer, Rule: "key"}}
-	if has && !bytes.Equal(key, e.Key) {
+	differs := has && !bytes.Equal(key, e.Key)
+	e.Key = key
+	if differs {
 		err = autobus.NewError(autobus.ReasonKeyMismatch, "partitionkey is not what the field %s says", t.KeyPointer)
 		err.Faults = fault
 		return err
 	}
-	if e.Key = key; len(key) > autobus.MaxKeyBytes {
+	if len(key) > autobus.MaxKeyBytes {
 		err = autobus.NewError(autobus.ReasonKeyTooLarge, "the key %s has %d bytes, at most %d", t.KeyPointer, len(key),
 			autobus.MaxKeyBytes)
 		err.Faults = fault

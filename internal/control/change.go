@@ -11,8 +11,11 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// maxValueBytes keeps a record well under the topic's max.message.bytes.
-const maxValueBytes = autobus.MaxEventBytes
+// maxRecordBytes is the topic's max.message.bytes, maxValueBytes leaves room in it for the envelope.
+const (
+	maxRecordBytes = autobus.MaxEventBytes + autobus.InternalTopicExtra
+	maxValueBytes  = autobus.MaxEventBytes
+)
 
 // Change writes a record and returns its offset once it was applied and watched here. ReasonControlConflict: Prev was
 // no longer current, nothing changed. ReasonOutcomeUnknown: the brokers did not answer; read again before retrying.

@@ -43,7 +43,7 @@ func Init(ctx context.Context, log *kafka.Log, s Settings) (clusterID string, cr
 			"retention.bytes":                "-1",
 			"min.insync.replicas":            strconv.Itoa(minISR),
 			"unclean.leader.election.enable": "false",
-			"max.message.bytes":              strconv.Itoa(autobus.MaxEventBytes + autobus.InternalTopicExtra),
+			"max.message.bytes":              strconv.Itoa(maxRecordBytes),
 		}}); err != nil {
 		return "", false, err
 	}
@@ -51,6 +51,7 @@ func Init(ctx context.Context, log *kafka.Log, s Settings) (clusterID string, cr
 	if err != nil {
 		return "", false, err
 	}
+	log.Limit(Topic, maxRecordBytes)
 	if ends[partition] == 0 {
 		// Two that do this at once both write; the first record counts, the second does not name it as Prev.
 		r, err := NewRecord(KindCluster, s.ClusterName, None, ClusterValue{ID: rand.Text(), Name: s.ClusterName})
@@ -140,7 +141,7 @@ func readID(ctx context.Context, log *kafka.Log) (string, error) {
 	}
 }
 
-func lost(why string) error {
+func lost(why string) *autobus.Error {
 	return autobus.NewError(autobus.ReasonControlLost, "control log %s: %s", Topic, why)
 }
 

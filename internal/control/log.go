@@ -64,6 +64,7 @@ func Open(ctx context.Context, log *kafka.Log, logger *slog.Logger) (*Log, error
 		moved:    make(chan struct{}),
 		changes:  map[string]chan bool{},
 	}
+	log.Limit(Topic, maxRecordBytes)
 	if l.reader, err = log.Read(map[kafka.TP]int64{partition: 0}); err != nil {
 		return nil, err
 	}
@@ -87,17 +88,16 @@ func (l *Log) Run(ctx context.Context) error {
 	defer func() { l.reader.Close() }()
 	for ctx.Err() == nil {
 		err := l.poll(ctx)
-		switch {
-		case err == nil || ctx.Err() != nil:
+		if err == nil || ctx.Err() != nil {
 			continue
-		case errors.Is(err, &autobus.Error{Reason: autobus.ReasonPositionLost}):
-			return func() *autobus.Error {
-				target := &autobus.Error{}
-				_ = errors.As(lost("its records were deleted while this instance followed them"), &target)
-				return target
-			}().WithCause(err)
+		}
+		if errors.Is(err, &autobus.Error{Reason: autobus.ReasonPositionLost}) {
+			return lost("its records were deleted while this instance followed them").WithCause(err)
 		}
 		l.logger.Warn("follow control log", "error", err)
+		if err := l.still(ctx); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -108,6 +108,21 @@ func (l *Log) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// still tells whether the log that was followed is gone or was made anew. A cluster that does not answer is neither.
+func (l *Log) still(ctx context.Context) error {
+	err := check(ctx, l.log)
+	if errors.Is(err, &autobus.Error{Reason: autobus.ReasonControlLost}) ||
+		errors.Is(err, &autobus.Error{Reason: autobus.ReasonClusterNotReady}) {
+		return lost("it was deleted while this instance followed it").WithCause(err)
+	}
+	if err == nil {
+		if id, err := readID(ctx, l.log); err == nil && id != l.cluster.ID {
+			return lost("another one was made while this instance followed it")
+		}
+	}
+	return nil // also when the cluster does not answer: it is asked again
 }
 
 // ClusterID is the random id that the first record gave the cluster.

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"github.com/autobus-io/autobus"
@@ -253,6 +256,48 @@ func TestALostControlLogIsNotAFreshOne(t *testing.T) {
 		t.Errorf("init that adopts: created %t, error %v", created, err)
 	}
 	instance(t, l)
+}
+
+// Somebody deletes the control log under a running instance: it stops, instead of going on with what it remembers.
+func TestADeletedControlLogStopsTheInstance(t *testing.T) {
+	e := broker(t)
+	l := connect(t, e)
+	if _, _, err := control.Init(t.Context(), l, control.Settings{ClusterName: "main", Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := control.Open(t.Context(), l, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- c.Run(t.Context()) }()
+	if _, err := c.Change(t.Context(), set(t, "a", control.None, 1)); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(e.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).DeleteTopic(t.Context(), control.Topic); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ran; reasonOf(err) != autobus.ReasonControlLost {
+		t.Errorf("Run ended with %v", err)
+	}
+}
+
+// A value as large as is allowed fits with its envelope; one byte more is refused, and certainly not written.
+func TestTheLargestValueFits(t *testing.T) {
+	_, c := ready(t)
+	text := strings.Repeat("x", autobus.MaxEventBytes-2)
+	at, err := c.Change(t.Context(), set(t, "large", control.None, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Change(t.Context(), set(t, "large", at, text+"x")); reasonOf(err) != autobus.ReasonEventTooLarge {
+		t.Errorf("a larger one: %v", err)
+	}
 }
 
 func TestGarbageInTheLogDoesNotCount(t *testing.T) {

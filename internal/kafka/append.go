@@ -27,7 +27,8 @@ func (l *Log) Append(a *Append) error {
 	for i := range a.Records {
 		bytes += a.Records[i].size()
 	}
-	if err := l.buffer.reserve(a.TP, bytes, int64(len(a.Records))); err != nil {
+	client, err := l.producer(a.TP, bytes, int64(len(a.Records)))
+	if err != nil {
 		return err
 	}
 	out := make([]kgo.Record, len(a.Records))
@@ -44,7 +45,7 @@ func (l *Log) Append(a *Append) error {
 		size := a.Records[i].size()
 		// The background context, always: the client looks at the context of a partition's first record and fails
 		// every record behind it.
-		l.client.TryProduce(context.Background(), &out[i], func(r *kgo.Record, err error) {
+		client.TryProduce(context.Background(), &out[i], func(r *kgo.Record, err error) {
 			l.buffer.release(a.TP, size)
 			a.Done(i, r.Offset, err)
 		})
@@ -61,25 +62,54 @@ const defaultBatch = 1_000_012
 // Limit sets a topic's largest batch, which is its max.message.bytes, and reports whether that limit is in force. The
 // producer asks once, at a topic's first append; a later change has to wait until nothing of the topic is in flight.
 func (l *Log) Limit(topic string, maxMessageBytes int32) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before, known := l.limits[topic]
-	if before == maxMessageBytes {
+	before, known := l.limits.Swap(topic, maxMessageBytes)
+	if !known || before == maxMessageBytes || l.Renew(topic) {
 		return true
 	}
-	if known {
-		if l.buffer.holds(topic) {
-			return false
-		}
-		l.Forget(topic)
+	l.limits.Store(topic, before)
+	return false
+}
+
+// Renew gives a topic a producer of its own, which knows nothing of the topic: after its batch limit changed, or after
+// it was deleted and made again. It does nothing and reports false while appends of the topic are in flight, for what
+// comes later would overtake them.
+//
+// It has to be another producer, with another id. Made to forget a topic, the client would count its sequence from 0
+// under the old id, and the broker would take what is new for a copy of what it has: acknowledged, and not written.
+func (l *Log) Renew(topic string) bool {
+	c, err := l.newProducer()
+	if err != nil {
+		l.logger.Error("renew the producer", "topic", topic, "error", err)
+		return false
 	}
-	l.limits[topic] = maxMessageBytes
+	l.mu.Lock()
+	if l.buffer.holds(topic) {
+		l.mu.Unlock()
+		c.Close()
+		return false
+	}
+	old := l.renewed[topic]
+	l.renewed[topic] = c
+	l.mu.Unlock()
+	if old != nil {
+		old.Close() // nothing is in flight in it: it served this topic alone
+	}
 	return true
 }
 
-// Forget drops what the producer remembers of a topic: its batch limit and its id, which changes when a topic is
-// deleted and created again. Records still in flight get an error, for they would wait for ever.
-func (l *Log) Forget(topic string) { l.client.PurgeTopicsFromProducing(topic) }
+// producer reserves room for an append and gives the client that serves the topic. Both happen under one lock, so that
+// Renew sees every append that uses the old client.
+func (l *Log) producer(tp TP, bytes, records int64) (*kgo.Client, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if err := l.buffer.reserve(tp, bytes, records); err != nil {
+		return nil, err
+	}
+	if c, ok := l.renewed[tp.Topic]; ok {
+		return c, nil
+	}
+	return l.client, nil
+}
 
 // Gone reports whether an append failed because the topic is not, or no longer, the one the producer knew.
 func Gone(err error) bool {
@@ -87,10 +117,8 @@ func Gone(err error) bool {
 }
 
 func (l *Log) batchLimit(topic string) int32 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n, ok := l.limits[topic]; ok {
-		return n
+	if n, ok := l.limits.Load(topic); ok {
+		return n.(int32)
 	}
 	return defaultBatch
 }

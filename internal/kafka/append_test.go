@@ -5,8 +5,10 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/autobus-io/autobus"
@@ -51,6 +53,47 @@ func TestTopicLimitCountsFromTheFirstAppend(t *testing.T) {
 			t.Fatalf("record %d: %v: the batch was larger than the topic takes", i, w.err)
 		}
 	}
+}
+
+// A limit changes while others append: every append has an offset of its own and is in the log, in order. The producer
+// must not simply be told to forget the topic: under its old id, counting anew, what is new looks like a copy.
+func TestLimitChangesLoseNothing(t *testing.T) {
+	_, l := open(t, kafka.Config{})
+	create(t, l, "g", 1, nil)
+	tp := kafka.TP{Topic: "g"}
+	var want []string
+	for i := range 40 {
+		l.Limit("g", int32(10_000+i))
+		value := fmt.Sprint("v", i)
+		got := write(t, l, tp, value)
+		if got[0].err != nil || got[0].offset != int64(i) {
+			t.Fatalf("append %d: offset %d, error %v", i, got[0].offset, got[0].err)
+		}
+		want = append(want, value)
+	}
+	if values := read(t, l, tp, 0, len(want)); !slices.Equal(values, want) {
+		t.Errorf("the log holds %q", values)
+	}
+}
+
+// Limits are changed and asked for at the same time, from all sides.
+func TestLimitsAndAppendsAtOnce(t *testing.T) {
+	_, l := open(t, kafka.Config{})
+	const topics, rounds = 8, 20
+	var wg sync.WaitGroup
+	for n := range topics {
+		name := fmt.Sprint("h", n)
+		create(t, l, name, 1, nil)
+		wg.Go(func() {
+			for i := range rounds {
+				l.Limit(name, int32(10_000+i))
+				if got := write(t, l, kafka.TP{Topic: name}, "x"); got[0].err != nil || got[0].offset != int64(i) {
+					t.Errorf("%s, append %d: %+v", name, i, got[0])
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestLimitChangesOnlyWhileNothingIsInFlight(t *testing.T) {

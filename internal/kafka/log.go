@@ -20,9 +20,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,16 +78,17 @@ type Config struct {
 // SASL names the mechanism (plain, scram-sha-256 or scram-sha-512) and the credentials.
 type SASL struct{ Mechanism, User, Password string }
 
-// Log is a handle on one cluster: a producer that all share, and an admin client. Safe for concurrent use.
+// Log is a handle on one cluster: a producer that the topics share, and an admin client. Safe for concurrent use.
 type Log struct {
 	cfg    Config
 	client *kgo.Client
 	admin  *kadm.Client
 	buffer *buffer
 	logger *slog.Logger
+	limits sync.Map // topic -> int32, its largest batch in bytes
 
-	mu     sync.Mutex
-	limits map[string]int32 // topic -> largest batch in bytes
+	mu      sync.RWMutex
+	renewed map[string]*kgo.Client // topic -> producer of its own, see Renew
 }
 
 // connectTimeout bounds the first contact: a cluster that is there answers well within it.
@@ -96,13 +99,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.Buffer == 0 {
 		cfg.Buffer = defaultBuffer()
 	}
-	l := &Log{cfg: cfg, logger: cfg.Logger, buffer: newBuffer(cfg.Buffer, cfg.Metrics), limits: map[string]int32{}}
-	opts, err := connectOptions(cfg)
-	if err != nil {
+	l := &Log{cfg: cfg, logger: cfg.Logger, buffer: newBuffer(cfg.Buffer, cfg.Metrics),
+		renewed: map[string]*kgo.Client{}}
+	var err error
+	if l.client, err = l.newProducer(); err != nil {
 		return nil, err
-	}
-	if l.client, err = kgo.NewClient(append(opts, l.producerOptions()...)...); err != nil {
-		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "kafka: %v", err).WithCause(err)
 	}
 	l.admin = kadm.NewClient(l.client)
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -119,8 +120,10 @@ func (l *Log) Name() string { return l.cfg.Name }
 
 // Close waits for the appends in flight until ctx ends, then closes. What was still in flight gets an error in Done.
 func (l *Log) Close(ctx context.Context) error {
-	err := l.client.Flush(ctx)
-	l.client.Close()
+	err := l.Flush(ctx)
+	for _, c := range l.producers() {
+		c.Close()
+	}
 	if err != nil {
 		return fmt.Errorf("close the log: appends were still in flight: %w", err)
 	}
@@ -155,6 +158,26 @@ func connectOptions(cfg Config) ([]kgo.Opt, error) {
 		opts = append(opts, kgo.SASL(m))
 	}
 	return opts, nil
+}
+
+// newProducer makes a client with a producer id of its own. It must not be called under l.mu: the client asks for batch
+// limits.
+func (l *Log) newProducer() (*kgo.Client, error) {
+	opts, err := connectOptions(l.cfg)
+	if err != nil {
+		return nil, err
+	}
+	c, err := kgo.NewClient(append(opts, l.producerOptions()...)...)
+	if err != nil {
+		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "kafka: %v", err).WithCause(err)
+	}
+	return c, nil
+}
+
+func (l *Log) producers() []*kgo.Client {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return append(slices.Collect(maps.Values(l.renewed)), l.client)
 }
 
 func (l *Log) producerOptions() []kgo.Opt {
@@ -204,4 +227,11 @@ func defaultBuffer() int64 {
 }
 
 // Flush waits until nothing is in flight or ctx ends.
-func (l *Log) Flush(ctx context.Context) error { return l.client.Flush(ctx) }
+func (l *Log) Flush(ctx context.Context) error {
+	for _, c := range l.producers() {
+		if err := c.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -160,10 +160,6 @@ func (e *Edge) publishBatch(w http.ResponseWriter, r *http.Request, o options) {
 		return
 	}
 	elements, err := autobus.SplitBatch(body)
-	if err == nil && len(elements) > autobus.MaxBatchEvents {
-		err = autobus.NewError(autobus.ReasonBatchTooLarge, "the batch has %d events, at most %d are allowed",
-			len(elements), autobus.MaxBatchEvents)
-	}
 	if err != nil {
 		edge.WriteProblem(w, r, err)
 		return
