@@ -169,8 +169,8 @@ func (s *Stream) admit(e *Event) (predecessor string, ok bool) {
 
 func (s *Stream) reset() { s.blocked, s.full = nil, false }
 
-// settled notes a failure. That an event was written after all frees nothing: its sender was told otherwise, and what he
-// sent in between was refused.
+// settled notes a failure. That an event was written after all frees nothing: its sender was told otherwise, and what
+// he sent in between was refused.
 func (s *Stream) settled(m Mode, e *Event, r Receipt) {
 	if !stops(m, e, r) {
 		return
@@ -205,7 +205,7 @@ func stops(m Mode, e *Event, r Receipt) bool {
 	return r.Err.Retriable()
 }
 
-// streamKey names a key within a stream; the bare type for an event whose key is none or not known.
+// streamKey names a key within a stream; the bare type stands for an event whose key is none or not known.
 func streamKey(e *Event) string {
 	if e.Key == nil {
 		return e.Type

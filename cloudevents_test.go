@@ -176,6 +176,16 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestSplitBatchStopsCounting(t *testing.T) {
+	full := "[" + strings.Repeat("1,", autobus.MaxBatchEvents-1) + "1]"
+	if items, err := autobus.SplitBatch([]byte(full)); err != nil || len(items) != autobus.MaxBatchEvents {
+		t.Errorf("%d items, error %v", len(items), err)
+	}
+	if _, err := autobus.SplitBatch([]byte("[1," + full[1:])); reasonOf(err) != autobus.ReasonBatchTooLarge {
+		t.Errorf("one more: %v", err)
+	}
+}
+
 func TestSplitBatch(t *testing.T) {
 	items, err := autobus.SplitBatch([]byte(" [ {\"a\":[1,\"]\"]} ,1, \"x,\\\"\",[[]] ] \n"))
 	if err != nil {

@@ -5,13 +5,19 @@ package bus_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
+	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/spec"
 )
 
 func TestPublishWritesTheDataUntouched(t *testing.T) {
@@ -86,6 +92,16 @@ func TestAnUnknownTypeNamesNearOnes(t *testing.T) {
 	rc := f.one(t, autobus.Event{Type: "orders.order.placde.v1", Data: []byte(`{}`)})
 	if rc.Err == nil || !strings.Contains(rc.Err.NextStep(), orders) {
 		t.Errorf("refusal %v, next step %q", rc.Err, rc.Err.NextStep())
+	}
+}
+
+func TestNearNamesStayWithinTheGrants(t *testing.T) {
+	f := open(t)
+	ctx := as("a", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "orders.order.placde.v1"})
+	got := f.publish(ctx, t, &autobus.Batch{Events: []autobus.Event{{Type: "orders.order.placde.v1",
+		Data: []byte(`{}`)}}})
+	if reason(got[0]) != autobus.ReasonTypeUnknown || strings.Contains(got[0].Err.NextStep(), orders) {
+		t.Errorf("refusal %v, next step %q", got[0].Err, got[0].Err.NextStep())
 	}
 }
 
@@ -170,6 +186,86 @@ func TestModesAndPredecessors(t *testing.T) {
 	got = f.publish(f.ctx, t, &autobus.Batch{Events: events()})
 	if got[3].Status != autobus.Written {
 		t.Errorf("independent: %v", got)
+	}
+}
+
+// Whatever an event fails for, under Ordered it stops its key: also where it failed before the key was needed.
+func TestOrderedStopsTheKeyOfEveryFailure(t *testing.T) {
+	f := open(t)
+	f.pin(t, control.Route{Type: orders, Cluster: "main", Topic: orders, Partitions: 4, Hash: kafka.Murmur2, Epoch: 1,
+		MaxEventBytes: 300})
+	large := autobus.Event{Type: orders, Data: []byte(`{"id":"a","total":1,"note":"` + strings.Repeat("x", 400) + `"}`)}
+	subject := order("a", "1")
+	subject.Subject = "a\nb"
+	for name, bad := range map[string]autobus.Event{
+		"too large": large, "attribute": subject, "key mismatch": with(order("a", "1"), autobus.ExtPartitionKey, "zz"),
+		"unreadable": {Type: orders, Data: []byte(`{"id":"a",`)},
+	} {
+		got := f.publish(f.ctx, t, &autobus.Batch{Mode: autobus.Ordered,
+			Events: []autobus.Event{bad, order("a", "1"), order("b", "1")}})
+		if got[0].Status != autobus.Refused || reason(got[1]) != autobus.ReasonPredecessorFailed {
+			t.Errorf("%s: %v, then %v", name, got[0].Err, got[1])
+		}
+		if name != "unreadable" && got[2].Status != autobus.Written { // there the key is not known
+			t.Errorf("%s: another key: %v", name, got[2].Err)
+		}
+	}
+}
+
+// Unknown types cost one read barrier together, not one each: an event beside them is not kept waiting.
+func TestUnknownTypesWaitOnce(t *testing.T) {
+	f := open(t)
+	b := &autobus.Batch{Events: []autobus.Event{order("a", "1")}}
+	for i := range 30 {
+		b.Events = append(b.Events, autobus.Event{Type: fmt.Sprintf("no.such%d.v1", i), Data: []byte(`{}`)})
+	}
+	ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
+	defer cancel()
+	for i, rc := range f.publish(ctx, t, b) {
+		if i > 0 && reason(rc) != autobus.ReasonTypeUnknown || i == 0 && rc.Status != autobus.Written {
+			t.Errorf("event %d: %v", i, rc)
+		}
+	}
+}
+
+// A refusal waits for the control log: what another instance has made meanwhile is known.
+func TestAnUnknownTypeIsLookedForInTheControlLog(t *testing.T) {
+	var made atomic.Bool
+	looked, look := make(chan struct{}), sync.Once{}
+	f := open(t, func(c *bus.Config, _ *kafka.Config) {
+		known := c.Snapshot()
+		c.Snapshot = func() *spec.Snapshot {
+			defer look.Do(func() { close(looked) })
+			if made.Load() {
+				return known
+			}
+			return spec.Empty()
+		}
+	})
+	other, err := control.Open(t.Context(), f.log, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error)
+	go func() { ran <- other.Run(ctx) }()
+	f.control.Watch("thing", func(control.Record) {
+		<-looked // the record is applied here only after the first look, which must not be the last
+		made.Store(true)
+	})
+	rec, err := control.NewRecord("thing", "made", control.None, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Change(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if rc := f.one(t, order("a", "1")); rc.Status != autobus.Written {
+		t.Errorf("receipt %+v", rc)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
 	}
 }
 
