@@ -10,7 +10,8 @@ import (
 )
 
 // bundle writes the schema at p as one JSON document: everything it refers to, in this file or another, becomes an
-// entry of definitions. Names for base addresses ($id, $schema) fall away, since references go by files here.
+// entry of definitions. Names for base addresses ($id, $schema) fall away, since references go by files here. An error
+// has been reported.
 func (r *parser) bundle(p place) (json.RawMessage, error) {
 	p, err := r.resolve(p)
 	if err != nil {
@@ -77,10 +78,27 @@ func (b *bundler) keyword(name string, p place) {
 		b.schema(p)
 	case "items", "allOf", "anyOf", "oneOf":
 		b.schemas(p)
-	case "properties", "patternProperties", "dependencies":
+	case "patternProperties":
+		for _, k := range p.node.keys {
+			b.pattern(p.child(k.name), k.name)
+		}
 		b.named(p)
+	case "properties", "dependencies":
+		b.named(p)
+	case "pattern":
+		b.pattern(p, p.node.value)
+		p.node.json(b.out)
 	default:
 		p.node.json(b.out)
+	}
+}
+
+// pattern refuses what would be slow to match, before anything compiles it.
+func (b *bundler) pattern(p place, pattern string) {
+	if len(pattern) > maxPatternBytes {
+		b.r.report(p, "Write a shorter one, or list the values in enum.", "a pattern of %d bytes; at most %d are allowed",
+			len(pattern), maxPatternBytes)
+		b.err = errElsewhere
 	}
 }
 

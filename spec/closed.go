@@ -206,6 +206,27 @@ func (s *schema) declares(steps []string) bool {
 	return true
 }
 
+// mayDeclare is declares for a schema that cannot be compiled: it is false only where nothing that is still to be
+// mended could bring the field.
+func (r *parser) mayDeclare(schema place, field []string) bool {
+	schema, err := r.resolve(schema)
+	if err != nil || schema.node == nil || schema.node.form != object || len(field) == 0 {
+		return true
+	}
+	for _, elsewhere := range []string{"allOf", "anyOf", "oneOf", "if", "dependencies", "patternProperties",
+		"additionalProperties", "items"} {
+		if schema.node.get(elsewhere) != nil {
+			return true
+		}
+	}
+	properties := schema.child("properties")
+	if properties.node == nil || properties.node.form != object {
+		return true
+	}
+	property := properties.child(field[0])
+	return property.node != nil && r.mayDeclare(property, field[1:])
+}
+
 // branches appends the schemas and all that they could apply to the same value.
 func branches(flat, schemas []*jsonschema.Schema) []*jsonschema.Schema {
 	for _, s := range schemas {

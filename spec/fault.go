@@ -41,11 +41,44 @@ func sentence(f autobus.Fault) string {
 		return "nested deeper than " + strings.TrimPrefix(f.Want, "at most ")
 	case "number":
 		return "a number must have " + f.Want
+	case "minimum":
+		return "must be at least " + f.Want
+	case "maximum":
+		return "must be at most " + f.Want
+	case "exclusiveMinimum":
+		return "must be greater than " + f.Want
+	case "exclusiveMaximum":
+		return "must be less than " + f.Want
+	case "multipleOf":
+		return "must be a multiple of " + f.Want
+	case "minLength":
+		return "must have at least " + plural(f.Want, "character")
+	case "maxLength":
+		return "must have at most " + plural(f.Want, "character")
+	case "minItems":
+		return "must have at least " + plural(f.Want, "item")
+	case "maxItems":
+		return "must have at most " + plural(f.Want, "item")
+	case "minProperties":
+		return "must have at least " + plural(f.Want, "field")
+	case "maxProperties":
+		return "must have at most " + plural(f.Want, "field")
+	case "uniqueItems", "additionalItems", "contains":
+		return "must have " + f.Want
+	case "pattern":
+		return "must match the pattern " + f.Want
 	}
 	if f.Want == "" {
 		return "breaks " + f.Rule
 	}
 	return fmt.Sprintf("breaks %s (%s)", f.Rule, f.Want)
+}
+
+func plural(n, thing string) string {
+	if n == "1" {
+		return "1 " + thing
+	}
+	return n + " " + thing + "s"
 }
 
 // settle puts faults into the order of their pointers, each once, at most maxFaults of them.

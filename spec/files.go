@@ -4,6 +4,7 @@ package spec
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -23,6 +24,37 @@ type Files map[string][]byte
 // files are followed, because mounted configuration consists of them.
 func ReadDir(dir string) (Files, error) {
 	files := Files{}
+	err := walkDir(dir, func(root fs.FS, name string, info fs.FileInfo) error {
+		if info.Size() > maxFileBytes {
+			return autobus.NewError(autobus.ReasonSpecInvalid, "the spec file %s has %d bytes, more than %d",
+				filepath.Join(dir, name), info.Size(), maxFileBytes).WithHint("Split it: one file per event type.")
+		}
+		data, err := fs.ReadFile(root, name)
+		files[name] = data
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return files, nil
+}
+
+// Fingerprint changes when a file does that ReadDir reads: names, sizes and times of change are enough to know that it
+// is worth reading them.
+func Fingerprint(dir string) (string, error) {
+	var b strings.Builder
+	err := walkDir(dir, func(_ fs.FS, name string, info fs.FileInfo) error {
+		_, err := fmt.Fprintf(&b, "%s\x00%d\x00%d\n", name, info.Size(), info.ModTime().UnixNano())
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return b.String(), nil
+}
+
+// walkDir visits the spec files below dir. What cannot be read is an error that names it.
+func walkDir(dir string, visit func(root fs.FS, name string, info fs.FileInfo) error) error {
 	root := os.DirFS(dir)
 	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -37,29 +69,21 @@ func ReadDir(dir string) (Files, error) {
 			return nil
 		}
 		info, err := fs.Stat(root, name)
-		if err != nil {
+		if err != nil || !info.Mode().IsRegular() {
 			return err
 		}
-		if !info.Mode().IsRegular() {
-			return nil
-		}
-		if info.Size() > maxFileBytes {
-			return autobus.NewError(autobus.ReasonSpecInvalid, "the spec file %s has %d bytes, more than %d",
-				filepath.Join(dir, name), info.Size(), maxFileBytes).WithHint("Split it: one file per event type.")
-		}
-		data, err := fs.ReadFile(root, name)
-		if err != nil {
-			return err
-		}
-		files[name] = data
-		return nil
+		return visit(root, name, info)
 	})
-	if known := (*autobus.Error)(nil); errors.As(err, &known) {
-		return nil, known
+	if _, known := errors.AsType[*autobus.Error](err); err == nil || known {
+		return err
 	}
-	if err != nil {
-		return nil, autobus.NewError(autobus.ReasonSpecInvalid, "the specs in %s cannot be read: %v", dir, err).
-			WithHint("Check that the folder exists and may be read.").WithCause(err)
+	what, why := "folder "+dir, err
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		why = at.Err // the error's own path counts from dir and calls that a dot
+		if at.Path != "." {
+			what = "spec " + filepath.Join(dir, filepath.FromSlash(at.Path))
+		}
 	}
-	return files, nil
+	return autobus.NewError(autobus.ReasonSpecInvalid, "the %s cannot be read: %v", what, why).
+		WithHint("Check that it exists and may be read.").WithCause(err)
 }

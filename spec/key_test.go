@@ -76,6 +76,33 @@ func TestKey(t *testing.T) {
 	}
 }
 
+// What Check would refuse in general words Key refuses as what it is: the schema requires the field too.
+func TestKeyOfARequiredField(t *testing.T) {
+	ty := typeOf(t, `{type: object, required: [id], properties: {id: {type: string}}}`,
+		"bindings: {kafka: {key: {x-from: /id}}}")
+	for data, rule := range map[string]string{
+		`{}`: "required", `{"id":null}`: "type", `{"id":true}`: "type", `{"id":{}}`: "type", `{"id":1.5}`: "type",
+	} {
+		if err := ty.Check([]byte(data)); err == nil || err.Reason != autobus.ReasonDataInvalid {
+			t.Errorf("Check(%s) = %v", data, err)
+		}
+		_, err := ty.Key([]byte(data))
+		if err == nil || err.Reason != autobus.ReasonKeyMissing || len(err.Faults) != 1 ||
+			err.Faults[0].Pointer != "/id" || err.Faults[0].Rule != rule {
+			t.Errorf("Key(%s) = %v", data, err)
+		}
+	}
+}
+
+func TestKeyOfGoodDataIsCheap(t *testing.T) {
+	ty := &Type{KeyPointer: "/order/id"}
+	for _, data := range []string{`{"n":[1,2],"order":{"id":"o-1"}}`, `{"n":[1,2],"order":{"id":4711}}`} {
+		if n := testing.AllocsPerRun(100, func() { _, _ = ty.Key([]byte(data)) }); n > 1 { // one is the test's own
+			t.Errorf("%s: %v allocations", data, n)
+		}
+	}
+}
+
 func TestNoKeyWithoutPointer(t *testing.T) {
 	if key, err := (&Type{}).Key([]byte(`{"id":"x"}`)); key != nil || err != nil {
 		t.Errorf("got %q, %v, want neither", key, err)

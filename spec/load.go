@@ -65,10 +65,10 @@ func reportSyntax(data []byte, err error, report func(position, string, string))
 	if tabs > 0 {
 		return
 	}
-	line, message := 0, err.Error()
+	line, message := 1, err.Error()
 	if m := yamlLine.FindStringSubmatch(strings.Split(message, "\n")[0]); m != nil {
-		line, _ = strconv.Atoi(m[1])
-		message = m[2]
+		n, _ := strconv.Atoi(m[1])
+		line, message = max(n, 1), m[2] // some faults have no line
 	}
 	report(position{line: line}, "Mend the YAML; the line before may be the wrong one.", "not valid YAML: "+message)
 }

@@ -93,6 +93,9 @@ func (r *parser) document(doc place) {
 	r.problems = append(r.problems[:before+len(faults)], meaning...)
 }
 
+// line is where a place stands in its file.
+func (r *parser) line(p place) int { return r.docs[p.file].find(p.path).line }
+
 // channels takes the type of a document. A document that breaks AsyncAPI has no schemas to compile.
 func (r *parser) channels(doc place, sound bool) {
 	channels := doc.child("channels")
@@ -149,12 +152,11 @@ func whyInvalid(name string) string {
 // declare takes the type of a channel.
 func (r *parser) declare(doc, ch place, name string, sound bool) {
 	if first, ok := r.types[name]; ok {
-		pos := r.docs[first.at.file].find(first.at.path)
 		r.report(ch.child("address"), "Leave one of them; a breaking change is a new major, hence a new type.",
-			"%s is declared twice, first at %s:%d", name, first.at.file, pos.line)
+			"%s is declared twice, first at %s:%d", name, first.at.file, r.line(first.at))
 		return
 	}
-	t := &Type{Name: name, File: doc.file}
+	t := &Type{Name: name, File: doc.file, Line: r.line(ch.child("address"))}
 	r.types[name] = declared{t, ch}
 	messages := ch.child("messages")
 	if messages.node == nil || len(messages.node.keys) != 1 {
@@ -169,22 +171,20 @@ func (r *parser) declare(doc, ch place, name string, sound bool) {
 	d.info()
 	d.topic()
 	d.policy()
-	if sound {
-		d.data()
-	}
+	d.data(sound)
 }
 
 // reply checks the schemas of a type's replies.
 func (r *parser) reply(doc, ch place, sound bool) {
 	messages := ch.child("messages")
-	if messages.node == nil || !sound {
+	if messages.node == nil {
 		return
 	}
 	for _, k := range messages.node.keys {
 		if msg, err := r.resolve(messages.child(k.name)); err == nil {
 			d := reader{parser: r, doc: doc, channel: ch, message: msg, t: &Type{Name: ch.node.str("address")}}
 			d.policy()
-			d.data()
+			d.data(sound)
 		}
 	}
 }

@@ -81,7 +81,8 @@ func TestParseShop(t *testing.T) {
 	got.Schema, got.Examples, got.schema = nil, nil, nil
 	want := Type{Name: "orders.order.placed.v1", Version: "1.2.0", Title: "orders.order.placed",
 		Description: "A customer placed an order.", Owner: "team-checkout", Kind: "event", Lifecycle: "active",
-		File: "events/orders/order.placed.v1.yaml", KeyPointer: "/orderId", Partitions: 12, Replicas: 3,
+		File: "events/orders/order.placed.v1.yaml", Line: 7, KeyPointer: "/orderId", Partitions: 12, Replicas: 3,
+		PartitionsAt: Place{"events/orders/order.placed.v1.yaml", 9},
 		Configs: map[string]string{"cleanup.policy": "delete", "retention.ms": "604800000", "min.insync.replicas": "2",
 			"max.message.bytes": "262144"}, MaxEventBytes: 262144 - 1024, Partitioner: "murmur2"}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
@@ -92,7 +93,7 @@ func TestParseShop(t *testing.T) {
 		!strings.Contains(schema, `"definitions":{"Money":{`) {
 		t.Errorf("the schema is not self-contained or lost its order: %s", schema)
 	}
-	if c, _ := s.Type("refunds.refund.create.v1"); c.Kind != "command" || c.MaxEventBytes != 1_000_000 {
+	if c, _ := s.Type("refunds.refund.create.v1"); c.Kind != "command" || c.MaxEventBytes != 1_000_000 || c.Line == 0 {
 		t.Errorf("got %+v", c)
 	}
 	if _, ok := s.Type("refunds.refund.create.v1.reply"); ok {
@@ -144,9 +145,65 @@ func TestReadDirFollowsLinksToFiles(t *testing.T) {
 }
 
 func TestReadDirSaysWhatIsMissing(t *testing.T) {
-	_, err := ReadDir(filepath.Join(t.TempDir(), "nowhere"))
-	if err == nil || !strings.Contains(err.Error(), "nowhere") {
-		t.Errorf("got %v", err)
+	dir := t.TempDir()
+	gone := filepath.Join(dir, "nowhere")
+	if err := os.Symlink("nothing.yaml", filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{
+		gone: "spec_invalid: the folder " + gone + " cannot be read: no such file or directory",
+		dir:  "spec_invalid: the spec " + filepath.Join(dir, "a.yaml") + " cannot be read: no such file or directory",
+	} {
+		if _, err := ReadDir(at); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if _, err := Fingerprint(at); err == nil || err.Error() != want {
+			t.Errorf("fingerprint: got %v, want %s", err, want)
+		}
+	}
+}
+
+// Where the count of partitions is said, also when that is in a file that several types share.
+func TestPartitionsAt(t *testing.T) {
+	event := strings.Replace(string(specOf(`{type: object}`)), "    messages:", "    bindings: %s\n    messages:", 1)
+	for bindings, want := range map[string]Place{
+		`{$ref: 'common.yaml#/small'}`: {"common.yaml", 3},
+		`{kafka: {partitions: 3}}`:     {"a.yaml", 6},
+		`{kafka: {replicas: 3}}`:       {"a.yaml", 5},
+		`{}`:                           {"a.yaml", 5},
+	} {
+		s, err := Parse(Files{"a.yaml": fmt.Appendf(nil, event, bindings),
+			"common.yaml": []byte("small:\n  kafka:\n    partitions: 3\n")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ty := s.Types()[0]; ty.PartitionsAt != want || ty.Line != 5 {
+			t.Errorf("%s: got %+v, line %d; want %+v, line 5", bindings, ty.PartitionsAt, ty.Line, want)
+		}
+	}
+}
+
+// Where a fault is in a schema, the hint does not send its reader to the AsyncAPI specification.
+func TestHintsOfStructure(t *testing.T) {
+	event := strings.Replace(string(specOf(`{properties: {a: {maxLength: -1}}}`)), "    messages:",
+		"    bindings: {kafka: {partitions: 0}}\n    messages:", 1)
+	_, err := Parse(Files{"a.yaml": []byte(event)})
+	ps := problemsOf(t, err)
+	if len(ps) != 2 || !strings.Contains(ps[0].Hint, "AsyncAPI") || !strings.Contains(ps[1].Hint, "JSON Schema draft-07") {
+		t.Errorf("got %+v", ps)
+	}
+}
+
+func TestSyntaxFaultsHaveALine(t *testing.T) {
+	_, err := Parse(Files{"a.yaml": []byte("asyncapi: 3.1.0\x01")}) // of this one the parser knows no line
+	if ps := problemsOf(t, err); len(ps) != 1 || ps[0].Line != 1 {
+		t.Errorf("got %+v", ps)
+	}
+}
+
+func TestProblemWithoutAFile(t *testing.T) {
+	if got := (Problem{Message: "all is lost"}).String(); got != "all is lost" {
+		t.Errorf("got %q", got)
 	}
 }
 

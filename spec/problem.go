@@ -11,7 +11,7 @@ import (
 
 // Problem is one fault of a spec repository.
 type Problem struct {
-	File    string `json:"file"`
+	File    string `json:"file"` // "" = no single file's fault
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
 	Pointer string `json:"pointer,omitempty"` // JSON pointer within the file
@@ -22,6 +22,8 @@ type Problem struct {
 // String is file:line:column: message, without the parts that are not known.
 func (p Problem) String() string {
 	switch {
+	case p.File == "":
+		return p.Message
 	case p.Line == 0:
 		return p.File + ": " + p.Message
 	case p.Column == 0:

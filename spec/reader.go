@@ -3,14 +3,10 @@
 package spec
 
 import (
-	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/autobus-io/autobus"
 )
@@ -109,8 +105,9 @@ func (d *reader) payload() (place, error) {
 	return p, err
 }
 
-// data reads the schema, the key and the examples of the message.
-func (d *reader) data() {
+// data reads the schema, the key and the examples of the message. In a document that is not sound the schema cannot be
+// used, but what can be said of the key is said.
+func (d *reader) data(sound bool) {
 	payload, err := d.payload()
 	switch {
 	case err != nil:
@@ -122,25 +119,45 @@ func (d *reader) data() {
 	if !d.formats() {
 		return
 	}
-	d.t.Schema, err = d.bundle(payload)
+	usable := sound && d.schema(payload)
+	d.key(func(field []string) bool {
+		if usable {
+			return d.t.schema.declares(field)
+		}
+		return d.mayDeclare(payload, field)
+	})
+	if usable {
+		d.examples()
+	}
+}
+
+// schema compiles the schema of the message.
+func (d *reader) schema(payload place) (usable bool) {
+	raw, err := d.bundle(payload)
 	if err != nil {
-		return // reported by checkRefs
+		return false // reported by checkRefs or bundle
 	}
-	if d.t.schema, err = compile(d.t.Schema); err != nil {
-		d.report(payload, "Payloads are JSON Schema draft-07.", "the schema cannot be used: %s", whyUnusable(err))
-		return
+	s, err := compile(raw)
+	if err != nil {
+		d.report(payload, schemaHint, "the schema cannot be used: %s", whyUnusable(err))
+		return false
 	}
-	if at, found := d.t.schema.circle(); found {
+	if at, found := s.circle(); found {
 		d.report(payload, "Put the reference below a property or items.",
 			"the schema needs itself to judge the same value, at %s", at[strings.IndexByte(at, '#'):])
-		return
+		return false
 	}
-	d.t.schema.open = d.t.OpenWriters
+	if !s.unfolds() {
+		d.report(payload, "Share less, nest less: all that refers to the same schema checks it again.",
+			"the schema unfolds to more than %d checks of one event", maxChecks)
+		return false
+	}
+	s.open = d.t.OpenWriters
 	if d.t.looseFormats {
-		d.t.schema.annotateFormats()
+		s.annotateFormats()
 	}
-	d.key()
-	d.examples()
+	d.t.Schema, d.t.schema = raw, s
+	return true
 }
 
 // formats checks that the message is JSON described by JSON Schema.
@@ -163,8 +180,8 @@ func (d *reader) formats() bool {
 	return true
 }
 
-// key reads where the partition key is.
-func (d *reader) key() {
+// key reads where the partition key is; declares knows the fields of the payload.
+func (d *reader) key(declares func(field []string) bool) {
 	from := d.walk(d.message, "bindings", "kafka", "key", "x-from")
 	traits := d.message.child("traits")
 	for i := 0; from.node == nil && traits.node != nil && i < len(traits.node.values); i++ {
@@ -177,7 +194,7 @@ func (d *reader) key() {
 		d.report(from, "Write x-from: /orderId.", "x-from must be a JSON pointer to a field of the payload")
 		return
 	}
-	if !d.t.schema.declares(tokens(from.node.value)) {
+	if !declares(tokens(from.node.value)) {
 		d.report(from, "Point at a field that the schema declares.", "the payload has no field %s", from.node.value)
 		return
 	}
@@ -210,16 +227,4 @@ func (d *reader) examples() {
 				"the example does not match the schema: %s", strings.TrimSpace(f.Pointer+" "+sentence(f)))
 		}
 	}
-}
-
-// whyUnusable is the reason for which a schema does not compile, without the address that only compile knows.
-func whyUnusable(err error) string {
-	if meta, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
-		if invalid, ok := errors.AsType[*jsonschema.ValidationError](meta.Err); ok {
-			if fs := settle(explainer{s: &schema{}}.explain(invalid)); len(fs) > 0 {
-				return fmt.Sprintf("%s %s", fs[0].Pointer, sentence(fs[0]))
-			}
-		}
-	}
-	return strings.ReplaceAll(err.Error(), schemaURL, "")
 }

@@ -69,28 +69,12 @@ func (s *schema) annotateFormats() {
 }
 
 func (s *schema) index(sub *jsonschema.Schema) {
-	if sub == nil || s.at[sub.Location] != nil {
+	if s.at[sub.Location] != nil {
 		return
 	}
 	s.at[sub.Location] = sub
-	for _, next := range append(inPlace(sub), sub.Not, sub.PropertyNames, sub.Contains) {
+	for _, next := range append(sameValue(sub), otherValues(sub)...) {
 		s.index(next)
-	}
-	for _, next := range sub.Properties {
-		s.index(next)
-	}
-	for _, next := range sub.PatternProperties {
-		s.index(next)
-	}
-	for _, more := range []any{sub.AdditionalProperties, sub.Items, sub.AdditionalItems} {
-		switch more := more.(type) {
-		case *jsonschema.Schema:
-			s.index(more)
-		case []*jsonschema.Schema:
-			for _, next := range more {
-				s.index(next)
-			}
-		}
 	}
 }
 
@@ -124,7 +108,7 @@ func (s *schema) circle() (location string, found bool) {
 			return state[sub] == entered
 		}
 		state[sub] = entered
-		if sub.Not != nil && visit(sub.Not) || slices.ContainsFunc(inPlace(sub), visit) {
+		if slices.ContainsFunc(sameValue(sub), visit) {
 			return true
 		}
 		state[sub] = left

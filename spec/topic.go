@@ -18,7 +18,11 @@ func (d *reader) topic() {
 	if topic := kafka.node.str("topic"); topic != "" && topic != d.t.Name {
 		d.report(kafka.child("topic"), "Leave it away.", "the topic's name is the type's, not %s", shorten(topic, maxValue))
 	}
-	d.t.Partitions = int32(d.number(kafka.child("partitions"), 1, 10_000))
+	partitions := kafka.child("partitions")
+	d.t.Partitions, d.t.PartitionsAt = int32(d.number(partitions, 1, 10_000)), Place{d.t.File, d.t.Line}
+	if partitions.node != nil {
+		d.t.PartitionsAt = Place{partitions.file, d.line(partitions)}
+	}
 	d.t.Replicas = d.number(kafka.child("replicas"), 1, 100)
 	settings := kafka.child("topicConfiguration")
 	if settings.node == nil {

@@ -19,9 +19,11 @@ type Type struct {
 	Kind          string            // event, command or query
 	Lifecycle     string            // draft, active, deprecated or retired
 	File          string            // the file that declares it
+	Line          int               // of its address in File
 	KeyPointer    string            // JSON pointer to the partition key within the data, "" = none
 	Unordered     bool              // x-unordered: events of a key need no order
 	Partitions    int32             // 0 = the spec is silent
+	PartitionsAt  Place             // where the spec says so, else where the type is declared
 	Replicas      int               // 0 = the spec is silent
 	Configs       map[string]string // topic settings as Kafka wants them; never nil
 	MaxEventBytes int               // data + key + attributes
@@ -33,6 +35,12 @@ type Type struct {
 
 	schema       *schema
 	looseFormats bool
+}
+
+// Place is a line of a spec repository's file.
+type Place struct {
+	File string
+	Line int
 }
 
 // Check reports whether data is readable JSON (CheckJSON), valid, and free of undeclared fields. The error lists at

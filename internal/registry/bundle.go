@@ -35,7 +35,8 @@ func readBundle(files spec.Files) (*bundle, error) {
 	var faults spec.Problems
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		if !utf8.Valid(files[path]) {
-			faults = append(faults, spec.Problem{File: path, Message: "the file is not UTF-8"})
+			faults = append(faults, spec.Problem{File: path, Line: 1, Message: "the file is not UTF-8",
+				Hint: "Save it as UTF-8."})
 			continue
 		}
 		sum := sha256.Sum256(files[path])
@@ -45,7 +46,7 @@ func readBundle(files spec.Files) (*bundle, error) {
 			return nil, fmt.Errorf("spec record of %s: %w", path, err)
 		}
 		if len(value) > autobus.MaxEventBytes {
-			faults = append(faults, spec.Problem{File: path, Message: fmt.Sprintf(
+			faults = append(faults, spec.Problem{File: path, Line: 1, Message: fmt.Sprintf(
 				"the file takes %d bytes in the control log, at most %d fit", len(value), autobus.MaxEventBytes),
 				Hint: "Move schemas that several types share into files of their own."})
 			continue
@@ -79,7 +80,7 @@ func (b *bundle) refused(topic string, err error) error {
 		Hint:    "Mend what the channel's Kafka binding asks for.",
 	}
 	if t, ok := b.snapshot.Type(topic); ok {
-		p.File = t.File
+		p.File, p.Line = t.File, t.Line
 	}
 	return spec.Problems{p}
 }

@@ -5,6 +5,8 @@ package registry
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,6 +60,9 @@ func (r *Registry) unspecifiedTopic(ctx context.Context, name string) (kafka.Top
 	if topic, ok := topics[name]; ok {
 		return topic, nil
 	}
+	if err := r.refuseTwin(ctx, name); err != nil {
+		return kafka.Topic{}, err
+	}
 	cluster, err := r.cfg.Log.Describe(ctx)
 	if err != nil {
 		return kafka.Topic{}, err
@@ -80,4 +85,22 @@ func (r *Registry) unspecifiedTopic(ctx context.Context, name string) (kafka.Top
 		return kafka.Topic{}, autobus.NewError(autobus.ReasonClusterUnreachable, "topic %s was made and is gone again", name)
 	}
 	return topic, nil
+}
+
+// refuseTwin refuses a name that differs from a topic's only in dots and underscores. Kafka would refuse it too,
+// because its metrics could not tell them apart, but would not say which topic it is.
+func (r *Registry) refuseTwin(ctx context.Context, name string) error {
+	topics, err := r.cfg.Log.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	dotted := strings.ReplaceAll(name, "_", ".")
+	for _, twin := range slices.Sorted(maps.Keys(topics)) {
+		if twin != name && strings.ReplaceAll(twin, "_", ".") == dotted {
+			return autobus.NewError(autobus.ReasonTypeInvalid,
+				"%s differs from the topic %s only in dots and underscores, which Kafka does not allow", name, twin).
+				WithHint("Send to %s, or choose a name that differs in more.", twin)
+		}
+	}
+	return nil
 }

@@ -3,7 +3,9 @@
 package registry
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -85,6 +87,28 @@ func TestCreateTypeRefuses(t *testing.T) {
 	}
 	if topics := topicsOf(t, l); len(topics) != 0 {
 		t.Errorf("refused names made topics %v", topics)
+	}
+}
+
+func TestCreateTypeRefusesTwins(t *testing.T) {
+	l := broker(t)
+	r := start(t, l)
+	if err := r.CreateType(t.Context(), "a.b_c.v1"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		err := r.CreateType(t.Context(), "a_b.c.v1")
+		refused, ok := errors.AsType[*autobus.Error](err)
+		if !ok || refused.Reason != autobus.ReasonTypeInvalid || !strings.Contains(refused.Detail, "topic a.b_c.v1") ||
+			!strings.Contains(refused.Hint, "a.b_c.v1") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := r.CreateType(t.Context(), "a.b-c.v1"); err != nil {
+		t.Error(err)
+	}
+	if topics := topicsOf(t, l); !slices.Equal(topics, []string{"a.b-c.v1", "a.b_c.v1"}) {
+		t.Errorf("topics %v", topics)
 	}
 }
 

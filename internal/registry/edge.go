@@ -148,7 +148,9 @@ func (e httpEdge) route(req *http.Request, p autobus.Principal) (any, error) {
 		return nil, autobus.NewError(autobus.ReasonTypeUnknown, "%s has no route", req.PathValue("type")).
 			WithHint("Push its spec again; the push writes the route.")
 	}
-	return route.Route, nil
+	answer := route.Route
+	answer.BestEffort = answer.BestEffort || e.r.cfg.Embedded // one copy is no more than that, whatever the spec says
+	return answer, nil
 }
 
 // find looks a type up, with its spec (nil for an unspecified one) and its route. Who has no grant for a name is not

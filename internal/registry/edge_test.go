@@ -88,7 +88,7 @@ func TestOneType(t *testing.T) {
 	}
 	code, body = get(t, r, "/v1/types/orders.order.placed.v1/route", "*")
 	if code != 200 || body["topic"] != "orders.order.placed.v1" || body["partitions"] != 3.0 || body["epoch"] != 1.0 ||
-		body["hash"] != "murmur2" || body["max_event_bytes"] != 1e6 {
+		body["hash"] != "murmur2" || body["max_event_bytes"] != 1e6 || body["best_effort"] != true {
 		t.Errorf("%d %v", code, body)
 	}
 	for _, path := range []string{"/v1/types/orders.ordr.placed.v1", "/v1/types/orders.ordr.placed.v1/route"} {

@@ -5,11 +5,8 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path"
 	"strings"
 	"time"
 
@@ -98,7 +95,8 @@ func (f *Folder) look(ctx context.Context) {
 		return
 	case err == nil || badBundle(err):
 		f.done, f.loaded, f.pause = seen, true, 0
-	default: // the cluster's fault: the same files may do later
+	default: // the cluster's fault: the same files may do later, those before too
+		f.loaded = false
 		f.pause = min(max(2*f.pause, f.registry.cfg.Poll), maxPause)
 		f.again = time.Now().Add(f.pause)
 	}
@@ -129,64 +127,49 @@ func badBundle(err error) bool {
 	return errors.Is(err, &autobus.Error{Reason: autobus.ReasonSpecInvalid})
 }
 
-// allFaults puts every fault of a bundle into the text of its error.
+// allFaults puts every fault of a bundle into the text of its error, for a start without earlier specs.
 func allFaults(dir string, err error) error {
-	var p spec.Problems
-	if !errors.As(err, &p) {
+	var problems spec.Problems
+	if !errors.As(err, &problems) {
 		return err
 	}
-	return autobus.NewError(autobus.ReasonSpecInvalid, "the specs in %s have faults:\n%s", dir, p.Error()).WithCause(p)
+	var lines strings.Builder
+	for _, p := range problems {
+		lines.WriteString("\n" + p.String())
+		if p.Hint != "" {
+			lines.WriteString("\n  " + p.Hint)
+		}
+	}
+	return autobus.NewError(autobus.ReasonSpecInvalid, "the specs in %s have faults:%s", dir, &lines).
+		WithHint("Mend the places named and start again; no earlier specs are in force.").WithCause(problems)
 }
 
 // report keeps what is wrong for Problems and tells the log once.
 func (f *Folder) report(seen string, err error) {
 	if err == nil {
-		if f.warned != "" {
-			f.registry.cfg.Logger.Info("specs of the folder are in force again", "dir", f.Dir)
+		if f.warned != "" { // as loud as the warning that is over
+			f.registry.cfg.Logger.Warn("specs are in force again", "dir", f.Dir, "types", f.registry.Snapshot().Len())
 		}
 		f.warned = ""
 		f.registry.folder.Store(nil)
 		return
 	}
 	problems := problemsOf(f.Dir, err)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		problems[0].Hint = "Put it back, or let it be read; the specs in force stay in force."
+	}
 	f.registry.folder.Store(&problems)
 	if said := seen + err.Error(); said != f.warned {
 		f.warned = said
-		f.registry.cfg.Logger.Warn("specs of the folder cannot be used; the ones before stay in force", "dir", f.Dir,
-			"problems", len(problems), "error", problems.Error())
+		f.registry.warn(problems)
+		f.registry.cfg.Logger.Warn("the folder's specs are not in force; the ones before stay in force", "dir", f.Dir,
+			"faults", len(problems))
 	}
 }
 
-// fingerprint changes when a file does that spec.ReadDir reads: names, sizes and times of change are enough to know
-// that it is worth reading them.
 func (f *Folder) fingerprint() (string, error) {
 	if f.Dir == "" {
 		return "", nil
 	}
-	var b strings.Builder
-	root := os.DirFS(f.Dir)
-	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case name != "." && strings.HasPrefix(d.Name(), "."):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir() || path.Ext(name) != ".yaml" && path.Ext(name) != ".yml":
-			return nil
-		}
-		info, err := fs.Stat(root, name)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(&b, "%s\x00%d\x00%d\n", name, info.Size(), info.ModTime().UnixNano())
-		return err
-	})
-	if err != nil {
-		return "", autobus.NewError(autobus.ReasonSpecInvalid, "the folder of specs %s cannot be read: %v", f.Dir, err).
-			WithHint("Put the folder back; the specs in force stay in force.").WithCause(err)
-	}
-	return b.String(), nil
+	return spec.Fingerprint(f.Dir)
 }

@@ -112,28 +112,93 @@ func TestFolderTellsOnce(t *testing.T) {
 				r.logged.count("level=WARN"), types, problems, warnings)
 		}
 	}
-	see("not there yet", 0, 1, 1)
+	see("not there yet", 0, 1, 2)
 	lay(t, dir, bundleOf("order"))
-	see("there", 1, 0, 1)
+	see("there", 1, 0, 3)
 	lay(t, dir, spec.Files{"book.yaml": []byte("asyncapi: [")})
-	see("a bad file", 1, 1, 2)
+	see("a bad file", 1, 1, 5)
 	lay(t, dir, spec.Files{"book.yaml": []byte("asyncapi: [ ")})
-	see("another bad file", 1, 1, 3)
+	see("another bad file", 1, 1, 7)
 	if err := os.Remove(filepath.Join(dir, "book.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	see("mended", 1, 0, 3)
+	see("mended", 1, 0, 8)
 	if err := os.Rename(dir, dir+".gone"); err != nil {
 		t.Fatal(err)
 	}
-	see("gone", 1, 1, 4)
-	if p := r.Problems()[0]; p.File != dir || !strings.Contains(p.Message, "cannot be read") {
+	see("gone", 1, 1, 10)
+	if p := r.Problems()[0]; p.String() != "the folder "+dir+" cannot be read: no such file or directory" ||
+		!strings.HasPrefix(p.Hint, "Put it back") {
 		t.Errorf("problem %+v", p)
 	}
 	if err := os.Rename(dir+".gone", dir); err != nil {
 		t.Fatal(err)
 	}
-	see("back as it was", 1, 0, 4)
+	see("back as it was", 1, 0, 11)
+	if n := r.logged.count("specs are in force again"); n != 3 {
+		t.Errorf("told %d times that it is over, want 3", n)
+	}
+}
+
+// What is wrong can be read in the log: a line for each fault, with its place and its hint, and one that says what is
+// in force now.
+func TestFolderTellsEachFault(t *testing.T) {
+	r := start(t, broker(t))
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order"))
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus"})
+	if err := f.Load(t.Context()); err != nil || r.logged.count("level=WARN") != 0 {
+		t.Fatalf("%v, log:\n%s", err, r.logged)
+	}
+	lay(t, dir, spec.Files{"a.yaml": []byte("\tx: 1"), "b.yaml": []byte("asyncapi: [")})
+	f.look(t.Context())
+	f.look(t.Context())
+	for _, want := range []string{
+		`level=WARN msg="specs cannot be used" fault="a.yaml:1:1: a tab in the indentation" hint="Indent with spaces."`,
+		`level=WARN msg="specs cannot be used" fault="b.yaml:1: `,
+		`level=WARN msg="the folder's specs are not in force; the ones before stay in force" dir=` + dir + ` faults=2`,
+	} {
+		if r.logged.count(want) != 1 {
+			t.Errorf("not told once: %s; log:\n%s", want, r.logged)
+		}
+	}
+	if r.logged.count(`\n`) != 0 {
+		t.Errorf("a line with line breaks in it:\n%s", r.logged)
+	}
+}
+
+// A type whose file is gone is told: its events are taken unchecked in dev, and refused elsewhere.
+func TestFolderTellsOfLostTypes(t *testing.T) {
+	l := broker(t)
+	r, serve := start(t, l), start(t, l)
+	serve.cfg.Dev = false
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order", "book", "pen"))
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus"})
+	if err := f.Load(t.Context()); err != nil || r.logged.count("lost") != 0 {
+		t.Fatalf("%v, log:\n%s", err, r.logged)
+	}
+	for _, noun := range []string{"book", "pen"} {
+		if err := os.Remove(filepath.Join(dir, "events/orders/"+noun+".placed.v1.yaml")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.look(t.Context())
+	f.look(t.Context())
+	lost := `level=WARN msg="types have lost their specs" types="orders.book.placed.v1, orders.pen.placed.v1" effect="`
+	if r.logged.count(lost+"their events are unspecified") != 1 {
+		t.Errorf("log:\n%s", r.logged)
+	}
+	until(t, "the other instance tells", func() bool { return serve.logged.count(lost+"their events are refused") == 1 })
+}
+
+func TestPollIsOftenEnoughForASecond(t *testing.T) {
+	r := start(t, broker(t))
+	cfg := r.cfg
+	cfg.Poll = 0
+	if poll := New(cfg).cfg.Poll; poll <= 0 || 2*poll >= time.Second {
+		t.Errorf("poll %s: two looks take a second", poll)
+	}
 }
 
 // Two instances watch the same folder: they do not push against each other.
@@ -203,8 +268,8 @@ func TestFolderTriesAgain(t *testing.T) {
 	}
 	f.look(t.Context())
 	f.look(t.Context())
-	if f.pause != r.cfg.Poll || f.again.IsZero() || len(r.Problems()) != 1 {
-		t.Errorf("pause %s, problems %v", f.pause, r.Problems())
+	if f.pause != r.cfg.Poll || f.again.IsZero() || len(r.Problems()) != 1 || r.Problems()[0].Hint == "" {
+		t.Errorf("pause %s, problems %+v", f.pause, r.Problems())
 	}
 	again := f.again
 	f.again = again.Add(time.Hour)
@@ -225,6 +290,37 @@ func TestFolderTriesAgain(t *testing.T) {
 	}
 }
 
+// The change that could not be pushed is taken back: the trouble is over, though the folder looks as it did before.
+func TestFolderForgetsTroubleOfAChangeTakenBack(t *testing.T) {
+	r := start(t, broker(t))
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order"))
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus"})
+	if err := f.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.enter(t.Context()); err != nil { // nobody can push
+		t.Fatal(err)
+	}
+	f.timeout = 10 * time.Millisecond
+	lay(t, dir, spec.Files{"book.yaml": specFile("book", "1.0.0", "bindingVersion: 0.5.0")})
+	f.look(t.Context())
+	f.look(t.Context())
+	if len(r.Problems()) != 1 {
+		t.Fatalf("problems %v", r.Problems())
+	}
+	r.leave()
+	if err := os.Remove(filepath.Join(dir, "book.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	f.timeout, f.again = pushTimeout, time.Time{}
+	f.look(t.Context())
+	f.look(t.Context())
+	if len(r.Problems()) != 0 || r.logged.count("specs are in force again") != 1 {
+		t.Errorf("problems %v, log:\n%s", r.Problems(), r.logged)
+	}
+}
+
 func TestLoad(t *testing.T) {
 	l := broker(t)
 	r := start(t, l)
@@ -235,12 +331,17 @@ func TestLoad(t *testing.T) {
 		"demo/book.yaml": specFile("book", "1.0.0", "bindingVersion: 0.5.0"),
 	}}
 	// Nothing is in force yet: to start without the specs would be to start with others than asked for.
-	if err := r.Folder(cfg).Load(t.Context()); !has(err, autobus.ReasonSpecInvalid) ||
-		!strings.Contains(err.Error(), "order.yaml:1") {
+	err := r.Folder(cfg).Load(t.Context())
+	if !has(err, autobus.ReasonSpecInvalid) || !strings.Contains(err.Error(), "\norder.yaml:1") ||
+		!strings.Contains(err.Error(), "\n  Mend the YAML") {
 		t.Errorf("bad bundle at the first start: %v", err)
 	}
+	if hint := autobus.AsError(err).NextStep(); strings.Contains(hint, "stay in force") {
+		t.Errorf("hint at the first start: %s", hint)
+	}
 	missing := FolderConfig{Dir: filepath.Join(dir, "none")}
-	if err := r.Folder(missing).Load(t.Context()); !has(err, autobus.ReasonSpecInvalid) {
+	err = r.Folder(missing).Load(t.Context())
+	if !has(err, autobus.ReasonSpecInvalid) || strings.Contains(autobus.AsError(err).NextStep(), "stay in force") {
 		t.Errorf("missing folder at the first start: %v", err)
 	}
 	lay(t, dir, spec.Files{"order.yaml": specFile("order", "1.0.0", "bindingVersion: 0.5.0")})

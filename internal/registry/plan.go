@@ -61,7 +61,9 @@ func makePlan(w *world, b *bundle) (*plan, error) {
 	var faults spec.Problems
 	for _, t := range b.snapshot.Types() {
 		if fault, ok := w.planType(t, p); !ok {
-			fault.File = t.File
+			if fault.File == "" {
+				fault.File, fault.Line = t.File, t.Line
+			}
 			faults = append(faults, fault)
 		}
 	}
@@ -89,9 +91,11 @@ func (w *world) planType(t *spec.Type, p *plan) (fault spec.Problem, ok bool) {
 	if fault, ok := pinned(t, r, topic, exists, count); !ok {
 		return fault, false
 	}
-	settings := topic.Configs
+	settings := map[string]string{} // as they will be when the route comes into force
 	if exists {
 		w.compare(t, topic, r, p)
+		maps.Copy(settings, topic.Configs)
+		maps.Copy(settings, cut(t.Configs, topic.Replicas))
 	} else {
 		n := w.newTopic(t, name, count)
 		if want := replicas(t); n.Replicas < want && !w.embedded {
@@ -111,7 +115,7 @@ func (w *world) planType(t *spec.Type, p *plan) (fault spec.Problem, ok bool) {
 func pinned(t *spec.Type, r route, topic kafka.Topic, exists bool, count int32) (spec.Problem, bool) {
 	switch {
 	case r.exists && count != r.Partitions:
-		return spec.Problem{
+		return spec.Problem{File: t.PartitionsAt.File, Line: t.PartitionsAt.Line,
 			Message: fmt.Sprintf("%s has %d partitions, the spec says %d; changing the count would break the order of keys",
 				t.Name, r.Partitions, count),
 			Hint: fmt.Sprintf("Write partitions: %d, or make a new major version.", r.Partitions)}, false
@@ -121,7 +125,7 @@ func pinned(t *spec.Type, r route, topic kafka.Topic, exists bool, count int32) 
 				t.Name, r.Route.Hash, partitioner(t)),
 			Hint: fmt.Sprintf("Write x-partitioner: %s, or make a new major version.", r.Route.Hash)}, false
 	case !r.exists && exists && count != topic.Partitions:
-		return spec.Problem{
+		return spec.Problem{File: t.PartitionsAt.File, Line: t.PartitionsAt.Line,
 			Message: fmt.Sprintf("topic %s exists with %d partitions, the spec asks for %d", t.Name, topic.Partitions, count),
 			Hint: fmt.Sprintf("To take the topic over as it is, write partitions: %d into the channel's Kafka binding.",
 				topic.Partitions)}, false

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"errors"
 	"maps"
 	"reflect"
 	"strings"
@@ -116,6 +117,12 @@ func TestPlanOfOneType(t *testing.T) {
 			plan{routes: fresh(count(12))}},
 		{"a small topic limits its events", aWorld(new(aTopic(6, 3, map[string]string{"max.message.bytes": "10000"})), nil),
 			aType(), plan{routes: fresh(func(r *control.Route) { r.MaxEventBytes = 10000 - autobus.RecordOverhead })}},
+		{"raised limits reach the route at once", aWorld(new(aTopic(6, 3, map[string]string{"max.message.bytes": "10000"})),
+			new(aRoute(func(r *control.Route) { r.MaxEventBytes = 10000 - autobus.RecordOverhead }))),
+			aType(setting("max.message.bytes", "20000")), plan{
+				alter:  []Alteration{{typeName, "max.message.bytes", "10000", "20000"}},
+				routes: []route{aRoute(func(r *control.Route) { r.MaxEventBytes = 20000 - autobus.RecordOverhead })},
+			}},
 		{"only named settings are altered", aWorld(new(aTopic(6, 3, map[string]string{"retention.ms": "5",
 			"segment.ms": "9"})), &routed), aType(setting("segment.ms", "10")),
 			plan{alter: []Alteration{{typeName, "segment.ms", "9", "10"}}}},
@@ -150,6 +157,31 @@ func TestPlanOfOneType(t *testing.T) {
 				t.Errorf("plan\n%+v, want\n%+v", got, tc.want)
 			}
 		})
+	}
+}
+
+// A fault of the plan points at the line that asks for what cannot be.
+func TestPlanFaultsHaveLines(t *testing.T) {
+	files := spec.Files{"a.yaml": specFile("order", "1.0.0", "\n        partitions: 12")}
+	snapshot, err := spec.Parse(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	partitions, _ := snapshot.Type(typeName)
+	for _, tc := range []struct {
+		name  string
+		world *world
+		line  int
+	}{
+		{"a foreign topic of another count", aWorld(new(aTopic(8, 3, nil)), nil), 10},
+		{"another count than the route's", aWorld(nil, new(aRoute())), 10},
+		{"another hash", aWorld(nil, new(aRoute(func(r *control.Route) { r.Hash, r.Partitions = "sarama", 12 }))), 7},
+	} {
+		_, err := makePlan(tc.world, &bundle{snapshot: snapshot})
+		ps, ok := errors.AsType[spec.Problems](err)
+		if !ok || len(ps) != 1 || ps[0].File != partitions.File || ps[0].Line != tc.line {
+			t.Errorf("%s: %v, want line %d", tc.name, err, tc.line)
+		}
 	}
 }
 

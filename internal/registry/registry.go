@@ -20,6 +20,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,12 @@ import (
 	"github.com/autobus-io/autobus/spec"
 )
 
+// defaultPoll makes a change seen within about a second: two looks must agree, then the push begins.
+const defaultPoll = 400 * time.Millisecond
+
+// maxWarnings is how many faults the log is told at once; Problems has them all.
+const maxWarnings = 50
+
 // Config says which cluster a registry works on.
 type Config struct {
 	Log         *kafka.Log
@@ -38,7 +45,7 @@ type Config struct {
 	Embedded    bool   // one broker, one copy: replicas and min.insync.replicas are cut to 1
 	Dev         bool   // a type whose spec is silent gets 1 partition; CreateType works
 	Logger      *slog.Logger
-	Poll        time.Duration // how often a Folder looks; 0 = 1 s
+	Poll        time.Duration // how often a Folder looks; 0 = 400 ms
 }
 
 // Registry knows the specs in force and changes them. Safe for concurrent use.
@@ -62,7 +69,7 @@ type inForce struct {
 // New makes a registry that follows the control log. The log has been replayed, so the snapshot is there at once.
 func New(cfg Config) *Registry {
 	if cfg.Poll == 0 {
-		cfg.Poll = time.Second
+		cfg.Poll = defaultPoll
 	}
 	r := &Registry{cfg: cfg, gate: make(chan struct{}, 1)}
 	r.force.Store(&inForce{snapshot: spec.Empty()})
@@ -93,17 +100,46 @@ func (r *Registry) swap(rec control.Record) {
 		return
 	}
 	if rec.Removed() {
+		r.tellLost(old.snapshot, spec.Empty())
 		r.force.Store(&inForce{snapshot: spec.Empty()})
 		return
 	}
 	next, err := r.load(rec)
 	if err != nil {
-		r.cfg.Logger.Error("the newest specs cannot be used; the ones before stay in force", "offset", rec.Offset,
-			"actor", rec.Actor, "error", err)
-		r.force.Store(&inForce{snapshot: old.snapshot, hash: old.hash, unread: problemsOf("", err)})
+		problems := problemsOf("", err)
+		r.warn(problems)
+		r.cfg.Logger.Error("the newest specs are not in force; the ones before stay in force", "offset", rec.Offset,
+			"actor", rec.Actor, "faults", len(problems))
+		r.force.Store(&inForce{snapshot: old.snapshot, hash: old.hash, unread: problems})
 		return
 	}
+	r.tellLost(old.snapshot, next.snapshot)
 	r.force.Store(next)
+}
+
+// warn tells each fault in a line of its own, so that people can read it.
+func (r *Registry) warn(problems spec.Problems) {
+	for _, p := range problems[:min(len(problems), maxWarnings)] {
+		r.cfg.Logger.Warn("specs cannot be used", "fault", p.String(), "hint", p.Hint)
+	}
+}
+
+// tellLost warns of types whose spec is in force no more: that may be a slip, and their events go on.
+func (r *Registry) tellLost(before, after *spec.Snapshot) {
+	var lost []string
+	for _, t := range before.Types() {
+		if _, ok := after.Type(t.Name); !ok {
+			lost = append(lost, t.Name)
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	what := "their events are refused"
+	if r.cfg.Dev {
+		what = "their events are unspecified: nothing checks them"
+	}
+	r.cfg.Logger.Warn("types have lost their specs", "types", strings.Join(lost, ", "), "effect", what)
 }
 
 // load builds the snapshot of a manifest. Its spec records stand before it in the log, so they are there.
@@ -149,5 +185,12 @@ func problemsOf(file string, err error) spec.Problems {
 	if p, ok := errors.AsType[spec.Problems](err); ok {
 		return p
 	}
-	return spec.Problems{{File: file, Message: err.Error()}}
+	p := spec.Problem{File: file, Message: err.Error()}
+	if known, ok := errors.AsType[*autobus.Error](err); ok {
+		p.Hint = known.NextStep()
+		if known.Reason == autobus.ReasonSpecInvalid { // its detail names the file or folder
+			p.File, p.Message = "", known.Detail
+		}
+	}
+	return spec.Problems{p}
 }
