@@ -9,9 +9,6 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// maxPatternBytes is the length of the longest topic name: nothing longer can match anything.
-const maxPatternBytes = 249
-
 // ParseGrant reads a grant as people write it: "publish:orders.*".
 func ParseGrant(s string) (autobus.Grant, error) {
 	verb, pattern, found := strings.Cut(s, ":")
@@ -35,27 +32,11 @@ func checkGrant(g autobus.Grant) *autobus.Error {
 		return autobus.NewError(autobus.ReasonRequestInvalid, "grant %s:%s: there is no such verb", g.Verb, g.Pattern).
 			WithHint("The verbs are %s.", strings.Join(verbs, ", "))
 	}
-	if !validPattern(g.Pattern) {
+	if !autobus.ValidPattern(g.Pattern) {
 		return autobus.NewError(autobus.ReasonRequestInvalid, "grant %s:%s: that is not a pattern", g.Verb, g.Pattern).
 			WithHint("A pattern is a type's name in which a whole segment may be *: orders.order.placed.v1, orders.*, *.")
 	}
 	return nil
-}
-
-// validPattern refuses what MatchType would take but never match as its writer thinks, such as "orders*".
-func validPattern(p string) bool {
-	if p == "" || len(p) > maxPatternBytes {
-		return false
-	}
-	for s := range strings.SplitSeq(p, ".") {
-		if s == "*" {
-			continue
-		}
-		if s == "" || strings.ContainsFunc(s, func(r rune) bool { return !wordRune(r) }) {
-			return false
-		}
-	}
-	return true
 }
 
 func wordRune(r rune) bool {

@@ -171,7 +171,7 @@ func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 	case t.Partitions != r.Partitions:
 		s.refused = autobus.NewError(autobus.ReasonRouteMismatch,
 			"topic %s has %d partitions, the route of %s pins %d", r.Topic, t.Partitions, r.Type, r.Partitions)
-	case !r.BestEffort && !rs.cfg.Embedded && (t.Replicas < 3 || t.MinISR() < 2 || t.Unclean()):
+	case !r.BestEffort && !rs.cfg.Embedded && weak(t):
 		s.refused = autobus.NewError(autobus.ReasonNotDurable,
 			"topic %s has %d replicas, min.insync.replicas %d, unclean election %t", r.Topic, t.Replicas, t.MinISR(),
 			t.Unclean())
@@ -186,6 +186,9 @@ func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 	r.state.Store(s)
 	return s
 }
+
+// weak reports whether a topic may lose what it acknowledged when one broker does not come back.
+func weak(t kafka.Topic) bool { return t.Replicas < 3 || t.MinISR() < 2 || t.Unclean() }
 
 // follow tells whether the producer can be used for a topic. After the topic was away, or came back with another id, a
 // new producer is needed, and that one has to wait until the old one's appends are settled.
