@@ -3,7 +3,6 @@
 package spec
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -14,6 +13,7 @@ import (
 type Snapshot struct {
 	byName map[string]*Type
 	sorted []*Type
+	names  []string // in the same order
 }
 
 // Empty is the snapshot without any type.
@@ -21,7 +21,8 @@ func Empty() *Snapshot { return newSnapshot(nil) }
 
 func newSnapshot(types map[string]declared) *Snapshot {
 	s := &Snapshot{byName: make(map[string]*Type, len(types))}
-	for _, name := range slices.Sorted(maps.Keys(types)) {
+	s.names = slices.Sorted(maps.Keys(types))
+	for _, name := range s.names {
 		s.byName[name] = types[name].Type
 		s.sorted = append(s.sorted, types[name].Type)
 	}
@@ -40,54 +41,5 @@ func (s *Snapshot) Types() []*Type { return slices.Clone(s.sorted) }
 // Len is the number of types.
 func (s *Snapshot) Len() int { return len(s.sorted) }
 
-// Near returns up to limit names that somebody who wrote name may have meant, the nearest first.
-func (s *Snapshot) Near(name string, limit int) []string {
-	if len(name) > autobus.MaxTypeBytes || limit <= 0 {
-		return nil // comparing has its price, and nobody mistypes that much
-	}
-	type candidate struct {
-		name     string
-		distance int
-	}
-	var near []candidate
-	bound := max(2, len(name)/6)
-	for _, t := range s.sorted {
-		if d, ok := distance(name, t.Name, bound); ok {
-			near = append(near, candidate{t.Name, d})
-		}
-	}
-	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
-	names := make([]string, 0, limit)
-	for _, c := range near[:min(limit, len(near))] {
-		names = append(names, c.name)
-	}
-	return names
-}
-
-// distance is how many letters must be put in, left out or changed to make a into b, as long as it is at most bound.
-func distance(a, b string, bound int) (int, bool) {
-	if len(a)-len(b) > bound || len(b)-len(a) > bound {
-		return 0, false
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal, least := row[0], i
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := diagonal
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			diagonal = row[j]
-			row[j] = min(change, row[j]+1, row[j-1]+1)
-			least = min(least, row[j])
-		}
-		if least > bound {
-			return 0, false
-		}
-	}
-	return row[len(b)], row[len(b)] <= bound
-}
+// Near returns up to limit names of types that somebody who wrote name may have meant, the nearest first.
+func (s *Snapshot) Near(name string, limit int) []string { return autobus.Near(name, s.names, limit) }

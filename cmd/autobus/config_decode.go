@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/autobus-io/autobus"
 )
 
 func valueOf(c *config) reflect.Value { return reflect.ValueOf(c).Elem() }
@@ -80,10 +82,10 @@ func (p *problems) decodeStruct(n *yaml.Node, path string, v reflect.Value) {
 		switch first, twice := seen[key.Value]; {
 		case !known:
 			f := p.atNode(key, "there is no key %s", at)
-			if near := nearest(key.Value, names); near != "" {
-				f.next("did you mean %s?", join(path, near))
-				if seen[near] == 0 {
-					p.spoiled[join(path, near)] = true // its default is not what somebody wants
+			if near := autobus.Near(key.Value, names, 1); len(near) > 0 {
+				f.next("did you mean %s?", join(path, near[0]))
+				if seen[near[0]] == 0 {
+					p.spoiled[join(path, near[0])] = true // its default is not what somebody wants
 				}
 			} else {
 				f.next("the keys here are %s", strings.Join(names, ", "))
@@ -144,8 +146,8 @@ func (p *problems) unknownVariable(name string, names []string) {
 	for _, n := range names {
 		ends = append(ends, strings.TrimPrefix(n, "AUTOBUS_"))
 	}
-	if near := nearest(strings.TrimPrefix(name, "AUTOBUS_"), ends); near != "" {
-		f.next("did you mean AUTOBUS_%s?", near)
+	if near := autobus.Near(strings.TrimPrefix(name, "AUTOBUS_"), ends, 1); len(near) > 0 {
+		f.next("did you mean AUTOBUS_%s?", near[0])
 	} else {
 		f.next("remove it; the variables are in docs/reference/config.md")
 	}

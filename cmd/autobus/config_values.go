@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -114,34 +113,4 @@ func sample(v reflect.Value) string {
 	default:
 		return `"text"`
 	}
-}
-
-// nearest finds what somebody probably meant: at most a third of the letters differ.
-func nearest(word string, among []string) string {
-	best, distance := "", len(word)/3+1
-	for _, other := range among {
-		if d := editDistance(word, other); d <= distance && (best == "" || d < editDistance(word, best)) {
-			best = other
-		}
-	}
-	return best
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], slices.Min([]int{row[j+1] + 1, row[j] + 1, diagonal + cost})
-		}
-	}
-	return row[len(b)]
 }

@@ -29,8 +29,8 @@ func query(r *http.Request, known ...string) (url.Values, *autobus.Error) {
 			continue
 		}
 		e := autobus.NewError(autobus.ReasonRequestInvalid, "there is no parameter %q", clip(name))
-		if near := nearest(name, known); near != "" {
-			return nil, e.WithHint("Did you mean %s?", near)
+		if near := autobus.Near(strings.ToLower(name), known, 1); len(near) > 0 {
+			return nil, e.WithHint("Did you mean %s?", near[0])
 		}
 		return nil, e.WithHint("The parameters are %s.", strings.Join(known, ", "))
 	}
@@ -113,41 +113,6 @@ func start(s string, now time.Time) (autobus.Start, *autobus.Error) {
 	}
 	return autobus.Start{}, autobus.NewError(autobus.ReasonRequestInvalid, "from %q is no place to begin", clip(s)).
 		WithHint("Use latest, earliest, an age such as -1h, or a time such as 2026-01-31T15:04:05Z.")
-}
-
-// nearest gives the known name that is at most two typing errors away.
-func nearest(name string, known []string) string {
-	best, found := 3, ""
-	if len(name) > 32 {
-		return ""
-	}
-	for _, k := range known {
-		if d := distance(strings.ToLower(name), k); d < best {
-			best, found = d, k
-		}
-	}
-	return found
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // clip keeps a stranger's string short enough for an error.
