@@ -4,6 +4,7 @@ package autobus_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -97,9 +98,9 @@ func TestStreamHoldsBackWhatFollowsAFailure(t *testing.T) {
 			first := opened(t, &autobus.Batch{Mode: c.mode, Stream: stream, Events: []autobus.Event{keyed("a", "k")}})
 			first.Resolve(0, c.failed)
 			next := opened(t, &autobus.Batch{Mode: c.mode, Stream: stream,
-				Events: []autobus.Event{keyed("b", "k"), keyed("", "k"), keyed("c", "other"), keyed("a", "k"),
-					keyed("b", "k")}})
-			for i, want := range []bool{c.blocks, c.blocks, false, false, false} {
+				Events: []autobus.Event{keyed("b", "k"), keyed("", "k"), {ID: "b", Type: "t.u.v1", Key: []byte("k")},
+					keyed("c", "other"), keyed("a", "k"), keyed("b", "k")}})
+			for i, want := range []bool{c.blocks, c.blocks, false, false, false, false} {
 				if id, ok := next.Admit(i); ok == want || !ok && id != "a" {
 					t.Errorf("event %d: admitted %t, after %q, want blocked %t", i, ok, id, want)
 				}
@@ -108,6 +109,19 @@ func TestStreamHoldsBackWhatFollowsAFailure(t *testing.T) {
 				next.Resolve(i, written(6))
 			}
 		})
+	}
+}
+
+// A stream with too many failed keys to remember holds everything back rather than forget one.
+func TestAStreamThatCannotRememberHoldsAllBack(t *testing.T) {
+	stream := &autobus.Stream{}
+	for i := range 10_001 {
+		b := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{keyed("", fmt.Sprint(i))}})
+		b.Resolve(0, refused(autobus.ReasonCapacity))
+	}
+	b := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{keyed("x", "another")}})
+	if _, ok := b.Admit(0); ok {
+		t.Error("an event of a key that may have been forgotten is admitted")
 	}
 }
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"testing"
+)
+
+// Each bound of the buffer refuses on its own, and only where something is in flight already.
+func TestBufferBounds(t *testing.T) {
+	a, b := TP{Topic: "a"}, TP{Topic: "b"}
+	type take struct {
+		tp             TP
+		bytes, records int64
+	}
+	for name, c := range map[string]struct {
+		before []take
+		then   take
+		full   bool
+	}{
+		"room":                   {[]take{{a, 100, 1}}, take{a, 150, 1}, false},
+		"bytes of a partition":   {[]take{{a, 100, 1}}, take{a, 151, 1}, true},
+		"bytes of all":           {[]take{{a, 10, 1}, {b, 985, 1}}, take{a, 6, 1}, true},
+		"records of a partition": {[]take{{a, 1, maxRecords/8 - 1}}, take{a, 1, 2}, true},
+		"records of all":         {[]take{{a, 1, 1}, {b, 1, maxRecords/2 - 1}}, take{a, 1, 1}, true},
+		"an empty partition":     {[]take{{b, 5000, maxRecords}}, take{a, 5000, maxRecords}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			buf := newBuffer(1000, nil)
+			for _, s := range c.before {
+				if err := buf.reserve(s.tp, s.bytes, s.records); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := buf.usage()
+			err := buf.reserve(c.then.tp, c.then.bytes, c.then.records)
+			if (err != nil) != c.full {
+				t.Errorf("refused: %v", err)
+			}
+			if after := buf.usage(); c.full && after != before {
+				t.Errorf("a refused append changed the account from %+v to %+v", before, after)
+			}
+		})
+	}
+}
