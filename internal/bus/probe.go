@@ -4,7 +4,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -29,7 +28,11 @@ func (b *Bus) Probe(ctx context.Context) error {
 	}
 	now := time.Now().UTC()
 	sent := autobus.Event{ID: newID(now), Source: "/autobus", Type: canary, Time: now}
-	at, err := b.appendOne(ctx, encode(&route{Route: control.Route{Topic: canary, Partitions: 1}}, &sent, now))
+	at, err := b.cfg.Log.Write(ctx, encode(&route{Route: control.Route{Topic: canary, Partitions: 1}}, &sent, now))
+	if ctx.Err() != nil {
+		return autobus.NewError(autobus.ReasonOutcomeUnknown, "the brokers did not confirm an event of the bus's own").
+			WithCause(ctx.Err())
+	}
 	if err != nil {
 		return err
 	}
@@ -51,25 +54,5 @@ func (b *Bus) Probe(ctx context.Context) error {
 				got.ID)
 		}
 		return nil
-	}
-}
-
-// appendOne writes a record and waits for its offset.
-func (b *Bus) appendOne(ctx context.Context, r kafka.Record) (offset int64, err error) {
-	type outcome struct {
-		offset int64
-		err    error
-	}
-	done := make(chan outcome, 1)
-	if err := b.cfg.Log.Append(&kafka.Append{TP: r.TP, Records: []kafka.Record{r},
-		Done: func(_ int, offset int64, err error) { done <- outcome{offset, err} }}); err != nil {
-		return 0, err
-	}
-	select {
-	case o := <-done:
-		return o.offset, o.err
-	case <-ctx.Done():
-		return 0, errors.Join(ctx.Err(), autobus.NewError(autobus.ReasonOutcomeUnknown,
-			"the brokers did not confirm an event of the bus's own"))
 	}
 }

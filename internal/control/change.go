@@ -71,25 +71,7 @@ func (l *Log) Change(ctx context.Context, r Record) (at int64, err error) {
 
 // appendRecord writes one control record and waits for its offset.
 func appendRecord(ctx context.Context, log *kafka.Log, r Record, value []byte) (int64, error) {
-	type result struct {
-		offset int64
-		err    error
-	}
-	done := make(chan result, 1)
-	err := log.Append(&kafka.Append{
-		TP:      partition,
-		Records: []kafka.Record{{Key: []byte(r.Kind + "/" + r.Name), Value: value, Time: r.Time}},
-		Done:    func(_ int, offset int64, err error) { done <- result{offset, err} },
-	})
-	if err != nil {
-		return None, err
-	}
-	select {
-	case res := <-done:
-		return res.offset, res.err
-	case <-ctx.Done():
-		return None, ctx.Err()
-	}
+	return log.Write(ctx, kafka.Record{TP: partition, Key: []byte(r.Kind + "/" + r.Name), Value: value, Time: r.Time})
 }
 
 func conflict(r, current Record) error {

@@ -53,6 +53,26 @@ func (l *Log) Append(a *Append) error {
 	return nil
 }
 
+// Write appends one record and waits for its offset. ReasonCapacity means that certainly nothing was written; after any
+// other error, that of ctx among them, the record may or may not be in the log.
+func (l *Log) Write(ctx context.Context, r Record) (offset int64, err error) {
+	type result struct {
+		offset int64
+		err    error
+	}
+	done := make(chan result, 1)
+	if err := l.Append(&Append{TP: r.TP, Records: []Record{r},
+		Done: func(_ int, offset int64, err error) { done <- result{offset, err} }}); err != nil {
+		return 0, err
+	}
+	select {
+	case res := <-done:
+		return res.offset, res.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
 // InFlight tells how much was handed over and is not settled.
 func (l *Log) InFlight() BufferUsage { return l.buffer.usage() }
 
