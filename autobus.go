@@ -11,7 +11,11 @@
 // certainly wrote nothing) and Unknown (it may still appear). A timeout is never Refused.
 package autobus
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // A Bus carries events. The gateway's hot path and its clients implement it alike.
 //
@@ -34,22 +38,43 @@ type Bus interface {
 // for, which is how a slow reader gets back-pressure. The slice is the caller's again when Handler returns.
 type Handler func(ctx context.Context, ds []Delivery)
 
-// Subscription says what to deliver. Exactly one of Name, Tail and Inbox is set.
+// Subscription says what to deliver. Exactly one of Name, Tail and Inbox is set. The functions are called one at a time
+// and must not wait.
 type Subscription struct {
-	Name   string           // a durable consumer group
-	Tail   []string         // type patterns (see MatchType), read without a group: every reader gets everything
-	Inbox  bool             // a reply address of one's own
-	From   Start            // where a tail begins
-	Filter string           // a CEL expression over data, id, source, type, subject, time, key, ext; empty = everything
-	Window *Window          // most unsettled events and bytes; nil = the subscription's own
-	Opened func(Address)    // called once when deliveries can come
-	Revoke func(ls []Lease) // called when work on these leases should stop
+	Name   string        // a durable consumer group
+	Create *Policy       // with Name: makes it when there is none; nil = it has to exist
+	Tail   []string      // type patterns (see MatchType), read without a group: every reader gets everything
+	Inbox  bool          // a reply address of one's own
+	From   Start         // where a tail begins
+	Filter string        // of a tail: CEL over data, id, source, type, subject, time, key, ext; empty = everything
+	Window *Window       // with Name: most unsettled events and bytes; nil = the policy's
+	Resize <-chan Window // with Name: another window for the session, at any time
+
+	// Detached leases outlive Subscribe until they are settled or their time is up: for readers that settle by other
+	// calls. Without it the end of Subscribe takes them away; when the cause of ctx is ErrReaderDied, that counts as
+	// the death of a worker, by which an event that kills its workers is found out.
+	Detached bool
+
+	Opened   func(Address)            // called once when deliveries can come
+	Revoke   func(ls []Lease)         // work on these leases should stop: they are somebody else's now
+	Draining func(deadline time.Time) // the instance is going down: no more deliveries come, settle until then
+	Lost     func(PositionLost)       // retention overtook the subscription; the partition stands until somebody acts
+}
+
+// ErrReaderDied is the cause of a context that ends because the reader is gone without a goodbye.
+var ErrReaderDied = errors.New("the reader died")
+
+// PositionLost says that the events from From to To, exclusive, were deleted before the subscription read them.
+type PositionLost struct {
+	Type      string
+	Partition int32
+	From, To  int64
 }
 
 // Window bounds what a session holds unsettled. Events = 1 is lock-step.
 type Window struct {
-	Events int
-	Bytes  int
+	Events int `json:"events,omitempty"` // 0 = DefaultEvents
+	Bytes  int `json:"bytes,omitempty"`  // 0 = DefaultBytes; one event always fits
 }
 
 // Address is where replies are sent: opaque, unguessable. It is empty for a subscription without an inbox.

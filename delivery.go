@@ -40,13 +40,8 @@ type Outcome struct {
 // Settlement tells the outcome of one lease. Err is set by Settle when it did not count: ReasonLeaseStale, or
 // ReasonLeaseUnknown for a lease that this bus never gave.
 type Settlement struct {
-	Lease   Lease
-	Outcome Outcome
-	Err     *Error
-}
-
-// Start is where a tail begins. The zero value is the end: only what comes from now on.
-type Start struct {
-	Earliest bool
-	Time     time.Time // the first record at or after it; wins over Earliest unless zero
+	Lease        Lease
+	Subscription string // whose lease it has to be; empty = any
+	Outcome      Outcome
+	Err          *Error
 }

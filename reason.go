@@ -41,6 +41,7 @@ const (
 	ReasonBatchInFlight    Reason = "batch_in_flight"
 	ReasonModeInvalid      Reason = "mode_invalid"
 	ReasonFilterInvalid    Reason = "filter_invalid"
+	ReasonFrameInvalid     Reason = "frame_invalid"
 	ReasonMediaType        Reason = "media_type_unsupported"
 	ReasonMethodNotAllowed Reason = "method_not_allowed"
 	ReasonPathUnknown      Reason = "path_unknown"
@@ -56,6 +57,10 @@ const (
 // Reasons around deliveries, control state, clusters and specs.
 const (
 	ReasonSubscriptionUnknown Reason = "subscription_unknown"
+	ReasonSubscriptionInvalid Reason = "subscription_invalid"
+	ReasonSubscriptionExists  Reason = "subscription_exists"
+	ReasonManagedBySpec       Reason = "managed_by_spec"
+	ReasonOutcomeInvalid      Reason = "outcome_invalid"
 	ReasonLeaseStale          Reason = "lease_stale"
 	ReasonLeaseUnknown        Reason = "lease_unknown"
 	ReasonControlLost         Reason = "control_lost"
@@ -163,6 +168,8 @@ var reasons = []ReasonInfo{
 		"Use mode=independent or mode=ordered."},
 	{ReasonFilterInvalid, InvalidArgument, false, "The filter is not a valid CEL expression.",
 		"It must give true or false over data, id, source, type, subject, time, key and ext."},
+	{ReasonFrameInvalid, InvalidArgument, false, "The frame cannot be read.",
+		"Send text frames with one JSON object whose op is one of the protocol's."},
 	{ReasonMediaType, InvalidArgument, false, "The content type is not one of this path's.",
 		"See hint or the documentation of the path."},
 	{ReasonMethodNotAllowed, InvalidArgument, false, "The path exists, the method does not.",
@@ -185,7 +192,15 @@ var reasons = []ReasonInfo{
 		"Tell the platform team the request id."},
 
 	{ReasonSubscriptionUnknown, NotFound, false, "There is no such subscription.",
-		"Check the name."},
+		"Check the name, or make it by PUT /v1/subscriptions/{name}."},
+	{ReasonSubscriptionInvalid, InvalidArgument, false, "The subscription's name or policy is wrong.",
+		"Mend the field that detail names."},
+	{ReasonSubscriptionExists, AlreadyExists, false, "A subscription of this name exists with another policy.",
+		"Choose another name, or change the subscription by PUT /v1/subscriptions/{name}."},
+	{ReasonManagedBySpec, FailedPrecondition, false, "The subscription is declared in services/*.yaml.",
+		"Change it there and push the specs."},
+	{ReasonOutcomeInvalid, InvalidArgument, false, "The outcome of a delivery is not one.",
+		"Use ack, retry, skip, reject or extend; a delay goes with retry alone."},
 	{ReasonLeaseStale, FailedPrecondition, false, "The lease was already settled or taken away.",
 		"Stop working on the event; it is somebody else's now."},
 	{ReasonLeaseUnknown, InvalidArgument, false, "The lease was not given by this bus or belongs to another subscription.",

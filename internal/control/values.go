@@ -15,6 +15,8 @@ const (
 	KindManifest = "manifest" // Manifest; the name is ManifestName
 	KindRoute    = "route"    // Route; the name is the type
 	KindToken    = "token"    // Token; the name is its id
+
+	KindSubscription = "subscription" // Subscription; the name is its own
 )
 
 // ClusterValue names the cluster for good.
@@ -71,4 +73,17 @@ type Token struct {
 	Hash      string          `json:"hash"` // SHA-256 of the secret, hex
 	Grants    []autobus.Grant `json:"grants"`
 	Created   time.Time       `json:"created"`
+}
+
+// Subscription is a durable consumer group. Its Kafka group has the same name.
+type Subscription struct {
+	Policy autobus.Policy `json:"policy"`
+
+	// Positions are the first offsets by topic and partition, resolved when the subscription was made. A partition that
+	// is not named began later and is read from 0.
+	Positions map[string]map[int32]int64 `json:"positions"`
+
+	// SeekEpoch grows with every move of the positions; what was committed under another one does not count.
+	SeekEpoch uint32    `json:"seek_epoch"`
+	Created   time.Time `json:"created"`
 }
