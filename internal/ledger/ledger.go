@@ -141,6 +141,9 @@ func (l *Ledger) IsDone(offset int64) bool { return offset < l.next && !l.isUndo
 // Dirty reports whether something changed since the latest Encode that Saved confirmed. A new ledger is dirty.
 func (l *Ledger) Dirty() bool { return l.changes != l.saved }
 
+// Seq numbers the changes: once Saved was told of it, or of a later one, all that happened until now is committed.
+func (l *Ledger) Seq() uint64 { return l.changes }
+
 // Saved tells that what Encode gave with seq is committed. Changes since that Encode stay dirty.
 func (l *Ledger) Saved(seq uint64) {
 	if seq <= l.changes {

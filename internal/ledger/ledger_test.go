@@ -251,6 +251,15 @@ func TestAMovedBaseShiftsNoClaim(t *testing.T) {
 		if want := max(base, 105); p.End() != want {
 			t.Errorf("base %d: end %d, want %d", base, p.End(), want)
 		}
+		want := 0
+		for _, o := range []int64{101, 103} {
+			if o >= base {
+				want++
+			}
+		}
+		if got := p.DoneAbove(); got != want {
+			t.Errorf("base %d: %d done above it, want %d", base, got, want)
+		}
 		l := Resume(p, 2)
 		for o := base; o < base+MaxSpan; o++ {
 			s, n := l.See(o)
@@ -287,9 +296,10 @@ func TestDirtyUntilSaved(t *testing.T) {
 		{"the rest", func() { l.Done(2); l.Done(5) }, true},
 		{"a hole with nothing undone", func() { see(t, l, 10) }, true},
 	} {
+		before := l.Seq()
 		step.do()
-		if l.Dirty() != step.dirty {
-			t.Errorf("%s: dirty %v, want %v", step.name, l.Dirty(), step.dirty)
+		if l.Dirty() != step.dirty || (l.Seq() > before) != step.dirty {
+			t.Errorf("%s: dirty %v, change %d after %d; want dirty %v", step.name, l.Dirty(), l.Seq(), before, step.dirty)
 		}
 		l.Saved(save())
 		if l.Dirty() {

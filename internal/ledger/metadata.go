@@ -44,6 +44,17 @@ type Position struct {
 // the log ends before End, it is not the log that the position was written for, which is a doubt like any other.
 func (p Position) End() int64 { return max(p.Base, p.first+int64(p.count)) }
 
+// DoneAbove is how many offsets from Base on the position claims done.
+func (p Position) DoneAbove() int {
+	n := 0
+	for i := range p.count {
+		if p.first+int64(i) >= p.Base && nibble(p.states, i) == done {
+			n++
+		}
+	}
+	return n
+}
+
 // Encode gives the offset and the metadata to commit; seq is for Saved.
 func (l *Ledger) Encode() (base int64, metadata string, seq uint64) {
 	count := int(max(0, l.top-l.base))
@@ -61,7 +72,7 @@ func (l *Ledger) Encode() (base int64, metadata string, seq uint64) {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(l.vectors)))
 	b = append(b, l.vectors...)
 	b = binary.BigEndian.AppendUint32(b, sum(b))
-	return l.base, base64.RawStdEncoding.EncodeToString(b), l.changes
+	return l.base, base64.RawStdEncoding.EncodeToString(b), l.Seq()
 }
 
 // Decode reads a commit back. Whatever is not exactly as Encode writes it is an error: ErrNone without metadata,
