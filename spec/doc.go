@@ -3,11 +3,12 @@
 // Package spec reads a repository of event specs and judges data by it.
 //
 // It owns: the form of the repository (AsyncAPI 3.1 documents whose payloads are JSON Schema draft-07, $ref between
-// files), what an event type is (Type), whether data is readable and matches its type (CheckJSON, Type.Check), and
-// where its partition key is (Type.Key). Parse gives a whole Snapshot or all Problems at once, never half of one.
+// files), what an event type is (Type), whether data is readable and matches its type (CheckJSON, Type.Check), where
+// its partition key is (Type.Key), and which groups the services declare (Subscription). Parse gives a whole Snapshot
+// or all Problems at once, never half of one.
 //
 // It refuses to know where specs come from, when they change and what topics they become: no goroutine, no clock, no
-// network, no Kafka. A Snapshot and its Types are immutable and safe for any number of readers.
+// network, no Kafka. A Snapshot and what it gives are immutable and safe for any number of readers.
 //
 // Writers are closed: a field that no applicable schema declares is refused, as unevaluatedProperties of later drafts
 // would do, unless the spec says x-writers: open. Specs themselves never say additionalProperties: false, so readers

@@ -15,7 +15,8 @@ import (
 // Parse reads a spec repository: files in common/, events/ and services/, or a flat folder of a few event files. The
 // error is Problems, all faults of all files at once.
 func Parse(files Files) (*Snapshot, error) {
-	r := &parser{files: files, docs: map[string]*node{}, types: map[string]declared{}}
+	r := &parser{files: files, docs: map[string]*node{}, types: map[string]declared{},
+		subs: map[string]subscribed{}}
 	names := slices.Sorted(maps.Keys(files))
 	for _, name := range names {
 		n := load(files[name], func(pos position, hint, message string) {
@@ -35,10 +36,11 @@ func Parse(files Files) (*Snapshot, error) {
 		}
 	}
 	r.checkReplies()
+	r.checkSubscriptions()
 	if len(r.problems) > 0 {
 		return nil, r.problems.sorted()
 	}
-	return newSnapshot(r.types), nil
+	return newSnapshot(r.types, r.subs), nil
 }
 
 // isSpec tells specs from other YAML files that stand beside them.
@@ -53,6 +55,8 @@ type parser struct {
 	docs     map[string]*node
 	types    map[string]declared
 	replies  []reply
+	receives []receiving
+	subs     map[string]subscribed
 	problems Problems
 }
 
@@ -78,7 +82,7 @@ func (r *parser) reportAt(file string, path []string, hint, format string, args 
 		Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// document checks one AsyncAPI document and takes its type.
+// document checks one AsyncAPI document and takes its type and what it subscribes to.
 func (r *parser) document(doc place) {
 	before := len(r.problems)
 	if !r.checkStructure(doc) {
@@ -86,6 +90,7 @@ func (r *parser) document(doc place) {
 	}
 	faults := slices.Clone(r.problems[before:])
 	r.channels(doc, len(faults) == 0)
+	r.operations(doc)
 	said := func(p Problem) bool { // once per line is enough
 		return slices.ContainsFunc(faults, func(f Problem) bool { return f.File == p.File && f.Line == p.Line })
 	}

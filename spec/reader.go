@@ -85,17 +85,6 @@ func (d *reader) word(absent, name string, from []place, allowed ...string) stri
 	return absent
 }
 
-// walk takes steps and follows references between them; what is broken is reported by checkRefs.
-func (d *reader) walk(p place, steps ...string) place {
-	for _, step := range steps {
-		p = p.child(step)
-		if to, err := d.resolve(p); err == nil {
-			p = to
-		}
-	}
-	return p
-}
-
 // payload is the place of the message's schema.
 func (d *reader) payload() (place, error) {
 	p, err := d.resolve(d.message.child("payload"))
@@ -182,11 +171,7 @@ func (d *reader) formats() bool {
 
 // key reads where the partition key is; declares knows the fields of the payload.
 func (d *reader) key(declares func(field []string) bool) {
-	from := d.walk(d.message, "bindings", "kafka", "key", "x-from")
-	traits := d.message.child("traits")
-	for i := 0; from.node == nil && traits.node != nil && i < len(traits.node.values); i++ {
-		from = d.walk(traits, strconv.Itoa(i), "bindings", "kafka", "key", "x-from")
-	}
+	from := d.said(d.message, "bindings", "kafka", "key", "x-from")
 	if from.node == nil {
 		return
 	}

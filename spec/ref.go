@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -95,6 +96,26 @@ func (r *parser) target(file, ref string, seen []string) (place, error) {
 		p = next
 	}
 	return p, nil
+}
+
+// walk takes steps and follows references between them; what is broken is reported by checkRefs.
+func (r *parser) walk(p place, steps ...string) place {
+	for _, step := range steps {
+		p = p.child(step)
+		if to, err := r.resolve(p); err == nil {
+			p = to
+		}
+	}
+	return p
+}
+
+// said walks from a message or an operation, and where that says nothing from its traits.
+func (r *parser) said(p place, steps ...string) place {
+	at, traits := r.walk(p, steps...), p.child("traits")
+	for i := 0; at.node == nil && traits.node != nil && i < len(traits.node.values); i++ {
+		at = r.walk(traits, append([]string{strconv.Itoa(i)}, steps...)...)
+	}
+	return at
 }
 
 // namesBelow are the keys of specs and schemas below which keys are names that somebody chose.

@@ -5,26 +5,31 @@ package spec
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/autobus-io/autobus"
 )
 
-// Snapshot is the set of all types of a spec repository. It is immutable.
+// Snapshot is the set of all types and subscriptions of a spec repository. It is immutable.
 type Snapshot struct {
 	byName map[string]*Type
 	sorted []*Type
 	names  []string // in the same order
+	subs   map[string]*Subscription
 }
 
 // Empty is the snapshot without any type.
-func Empty() *Snapshot { return newSnapshot(nil) }
+func Empty() *Snapshot { return newSnapshot(nil, nil) }
 
-func newSnapshot(types map[string]declared) *Snapshot {
-	s := &Snapshot{byName: make(map[string]*Type, len(types))}
+func newSnapshot(types map[string]declared, subs map[string]subscribed) *Snapshot {
+	s := &Snapshot{byName: make(map[string]*Type, len(types)), subs: make(map[string]*Subscription, len(subs))}
 	s.names = slices.Sorted(maps.Keys(types))
 	for _, name := range s.names {
 		s.byName[name] = types[name].Type
 		s.sorted = append(s.sorted, types[name].Type)
+	}
+	for name, sub := range subs {
+		s.subs[name] = sub.Subscription
 	}
 	return s
 }
@@ -40,6 +45,17 @@ func (s *Snapshot) Types() []*Type { return slices.Clone(s.sorted) }
 
 // Len is the number of types.
 func (s *Snapshot) Len() int { return len(s.sorted) }
+
+// Subscription returns a subscription by its name.
+func (s *Snapshot) Subscription(name string) (*Subscription, bool) {
+	sub, ok := s.subs[name]
+	return sub, ok
+}
+
+// Subscriptions returns all subscriptions by name.
+func (s *Snapshot) Subscriptions() []*Subscription {
+	return slices.SortedFunc(maps.Values(s.subs), func(a, b *Subscription) int { return strings.Compare(a.Name, b.Name) })
+}
 
 // Near returns up to limit names of types that somebody who wrote name may have meant, the nearest first.
 func (s *Snapshot) Near(name string, limit int) []string { return autobus.Near(name, s.names, limit) }

@@ -44,13 +44,13 @@ func (d *reader) topic() {
 }
 
 // number reads an integer within bounds, 0 when there is none.
-func (d *reader) number(p place, lowest, highest int) int {
+func (r *parser) number(p place, lowest, highest int) int {
 	if p.node == nil {
 		return 0
 	}
 	n, err := strconv.Atoi(p.node.text)
 	if err != nil || n < lowest || n > highest {
-		d.report(p, "Choose another number.", "%s must be an integer from %d to %d", p.path[len(p.path)-1], lowest, highest)
+		r.report(p, "Choose another number.", "%s must be an integer from %d to %d", p.path[len(p.path)-1], lowest, highest)
 		return 0
 	}
 	return n
