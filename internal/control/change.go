@@ -54,7 +54,7 @@ func (l *Log) Change(ctx context.Context, r Record) (at int64, err error) {
 		if err := l.Barrier(ctx); err != nil {
 			return None, unknown(r, appendErr)
 		}
-	} else if err := l.await(ctx, at+1); err != nil {
+	} else if err := l.tail.await(ctx, at+1); err != nil {
 		return None, unknown(r, err)
 	}
 	select {

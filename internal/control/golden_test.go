@@ -27,6 +27,15 @@ func TestStoredFormsStayReadable(t *testing.T) {
 		KindManifest: Manifest{Files: []ManifestFile{{Path: "events/orders/order.placed.v1.yaml", Hash: "ab12"}}},
 		KindRoute: Route{Type: "orders.order.placed.v1", Cluster: "main", Topic: "orders.order.placed.v1", Partitions: 12,
 			Hash: "murmur2", Order: OrderKey, Epoch: 1, MaxEventBytes: 1_000_000, BestEffort: true, Unspecified: true},
+		KindSubscription: Subscription{
+			Policy: autobus.Policy{Types: []string{"orders.order.placed.v1", "refunds.*"},
+				Filter: "data.country == params.country", Params: map[string]string{"country": "kz"},
+				Start: autobus.Start{Earliest: true}, Order: autobus.OrderKey,
+				Window: &autobus.Window{Events: 100, Bytes: 1 << 20}, AckWait: autobus.DefaultAckWait,
+				Retry: autobus.RetryPolicy{Backoff: autobus.DefaultBackoff(), MaxAttempts: 8,
+					MaxTime: autobus.Duration(24 * time.Hour)},
+				OnExhausted: autobus.ToDeadLetters, Owner: "team-bob"},
+			Positions: map[string]map[int32]int64{"orders.order.placed.v1": {0: 17, 11: 0}}, SeekEpoch: 2, Created: at},
 		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
 			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
 	} {
@@ -63,5 +72,24 @@ func TestStoredFormsStayReadable(t *testing.T) {
 				t.Errorf("value read back %+v, error %v", back.Elem().Interface(), err)
 			}
 		})
+	}
+}
+
+// The copy of a position is no control record and has a version of its own.
+func TestPositionsStayReadable(t *testing.T) {
+	want := Position{Version: PositionVersion, Offset: 4_294_967_296, SeekEpoch: 2, Incarnation: 7,
+		Time: time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)}
+	golden, err := os.ReadFile(filepath.Join("testdata", "position.v1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := json.Marshal(want); err != nil || !bytes.Equal(bytes.TrimSpace(golden), got) {
+		t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, golden)
+	}
+	if got, err := decodePosition(golden); err != nil || got != want {
+		t.Errorf("read back %+v, error %v", got, err)
+	}
+	if got := PositionKey("bob-kz", "orders.order.placed.v1", 11); got != "position/bob-kz/orders.order.placed.v1/11" {
+		t.Errorf("its key is %s", got)
 	}
 }

@@ -8,8 +8,11 @@
 // compare-and-set, and a writer learns whether it won by reading on to its own record. No election, no lock, no
 // second store: a restart is a replay, and the log is the audit trail.
 //
+// Beside it stands the topic _autobus.state (State): facts that have one writer each and are worth only their last
+// value, such as how far a subscription is. It is compacted, and losing it costs repeated work, never an event.
+//
 // What it owns: the envelope of records, compare-and-set, watching, the read barrier. What it refuses to know: what
-// the values mean; values.go only says how they are written, because stored forms outlive builds.
+// the values mean; values.go and position.go only say how they are written, because stored forms outlive builds.
 package control
 
 import (
@@ -19,7 +22,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
@@ -36,14 +38,13 @@ type Log struct {
 	logger  *slog.Logger
 	reader  *kafka.Reader
 	cluster ClusterValue
+	tail    *tail
 
 	apply    sync.Mutex // held while a record is applied and its watchers run
 	watchers map[string][]func(Record)
 
 	mu      sync.Mutex
 	state   map[string]map[string]Record // kind, name -> record in force, removals included
-	next    int64                        // first offset not yet applied
-	moved   chan struct{}                // closed when next grows
 	changes map[string]chan bool         // change id -> whether it won
 }
 
@@ -59,16 +60,16 @@ func Open(ctx context.Context, log *kafka.Log, logger *slog.Logger) (*Log, error
 	}
 	l := &Log{
 		log: log, logger: logger,
+		tail:     newTail(log, partition),
 		watchers: map[string][]func(Record){},
 		state:    map[string]map[string]Record{},
-		moved:    make(chan struct{}),
 		changes:  map[string]chan bool{},
 	}
 	log.Limit(Topic, maxRecordBytes)
 	if l.reader, err = log.Read(map[kafka.TP]int64{partition: 0}); err != nil {
 		return nil, err
 	}
-	for l.next < ends[partition] {
+	for l.End() < ends[partition] {
 		if err := l.poll(ctx); err != nil {
 			l.reader.Close()
 			return nil, err
@@ -98,10 +99,7 @@ func (l *Log) Run(ctx context.Context) error {
 		if err := l.still(ctx); err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
+		pause(ctx)
 		l.reader.Close()
 		if l.reader, err = l.log.Read(map[kafka.TP]int64{partition: l.End()}); err != nil {
 			return err
@@ -132,11 +130,7 @@ func (l *Log) ClusterID() string { return l.cluster.ID }
 func (l *Log) ClusterName() string { return l.cluster.Name }
 
 // End is the offset behind the last record applied here.
-func (l *Log) End() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.next
-}
+func (l *Log) End() int64 { return l.tail.end() }
 
 // Get returns the record in force. When the thing does not exist, the record's Offset is still the Prev that a new
 // one has to name: None, or the offset of the removal.
@@ -176,30 +170,7 @@ func (l *Log) Watch(kind string, f func(Record)) {
 }
 
 // Barrier returns when everything that was in the log before the call has been applied and watched here.
-func (l *Log) Barrier(ctx context.Context) error {
-	ends, err := l.log.Ends(ctx, Topic)
-	if err != nil {
-		return err
-	}
-	return l.await(ctx, ends[partition])
-}
-
-func (l *Log) await(ctx context.Context, offset int64) error {
-	for {
-		l.mu.Lock()
-		reached, moved := l.next >= offset, l.moved
-		l.mu.Unlock()
-		if reached {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return autobus.NewError(autobus.ReasonClusterUnreachable, "the control log was not read up to offset %d in time",
-				offset).WithCause(ctx.Err())
-		}
-	}
-}
+func (l *Log) Barrier(ctx context.Context) error { return l.tail.barrier(ctx) }
 
 func (l *Log) poll(ctx context.Context) error {
 	records, err := l.reader.Poll(ctx)
@@ -231,14 +202,12 @@ func (l *Log) applyRecord(raw *kafka.Record) {
 		}
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.next = raw.Offset + 1
-	close(l.moved)
-	l.moved = make(chan struct{})
 	if waiting, ok := l.changes[change]; ok {
 		waiting <- won
 		delete(l.changes, change)
 	}
+	l.mu.Unlock()
+	l.tail.reach(raw.Offset + 1) // last: whoever waits for it looks at the above
 }
 
 // first returns the value of the log's first record if it is a cluster record.

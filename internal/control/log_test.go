@@ -260,6 +260,7 @@ func TestALostControlLogIsNotAFreshOne(t *testing.T) {
 
 // Somebody deletes the control log under a running instance: it stops, instead of going on with what it remembers.
 func TestADeletedControlLogStopsTheInstance(t *testing.T) {
+	t.Parallel() // it takes the client ten seconds to believe it
 	e := broker(t)
 	l := connect(t, e)
 	if _, _, err := control.Init(t.Context(), l, control.Settings{ClusterName: "main", Replicas: 1}); err != nil {
