@@ -114,3 +114,20 @@ func validSegment(s string) bool {
 	}
 	return true
 }
+
+// covers reports whether every name that matches inner matches outer.
+func covers(outer, inner string) bool {
+	for {
+		o, restO, moreO := strings.Cut(outer, ".")
+		i, restI, moreI := strings.Cut(inner, ".")
+		switch {
+		case o == "*" && !moreO:
+			return true // one or more segments, whatever inner goes on with
+		case o != "*" && o != i, moreO != moreI:
+			return false // also where inner ends in *, any number of segments, and outer goes on
+		case !moreO:
+			return true
+		}
+		outer, inner = restO, restI
+	}
+}

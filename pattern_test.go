@@ -87,3 +87,20 @@ func TestTypeNames(t *testing.T) {
 		}
 	}
 }
+
+func TestMayAllNeedsAGrantThatCoversThePattern(t *testing.T) {
+	for _, c := range []struct {
+		grant, pattern string
+		want           bool
+	}{
+		{"*", "*", true}, {"*", "a.b.v1", true}, {"a.*", "a.*", true}, {"a.*", "a.*.*.v1", true},
+		{"a.*", "*", false}, {"a.b.v1", "a.*", false}, {"a.*.v1", "a.*", false}, {"a.*.v1", "a.*.v1", true},
+		{"a.*.v1", "a.b.v1", true}, {"a.*.v1", "a.b.c.v1", false}, {"a.*.*.v1", "a.*", false}, {"a.b", "a.b.*", false},
+		{"a.b.*", "a.b", false}, {"a", "a", true}, {"a", "b", false}, {"*.b.v1", "a.*.v1", false},
+	} {
+		p := autobus.Principal{Grants: []autobus.Grant{{Verb: autobus.VerbSubscribe, Pattern: c.grant}}}
+		if got := p.MayAll(autobus.VerbSubscribe, c.pattern); got != c.want {
+			t.Errorf("grant %s on %s: %t, want %t", c.grant, c.pattern, got, c.want)
+		}
+	}
+}

@@ -35,7 +35,7 @@ const (
 
 // RetryPolicy says when an event that was not acked comes again.
 type RetryPolicy struct {
-	Backoff     []Duration `json:"backoff,omitempty"`      // before attempt 2, 3, ...; the last repeats; default 1s, 10s, 1m
+	Backoff     []Duration `json:"backoff,omitempty"`      // before attempt 2, 3, ...; the last repeats; default 1s 10s 1m
 	MaxAttempts int        `json:"max_attempts,omitempty"` // 1 to MaxAttempts; default DefaultAttempts
 	MaxTime     Duration   `json:"max_time,omitempty"`     // since the first delivery; 0 = only attempts count
 }
@@ -95,7 +95,7 @@ func (d Duration) String() string { return time.Duration(d).String() }
 type Start struct {
 	Earliest bool
 	Time     time.Time                  // the first record at or after it; wins over Earliest unless zero
-	Cursors  map[string]map[int32]int64 // first offset by type and partition; others begin at their end
+	Cursors  map[string]map[int32]int64 // first offset by type, partition; others: the end
 }
 
 // IsZero reports whether it is the end.

@@ -54,6 +54,16 @@ func (p Principal) MayAny(v Verb, pattern string) bool {
 	return false
 }
 
+// MayAll reports whether one grant allows the verb on every name that the pattern matches.
+func (p Principal) MayAll(v Verb, pattern string) bool {
+	for _, g := range p.Grants {
+		if g.Verb == v && covers(g.Pattern, pattern) {
+			return true
+		}
+	}
+	return false
+}
+
 type principalKey struct{}
 
 // WithPrincipal returns a context in which p acts.

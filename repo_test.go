@@ -32,7 +32,8 @@ var law = map[string][]string{
 	"spec":               {"."},
 	"internal/kafka":     {"."},
 	"internal/control":   {".", "internal/kafka"},
-	"internal/bus":       {".", "spec", "internal/kafka", "internal/control"},
+	"internal/ledger":    {},
+	"internal/bus":       {".", "spec", "internal/kafka", "internal/control", "internal/ledger"},
 	"internal/edge":      {"."},
 	"internal/edge/rest": {".", "internal/edge"},
 	"internal/registry":  {".", "spec", "internal/kafka", "internal/control", "internal/edge"},
@@ -45,7 +46,8 @@ var law = map[string][]string{
 
 // Planes: the data plane touches every event and never imports the control plane.
 var (
-	dataPlane    = []string{"internal/kafka", "internal/bus", "internal/edge", "internal/sink", "internal/mirror"}
+	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/bus", "internal/edge", "internal/sink",
+		"internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin"}
 )

@@ -97,7 +97,9 @@ func start(ctx context.Context, s settings) (in *instance, err error) {
 	if err = in.openSpecs(ctx); err != nil {
 		return in, err
 	}
-	in.openBus()
+	if err = in.openBus(ctx); err != nil {
+		return in, err
+	}
 	in.serve()
 	return in, nil
 }
@@ -129,7 +131,7 @@ func (in *instance) openLog(ctx context.Context) (err error) {
 func (in *instance) openSpecs(ctx context.Context) error {
 	s := in.settings
 	in.registry = registry.New(registry.Config{Log: in.log, Control: in.control, ClusterName: in.control.ClusterName(),
-		Embedded: s.embedded != nil, Dev: s.dev, Logger: s.logger})
+		Embedded: s.embedded != nil, Dev: s.dev, Logger: s.logger, CheckFilter: bus.CheckFilter})
 	in.folder = in.registry.Folder(registry.FolderConfig{Dir: s.specs, Builtin: s.builtin,
 		Actor: "autobus:" + s.instance})
 	if s.specs == "" && len(s.builtin) == 0 {
@@ -144,10 +146,15 @@ func (in *instance) openSpecs(ctx context.Context) error {
 	return nil
 }
 
-func (in *instance) openBus() {
+func (in *instance) openBus(ctx context.Context) error {
 	s := in.settings
-	cfg := bus.Config{Log: in.log, Control: in.control, Snapshot: in.registry.Snapshot, Embedded: s.embedded != nil,
-		Logger: s.logger, Metrics: in.metrics}
+	state, err := control.OpenState(ctx, in.log, s.logger)
+	if err != nil {
+		return err
+	}
+	in.run(in.core, "state", state.Run)
+	cfg := bus.Config{Log: in.log, Control: in.control, State: state, Snapshot: in.registry.Snapshot,
+		Instance: s.instance, Embedded: s.embedded != nil, Logger: s.logger, Metrics: in.metrics}
 	if s.dev {
 		cfg.CreateType = in.registry.CreateType
 	}
@@ -157,6 +164,19 @@ func (in *instance) openBus() {
 	in.bus = bus.New(cfg)
 	in.run(in.core, "bus", in.bus.Run)
 	in.tokens = admin.NewTokens(in.control)
+	// Before the instance is ready: a subscription that begins at the end must not miss what is published from then on.
+	if err := in.registry.Subscribe(ctx, in.subscribe); err != nil {
+		s.logger.Warn("declared subscriptions could not be made and will be tried again", "error", err)
+	}
+	in.run(in.core, "subscriptions", func(ctx context.Context) error { return in.registry.Follow(ctx, in.subscribe) })
+	return nil
+}
+
+// subscribe makes a subscription that the specs declare.
+func (in *instance) subscribe(ctx context.Context, sub *spec.Subscription) error {
+	_, err := in.bus.PutSubscription(ctx, sub.Name, sub.Policy, bus.Audit{Actor: "autobus:" + in.settings.instance,
+		Reason: "declared by " + sub.File, Spec: true})
+	return err
 }
 
 // list is every edge there is. A new one is one line here.

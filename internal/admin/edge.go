@@ -4,7 +4,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -50,7 +49,7 @@ type Embedded struct {
 	Durability string // os or fsync
 }
 
-// Edge serves /v1/status, /livez, /readyz and /metrics.
+// Edge serves /v1/status, /v1/subscriptions, /livez, /readyz and /metrics.
 type Edge struct {
 	cfg     Config
 	metrics http.Handler
@@ -83,6 +82,7 @@ func (e *Edge) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /readyz", e.readyz)
 	mux.Handle("GET /metrics", e.metrics)
 	mux.HandleFunc("GET /v1/status", e.status)
+	e.mountSubscriptions(mux)
 }
 
 func (e *Edge) readyz(w http.ResponseWriter, r *http.Request) {
@@ -100,14 +100,7 @@ func (e *Edge) status(w http.ResponseWriter, r *http.Request) {
 		edge.WriteProblem(w, r, autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to ask"))
 		return
 	}
-	body, err := json.MarshalIndent(e.describe(r.Context(), p), "", "  ")
-	if err != nil {
-		edge.WriteProblem(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(append(body, '\n')) // a client that went away needs no answer
+	writeJSON(w, r, http.StatusOK, e.describe(r.Context(), p))
 }
 
 func healthy(w http.ResponseWriter) {

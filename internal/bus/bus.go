@@ -17,6 +17,7 @@ package bus
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,9 @@ import (
 type Config struct {
 	Log      *kafka.Log
 	Control  *control.Log
+	State    *control.State
 	Snapshot func() *spec.Snapshot // the specs in force
+	Instance string                // the name that leases carry
 
 	// CreateType makes a topic and a route for a type without a spec, on its first publish. nil refuses such types:
 	// only dev accepts them.
@@ -51,6 +54,8 @@ type Bus struct {
 	cfg        Config
 	routes     *routes
 	duplicates *duplicates
+	groups     *groups
+	leases     *incarnations
 	refresh    *refresher
 	metrics    *metrics
 	draining   atomic.Bool
@@ -69,25 +74,29 @@ func New(cfg Config) *Bus {
 		duplicates: newDuplicates(duplicateIDs, duplicateAge, time.Now),
 		refresh:    &refresher{barrier: cfg.Control.Barrier, every: refreshEvery},
 		metrics:    newMetrics(cfg.Metrics),
+		leases:     newIncarnations(),
 	}
+	b.groups = newGroups(b)
 	return b
 }
 
-// Run checks the routes when they appear and every 60 s, until ctx ends.
-func (b *Bus) Run(ctx context.Context) error { return b.routes.run(ctx) }
+// Run checks the routes when they appear and every 60 s, and lets the groups work, until ctx ends.
+func (b *Bus) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	parts.Go(func() { b.routes.run(ctx) })
+	parts.Go(func() { b.groups.run(ctx) })
+	parts.Wait()
+	return nil
+}
+
+// DrainDeliveries ends all deliveries, while settlements are still taken: workers are told and have some seconds, then
+// positions are committed and the Kafka groups left.
+func (b *Bus) DrainDeliveries(ctx context.Context) { b.groups.drain(ctx) }
 
 // Drain refuses what comes from now on and waits until everything in flight is settled or ctx ends.
 func (b *Bus) Drain(ctx context.Context) error {
 	b.draining.Store(true)
 	return b.cfg.Log.Flush(ctx)
-}
-
-// Settle refuses every lease: no delivery of this bus has carried one.
-func (b *Bus) Settle(_ context.Context, ss []autobus.Settlement) error {
-	for i := range ss {
-		ss[i].Err = autobus.NewError(autobus.ReasonLeaseUnknown, "this bus never gave that lease")
-	}
-	return nil
 }
 
 // Status is what operators see of the hot path.

@@ -13,18 +13,25 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// filter is a compiled CEL expression over an event: data, id, source, type, subject, time, key, ext. Integers in the
-// data are int, other numbers double.
+// filter is a compiled CEL expression over an event: data, id, source, type, subject, time, key, ext, and the params of
+// a subscription. Integers in the data are int, other numbers double.
 type filter struct {
 	program cel.Program
+	params  map[string]string
 }
 
 // filterCost bounds the work of one evaluation, in CEL's own units: far above any honest filter, far below what a
 // hostile one would need to hold up a reader.
 const filterCost = 100_000
 
+// CheckFilter says what is wrong with the filter of a subscription: ReasonFilterInvalid, or nil.
+func CheckFilter(expression string, params map[string]string) error {
+	_, err := newFilter(expression, params)
+	return asError(err)
+}
+
 // newFilter compiles an expression; the empty one lets everything pass (nil).
-func newFilter(expression string) (*filter, *autobus.Error) {
+func newFilter(expression string, params map[string]string) (*filter, *autobus.Error) {
 	if strings.TrimSpace(expression) == "" {
 		return nil, nil
 	}
@@ -37,6 +44,7 @@ func newFilter(expression string) (*filter, *autobus.Error) {
 		cel.Variable("time", cel.TimestampType),
 		cel.Variable("key", cel.StringType),
 		cel.Variable("ext", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable("params", cel.MapType(cel.StringType, cel.StringType)),
 	)
 	if err != nil {
 		return nil, autobus.AsError(err)
@@ -52,7 +60,7 @@ func newFilter(expression string) (*filter, *autobus.Error) {
 	if err != nil {
 		return nil, autobus.NewError(autobus.ReasonFilterInvalid, "%v", err)
 	}
-	return &filter{program}, nil
+	return &filter{program, params}, nil
 }
 
 // pass reports whether the event is wanted. Where the expression fails on an event, the event is delivered: to be
@@ -68,7 +76,7 @@ func (f *filter) pass(e *autobus.Event) (wanted, failed bool) {
 	out, _, err := f.program.Eval(map[string]any{
 		"data": func() any { return filterData(e) },
 		"id":   e.ID, "source": e.Source, "type": e.Type, "subject": e.Subject, "time": e.Time,
-		"key": strings.ToValidUTF8(string(e.Key), "\uFFFD"), "ext": ext,
+		"key": strings.ToValidUTF8(string(e.Key), "\uFFFD"), "ext": ext, "params": f.params,
 	})
 	if err != nil {
 		return true, true

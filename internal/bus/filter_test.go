@@ -21,7 +21,7 @@ func TestFilter(t *testing.T) {
 		`type == "orders.order.placed.v1" && id == "1" && source == "/shop" && subject == "s"`: true,
 		`time > timestamp("2026-01-01T00:00:00Z")`:                                             true,
 	} {
-		f, err := newFilter(expression)
+		f, err := newFilter(expression, nil)
 		if err != nil {
 			t.Errorf("%s: %v", expression, err)
 			continue
@@ -40,7 +40,7 @@ func TestAFilterThatFailsDelivers(t *testing.T) {
 		`data.missing == 1`: `{}`, `data.n == 1`: `not json`, `data.n`: `{"n":1}`, `1 / data.n == 1`: `{"n":0}`,
 		hostile: `{"list":` + list + `}`,
 	} {
-		f, err := newFilter(expression)
+		f, err := newFilter(expression, nil)
 		if err != nil {
 			t.Errorf("%.40s: %v", expression, err)
 			continue
@@ -53,7 +53,7 @@ func TestAFilterThatFailsDelivers(t *testing.T) {
 
 func TestFilterIsRefusedWhenItCannotBe(t *testing.T) {
 	for _, expression := range []string{`data.`, `unknown == 1`, `1 + 1`, `"x"`, `type == 3`, `data.f(`} {
-		if _, err := newFilter(expression); err == nil || err.Reason != autobus.ReasonFilterInvalid {
+		if _, err := newFilter(expression, nil); err == nil || err.Reason != autobus.ReasonFilterInvalid {
 			t.Errorf("%s: %v", expression, err)
 		}
 	}

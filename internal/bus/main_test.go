@@ -57,6 +57,7 @@ type fixture struct {
 	broker  *kafka.Embedded
 	log     *kafka.Log
 	control *control.Log
+	state   *control.State
 	ctx     context.Context // in which everything is allowed
 }
 
@@ -75,7 +76,8 @@ func open(t testing.TB, options ...option) *fixture {
 		o(&cfg, &kcfg)
 	}
 	f := &fixture{ctx: as("tester", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"},
-		autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "*"})}
+		autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "*"},
+		autobus.Grant{Verb: autobus.VerbManage, Pattern: "*"})}
 	if f.broker, err = kafka.OpenEmbedded(kafka.EmbeddedConfig{Addr: "127.0.0.1:0", Logger: cfg.Logger}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,15 +92,20 @@ func open(t testing.TB, options ...option) *fixture {
 	if f.control, err = control.Open(t.Context(), f.log, cfg.Logger); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Log, cfg.Control = f.log, f.control
+	if f.state, err = control.OpenState(t.Context(), f.log, cfg.Logger); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Log, cfg.Control, cfg.State, cfg.Instance = f.log, f.control, f.state, "test"
 	f.Bus = bus.New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 2)
-	go func() { done <- f.control.Run(ctx) }()
-	go func() { done <- f.Run(ctx) }()
+	parts := []func(context.Context) error{f.control.Run, f.state.Run, f.Run}
+	done := make(chan error, len(parts))
+	for _, run := range parts {
+		go func() { done <- run(ctx) }()
+	}
 	t.Cleanup(func() {
 		cancel()
-		for range 2 {
+		for range parts {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}

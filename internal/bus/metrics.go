@@ -18,6 +18,14 @@ type metrics struct {
 	duplicates   prometheus.Counter
 	tails        prometheus.Gauge
 	filterErrors prometheus.Counter
+
+	sessions      prometheus.Gauge
+	delivered     prometheus.Counter
+	redelivered   prometheus.Counter
+	settled       *prometheus.CounterVec
+	commitErrors  prometheus.Counter
+	unreadable    prometheus.Counter
+	positionsLost prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -35,9 +43,24 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Tails open now."}),
 		filterErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_filter_errors_total",
 			Help: "Events delivered because their filter failed on them."}),
+		sessions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_subscription_sessions",
+			Help: "Workers connected to subscriptions now."}),
+		delivered: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_deliveries_total",
+			Help: "Events handed to workers, each attempt counted."}),
+		redelivered: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_redeliveries_total",
+			Help: "Deliveries that were not the first attempt."}),
+		settled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "autobus_settled_events_total",
+			Help: "Events of subscriptions that are done, by how they ended."}, []string{"outcome"}),
+		commitErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_position_commit_errors_total",
+			Help: "Commits of positions that failed; they are tried again."}),
+		unreadable: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_unreadable_total",
+			Help: "Stored positions that did not count because they could not be read."}),
+		positionsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_lost_total",
+			Help: "Partitions of subscriptions that retention overtook."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors)
+		reg.MustRegister(m.events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
+			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost)
 	}
 	return m
 }

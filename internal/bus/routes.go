@@ -107,7 +107,7 @@ func (rs *routes) open(ctx context.Context, r *route) *autobus.Error {
 }
 
 // run checks all routes at once, when they change and every minute.
-func (rs *routes) run(ctx context.Context) error {
+func (rs *routes) run(ctx context.Context) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
@@ -115,7 +115,7 @@ func (rs *routes) run(ctx context.Context) error {
 		rs.checkAll(ctx)
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		case <-changed:
 		}

@@ -13,18 +13,20 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// Subscribe implements autobus.Bus. Tails are read here; this bus knows no named subscriptions and no inboxes.
+// Subscribe implements autobus.Bus. This bus knows no inboxes.
 func (b *Bus) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
 	who, known := autobus.PrincipalOf(ctx)
 	switch {
 	case !known:
 		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to subscribe")
-	case s.Name != "":
-		return autobus.NewError(autobus.ReasonSubscriptionUnknown, "there is no subscription %s", s.Name)
-	case len(s.Tail) == 0:
-		return autobus.NewError(autobus.ReasonUnimplemented, "only tails can be subscribed to")
+	case s.Inbox:
+		return autobus.NewError(autobus.ReasonUnimplemented, "inboxes are not offered")
+	case s.Name != "" && len(s.Tail) == 0:
+		return b.consume(ctx, who, s, h)
+	case s.Name != "" || len(s.Tail) == 0:
+		return autobus.NewError(autobus.ReasonRequestInvalid, "either a subscription or types to tail have to be named")
 	}
-	f, err := newFilter(s.Filter)
+	f, err := newFilter(s.Filter, nil)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ func (r *Registry) Push(ctx context.Context, files spec.Files, actor, reason str
 	if err != nil {
 		return Report{}, invalid(err)
 	}
+	if err := r.checkFilters(b.snapshot); err != nil {
+		return Report{}, invalid(err)
+	}
 	if err := r.enter(ctx); err != nil {
 		return Report{}, err
 	}

@@ -46,6 +46,9 @@ type Config struct {
 	Dev         bool   // a type whose spec is silent gets 1 partition; CreateType works
 	Logger      *slog.Logger
 	Poll        time.Duration // how often a Folder looks; 0 = 400 ms
+
+	// CheckFilter says what is wrong with a subscription's filter; nil = filters are not looked at.
+	CheckFilter func(filter string, params map[string]string) error
 }
 
 // Registry knows the specs in force and changes them. Safe for concurrent use.
@@ -54,6 +57,8 @@ type Registry struct {
 	gate   chan struct{} // held by whoever changes topics and control records from here
 	force  atomic.Pointer[inForce]
 	folder atomic.Pointer[spec.Problems] // of the watched folder
+
+	swapped chan struct{} // one token: other specs are in force
 
 	caughtUp sync.Mutex
 	last     time.Time // of the last barrier
@@ -71,7 +76,7 @@ func New(cfg Config) *Registry {
 	if cfg.Poll == 0 {
 		cfg.Poll = defaultPoll
 	}
-	r := &Registry{cfg: cfg, gate: make(chan struct{}, 1)}
+	r := &Registry{cfg: cfg, gate: make(chan struct{}, 1), swapped: make(chan struct{}, 1)}
 	r.force.Store(&inForce{snapshot: spec.Empty()})
 	cfg.Control.Watch(control.KindManifest, r.swap)
 	return r
@@ -115,6 +120,10 @@ func (r *Registry) swap(rec control.Record) {
 	}
 	r.tellLost(old.snapshot, next.snapshot)
 	r.force.Store(next)
+	select {
+	case r.swapped <- struct{}{}:
+	default:
+	}
 }
 
 // warn tells each fault in a line of its own, so that people can read it.

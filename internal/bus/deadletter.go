@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// deadLetters is the topic of a subscription's dead letters.
+func deadLetters(subscription string) string { return "dlq." + subscription }
+
+const (
+	deadLetterRetention = 14 * 24 * time.Hour
+	maxFailureBytes     = 1 << 10
+	buryAgain           = time.Second
+)
+
+// bury writes an exhausted event to the dead letters; only when every in-sync replica has it is the event done. Until
+// then its key waits.
+func (g *group) bury(sl *slot) {
+	p := sl.part
+	rec := deadLetter(deadLetters(g.name), sl)
+	err := g.bus.cfg.Log.Append(&kafka.Append{TP: rec.TP, Records: []kafka.Record{rec},
+		Done: func(_ int, _ int64, err error) { g.buried(p, sl, err) }})
+	if err != nil { // no room now; nothing was written
+		g.timers.set(sl, time.Now().Add(buryAgain))
+		g.tick()
+	}
+}
+
+// buried takes the brokers' answer. After an error the letter may be there all the same: writing it again may double it,
+// not writing it would lose it.
+func (g *group) buried(p *partition, sl *slot, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.phase == closed || sl.state != burying {
+		return
+	}
+	if err != nil {
+		g.bus.cfg.Logger.Warn("write dead letter", "subscription", g.name, "type", p.typ, "partition", p.tp.Partition,
+			"offset", sl.record.Offset, "error", err)
+		g.timers.set(sl, time.Now().Add(buryAgain))
+		g.tick()
+		return
+	}
+	g.finish(sl, settledDead)
+	g.dispatch()
+}
+
+// deadLetter is the record as it was, with why and where from.
+func deadLetter(topic string, sl *slot) kafka.Record {
+	r := sl.record
+	headers := make([]kafka.Header, 0, len(r.Headers)+7)
+	for _, h := range r.Headers {
+		if !strings.HasPrefix(h.Key, "autobus-dlq-") {
+			headers = append(headers, h)
+		}
+	}
+	add := func(key, value string) {
+		headers = append(headers, kafka.Header{Key: "autobus-dlq-" + key, Value: []byte(value)})
+	}
+	now := time.Now().UTC()
+	first := sl.first
+	if first.IsZero() {
+		first = now
+	}
+	add("reason", clipFailure(sl.failure))
+	add("attempts", strconv.Itoa(sl.attempt))
+	add("topic", r.Topic)
+	add("partition", strconv.Itoa(int(r.Partition)))
+	add("offset", strconv.FormatInt(r.Offset, 10))
+	add("first", first.UTC().Format(time.RFC3339Nano))
+	add("last", now.Format(time.RFC3339Nano))
+	return kafka.Record{TP: kafka.TP{Topic: topic}, Time: now, Key: r.Key, Value: r.Value, Headers: headers}
+}
+
+func clipFailure(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxFailureBytes)], "\uFFFD")
+}
+
+// deadLetterConfigs are the topic's settings; the retention is how long somebody has to look.
+func deadLetterConfigs() map[string]string {
+	return map[string]string{"retention.ms": strconv.FormatInt(deadLetterRetention.Milliseconds(), 10),
+		"max.message.bytes": strconv.Itoa(autobus.MaxEventBytes + autobus.InternalTopicExtra)}
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/ledger"
+)
+
+// partition is one incarnation of a partition of a subscription: from its assignment to this instance until it goes.
+// It is never used again after that. All of it is guarded by its group.
+type partition struct {
+	tp          kafka.TP
+	typ         string
+	incarnation uint32
+	nonce       nonce
+	ledger      *ledger.Ledger
+	phase       phase
+
+	slots   map[int64]*slot    // by offset
+	lanes   map[string][]*slot // a key's events in order; the first is the one that is not waiting
+	backlog []kafka.Record     // read, and no room to track them yet
+	bytes   int                // of the slots
+	leases  uint32             // counter
+	leased  int
+	paused  bool          // the member does not read on
+	idle    chan struct{} // closed when nothing is leased; nil = nobody waits for that
+
+	copied   int64 // base of the last copy in the state log
+	copiedAt time.Time
+	stands   bool // it does not go on by itself: lost, or what is stored of it is of a newer build
+	lost     *autobus.PositionLost
+}
+
+type phase int
+
+const (
+	opening phase = iota // its incarnation is not yet committed and copied: nothing is handed out
+	open
+	closing // it goes to another member: what is leased may still be settled, nothing new is handed out
+	closed
+)
+
+// fence grows with every lease of the partition, over all incarnations.
+func (p *partition) fence(counter uint32) uint64 { return uint64(p.incarnation)<<32 | uint64(counter) }
+
+// track takes a record that was read. The slot is nil when there is nothing to hand out now; false means that there is
+// no room for it yet.
+func (p *partition) track(g *group, rec *kafka.Record) (next *slot, ok bool) {
+	sight, attempts := p.ledger.See(rec.Offset)
+	switch sight {
+	case ledger.NoRoom:
+		return nil, false
+	case ledger.SeenDone, ledger.SeenAgain:
+		return nil, true
+	}
+	e := decode(g.bus.cfg.Log.Name(), p.typ, rec)
+	wanted, failed := g.filter.pass(&e)
+	if failed {
+		g.bus.metrics.filterErrors.Inc()
+	}
+	if !wanted {
+		p.ledger.Done(rec.Offset)
+		g.bus.metrics.settled.WithLabelValues(settledFiltered).Inc()
+		return nil, true
+	}
+	s := &slot{part: p, record: *rec, event: e, size: e.Size(), attempt: max(1, attempts), index: -1}
+	s.lane, s.inLane = g.laneOf(rec)
+	p.slots[rec.Offset] = s
+	p.bytes += s.size
+	if s.inLane {
+		p.lanes[s.lane] = append(p.lanes[s.lane], s)
+		if len(p.lanes[s.lane]) > 1 {
+			s.state = waiting
+			return nil, true
+		}
+	}
+	return s, true
+}
+
+// finish takes a slot out; it returns the one of its key that may go next.
+func (p *partition) finish(s *slot) (next *slot) {
+	s.state = done
+	p.ledger.Done(s.record.Offset)
+	delete(p.slots, s.record.Offset)
+	p.bytes -= s.size
+	if !s.inLane {
+		return nil
+	}
+	lane := p.lanes[s.lane][1:]
+	if len(lane) == 0 {
+		delete(p.lanes, s.lane)
+		return nil
+	}
+	p.lanes[s.lane] = lane
+	return lane[0]
+}
+
+// laneOf says for whom an event of the subscription waits.
+func (g *group) laneOf(rec *kafka.Record) (lane string, waits bool) {
+	switch g.policy.Order {
+	case autobus.OrderPartition:
+		return "", true
+	case autobus.OrderKey:
+		return string(rec.Key), rec.Key != nil
+	}
+	return "", false
+}

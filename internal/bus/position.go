@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/ledger"
+)
+
+const (
+	saveEvery   = time.Second
+	saveTimeout = 5 * time.Second
+	copyEvery   = time.Minute // of a base that moved
+)
+
+// assigned decides where reading begins. A position is the greatest of three: the commit, its copy in the state log
+// (Kafka forgets the commits of groups that are idle for long), both only if made under the seek epoch in force, and
+// the subscription's record. What cannot be read does not count: then events come again, none is skipped.
+func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit) (map[kafka.TP]int64, error) {
+	if err := g.bus.cfg.State.Barrier(ctx); err != nil {
+		return nil, err
+	}
+	topics := map[string]string{}
+	for tp := range commits {
+		topics[tp.Topic] = ""
+	}
+	log, err := g.bus.bounds(ctx, topics)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	from := map[kafka.TP]int64{}
+	for tp, commit := range commits {
+		if old := g.parts[tp]; old != nil {
+			g.drop(old)
+		}
+		p := g.begin(tp, commit, log[tp])
+		g.parts[tp] = p
+		g.bus.leases.add(g, p)
+		from[tp] = p.ledger.Base()
+		if p.lost != nil {
+			g.tellLost(p)
+		}
+	}
+	g.saveNow() // opens them
+	return from, nil
+}
+
+// begin makes the next incarnation of a partition. One that cannot go on (its position is lost, or a newer build wrote
+// it) stands: it is never opened.
+func (g *group) begin(tp kafka.TP, commit kafka.Commit, log bounds) *partition {
+	at := g.bus.stored(g.name, g.value, tp, commit, log)
+	for _, err := range at.doubts {
+		g.bus.metrics.unreadable.Inc()
+		g.bus.cfg.Logger.Error("stored position is not readable and does not count; events may come again",
+			"subscription", g.name, "topic", tp.Topic, "partition", tp.Partition, "error", err)
+	}
+	incarnation := at.incarnation + 1
+	p := &partition{tp: tp, typ: g.topics[tp.Topic], incarnation: incarnation, nonce: newNonce(), stands: at.newer,
+		ledger: ledger.Resume(at.Position, incarnation), slots: map[int64]*slot{}, lanes: map[string][]*slot{}, copied: -1}
+	if !p.stands && at.Base < log.first {
+		p.stands = true
+		p.lost = &autobus.PositionLost{Type: p.typ, Partition: tp.Partition, From: at.Base, To: log.first}
+	}
+	return p
+}
+
+// save commits what changed, every second and when somebody waits for it.
+func (g *group) save(ctx context.Context, m *kafka.Member) {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-g.commit:
+		}
+		bounded, cancel := context.WithTimeout(ctx, saveTimeout)
+		if err := g.saveParts(bounded, m, g.dirty()); err != nil && ctx.Err() == nil {
+			g.bus.metrics.commitErrors.Inc()
+			g.bus.cfg.Logger.Warn("commit positions", "subscription", g.name, "error", err)
+		}
+		cancel()
+	}
+}
+
+// dirty lists the partitions with something to commit.
+func (g *group) dirty() []*partition {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []*partition
+	for _, p := range g.parts {
+		if p.phase == opening && !p.stands || p.phase == open && p.ledger.Dirty() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// saving is a state of a partition on its way to the brokers.
+type saving struct {
+	part *partition
+	seq  uint64
+	base int64
+	copy bool
+}
+
+// saveParts commits partitions and copies to the state log what has to be there: the incarnation before the first
+// delivery, later the base once a minute. What could not be saved is tried again by the next tick.
+func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partition) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	commits := make(map[kafka.TP]kafka.Commit, len(parts))
+	list := make([]saving, 0, len(parts))
+	g.mu.Lock()
+	for _, p := range parts {
+		base, metadata, seq := p.ledger.Encode()
+		commits[p.tp] = kafka.Commit{Offset: base, Metadata: metadata}
+		list = append(list, saving{part: p, seq: seq, base: base,
+			copy: p.phase != open || base != p.copied && time.Since(p.copiedAt) >= copyEvery})
+	}
+	g.mu.Unlock()
+	err := m.Commit(ctx, commits)
+	var refused kafka.CommitErrors
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	for _, s := range list {
+		if refused[s.part.tp] != nil {
+			continue
+		}
+		copied := false
+		if s.copy {
+			if e := g.copyPosition(ctx, s); e != nil {
+				err = errors.Join(err, e)
+				if s.part.phase == opening {
+					continue
+				}
+			} else {
+				copied = true
+			}
+		}
+		g.confirm(s, copied)
+	}
+	return err
+}
+
+func (g *group) copyPosition(ctx context.Context, s saving) error {
+	p := s.part
+	err := g.bus.cfg.State.PutPosition(ctx, g.name, p.tp.Topic, p.tp.Partition, control.Position{Offset: s.base,
+		SeekEpoch: g.seekEpoch(), Incarnation: p.incarnation, Time: time.Now().UTC()})
+	if err != nil {
+		return fmt.Errorf("copy position of %s/%d: %w", p.tp.Topic, p.tp.Partition, err)
+	}
+	return nil
+}
+
+func (g *group) seekEpoch() uint32 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.value.SeekEpoch
+}
+
+// confirm takes note of what was committed: a partition that opens begins to deliver, and what waited for its attempt
+// to be committed may come again.
+func (g *group) confirm(s saving, copied bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := s.part
+	p.ledger.Saved(s.seq)
+	if copied {
+		p.copied, p.copiedAt = s.base, time.Now()
+	}
+	if p.phase == opening {
+		p.phase = open
+		g.refill(p)
+	}
+	for sl := range g.unsaved {
+		if sl.part == p && sl.saved <= s.seq {
+			delete(g.unsaved, sl)
+			sl.saved = 0
+			if sl.state == ready {
+				g.enqueue(sl)
+			}
+		}
+	}
+	g.dispatch()
+}
+
+// revoked hands partitions over: nothing new is handed out, what is leased may be settled for a while, then the
+// position is committed.
+func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
+	ctx, cancel := context.WithTimeout(ctx, drainFor+saveTimeout)
+	defer cancel()
+	g.mu.Lock()
+	var going []*partition
+	for _, tp := range tps {
+		p := g.parts[tp]
+		if p == nil {
+			continue
+		}
+		going = append(going, p)
+		if p.phase == open {
+			p.phase = closing
+			g.withdraw(p)
+		}
+	}
+	m := g.member
+	g.mu.Unlock()
+	g.settled(ctx, going)
+	save := slices.DeleteFunc(slices.Clone(going), func(p *partition) bool { return p.phase == opening })
+	if m != nil {
+		if err := g.saveParts(ctx, m, save); err != nil {
+			g.bus.metrics.commitErrors.Inc()
+			g.bus.cfg.Logger.Warn("commit positions of partitions that go", "subscription", g.name, "error", err)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range going {
+		g.drop(p)
+	}
+	g.dispatch()
+}
+
+// settled waits until nothing of the partitions is leased, or the time for that is over.
+func (g *group) settled(ctx context.Context, parts []*partition) {
+	limit := time.After(drainFor)
+	for _, p := range parts {
+		g.mu.Lock()
+		var idle chan struct{}
+		if p.leased > 0 {
+			if p.idle == nil {
+				p.idle = make(chan struct{})
+			}
+			idle = p.idle
+		}
+		g.mu.Unlock()
+		if idle == nil {
+			continue
+		}
+		select {
+		case <-idle:
+		case <-limit:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lostParts drops partitions that were taken away: another member may have them already, so nothing is committed.
+func (g *group) lostParts(tps []kafka.TP) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, tp := range tps {
+		if p := g.parts[tp]; p != nil {
+			g.drop(p)
+		}
+	}
+	g.dispatch()
+}
+
+// withdraw takes back what was assigned to sessions and not handed out.
+func (g *group) withdraw(p *partition) {
+	g.ready.drop(p)
+	g.alone.drop(p)
+	for s := range g.sessions {
+		s.out = slices.DeleteFunc(s.out, func(sl *slot) bool {
+			if sl.part == p {
+				s.remove(sl)
+				sl.session, sl.state = nil, ready
+			}
+			return sl.part == p
+		})
+	}
+}
+
+// drop ends an incarnation. Whoever works on its events is told to stop.
+func (g *group) drop(p *partition) {
+	if p.phase == closed {
+		return
+	}
+	g.withdraw(p)
+	p.phase = closed
+	for _, sl := range p.slots {
+		delete(g.unsaved, sl)
+		if sl.state != leased {
+			g.timers.clear(sl)
+			continue
+		}
+		if s := sl.session; s != nil {
+			s.revoked = append(s.revoked, g.leaseOf(sl).text())
+			s.call()
+		}
+		g.unlease(sl)
+		sl.state = done
+	}
+	if g.parts[p.tp] == p {
+		delete(g.parts, p.tp)
+	}
+	g.bus.leases.remove(g, p)
+}
+
+// fault takes note of a partition that cannot be read on.
+func (g *group) fault(f kafka.PartitionFault) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.parts[f.TP]
+	if p == nil {
+		return
+	}
+	if !errors.Is(f.Err, &autobus.Error{Reason: autobus.ReasonPositionLost}) {
+		g.bus.cfg.Logger.Warn("read partition", "subscription", g.name, "topic", f.Topic, "partition", f.Partition,
+			"error", f.Err)
+		return
+	}
+	if p.lost == nil {
+		p.stands = true
+		p.lost = &autobus.PositionLost{Type: p.typ, Partition: f.Partition, From: p.ledger.Next(), To: f.First}
+		g.tellLost(p)
+	}
+}
+
+func (g *group) tellLost(p *partition) {
+	g.bus.metrics.positionsLost.Inc()
+	g.bus.cfg.Logger.Error("retention overtook the subscription; the partition stands until somebody acts",
+		"subscription", g.name, "type", p.typ, "partition", p.tp.Partition, "from", p.lost.From, "to", p.lost.To)
+	for s := range g.sessions {
+		s.lost = append(s.lost, *p.lost)
+		s.call()
+	}
+}

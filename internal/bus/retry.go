@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+// fail counts an attempt that was not acked. The event comes again after delay, or after the policy's backoff when
+// that is 0, or it is exhausted. The count is committed before the next delivery, so that it survives this process.
+func (g *group) fail(sl *slot, delay time.Duration, why string) {
+	sl.failure, sl.alone = why, false
+	r := g.policy.Retry
+	late := r.MaxTime > 0 && time.Since(sl.first)+delay > time.Duration(r.MaxTime)
+	if sl.attempt >= r.MaxAttempts || late {
+		g.exhaust(sl)
+		return
+	}
+	if delay == 0 {
+		delay = backoff(r.Backoff, sl.attempt)
+	}
+	sl.attempt++
+	sl.part.ledger.Attempt(sl.record.Offset, sl.attempt)
+	sl.saved = sl.part.ledger.Seq()
+	g.unsaved[sl] = struct{}{}
+	g.saveNow()
+	sl.state = pausing
+	g.timers.set(sl, time.Now().Add(delay))
+	g.tick()
+}
+
+// backoff is the wait after attempt n; the last one repeats.
+func backoff(waits []autobus.Duration, n int) time.Duration {
+	return time.Duration(waits[min(n, len(waits))-1])
+}
+
+// exhaust ends an event that is not to be tried again, as the policy says.
+func (g *group) exhaust(sl *slot) {
+	if g.policy.OnExhausted == autobus.Drop {
+		g.finish(sl, settledDropped)
+		return
+	}
+	sl.state = burying
+	g.bury(sl)
+}
+
+// expire lets go what waited for this moment.
+func (g *group) expire(now time.Time) (next time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(g.timers) > 0 && !g.timers[0].at.After(now) {
+		sl := g.timers[0]
+		g.timers.clear(sl)
+		switch sl.state {
+		case leased:
+			if s := sl.session; s != nil {
+				s.stalled = true
+				s.revoked = append(s.revoked, g.leaseOf(sl).text())
+				s.call()
+			}
+			g.unlease(sl)
+			g.fail(sl, 0, "the lease ran out")
+		case pausing:
+			g.enqueue(sl)
+		case burying:
+			g.bury(sl)
+		}
+	}
+	g.dispatch()
+	if len(g.timers) == 0 {
+		return time.Time{}
+	}
+	return g.timers[0].at
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+// session is one connected worker of a group. What the group assigns to it lies in out until its own goroutine takes it:
+// a worker that does not take deliveries holds up nobody but its own window.
+type session struct {
+	group  *group
+	sub    *autobus.Subscription
+	seed   uint64 // makes it the favourite of its share of the keys
+	window autobus.Window
+
+	// Guarded by the group.
+	out     []*slot            // assigned, not yet handed out
+	held    map[*slot]struct{} // leased, without detached ones
+	events  int                // of out and held
+	bytes   int
+	alone   bool // it has one event that must stand alone
+	stalled bool // a lease ran out and nothing was settled since
+	revoked []autobus.Lease
+	lost    []autobus.PositionLost
+	drain   time.Time // when it must be done; zero = the group is not draining
+	drained bool      // told so
+	err     *autobus.Error
+
+	wake chan struct{} // holds one token
+}
+
+func newSession(g *group, s *autobus.Subscription, w autobus.Window) *session {
+	return &session{group: g, sub: s, seed: rand.Uint64(), window: w, held: map[*slot]struct{}{},
+		wake: make(chan struct{}, 1)}
+}
+
+// call tells the session's goroutine to look what there is for it.
+func (s *session) call() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// room reports whether an event of this size fits into what the worker may hold.
+func (s *session) room(size int) bool {
+	switch {
+	case s.events == 0:
+		return true // one event always fits
+	case s.alone, s.stalled, !s.drain.IsZero():
+		return false
+	}
+	return s.events < s.window.Events && s.bytes+size <= s.window.Bytes
+}
+
+func (s *session) add(sl *slot) {
+	s.events++
+	s.bytes += sl.size
+}
+
+func (s *session) remove(sl *slot) {
+	s.events--
+	s.bytes -= sl.size
+	if sl.alone {
+		s.alone = false
+	}
+}
+
+// run hands out deliveries until ctx ends, which is no error, or the group has no more for it.
+func (s *session) run(ctx context.Context, h autobus.Handler) error {
+	if s.sub.Opened != nil {
+		s.sub.Opened("")
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case w := <-s.sub.Resize:
+			if err := w.Check(); err != nil {
+				return err
+			}
+			s.group.resize(s, w.WithDefaults())
+			continue
+		case <-s.wake:
+			if ctx.Err() != nil {
+				return nil // what would be leased now, nobody would hear of
+			}
+		}
+		n := s.group.collect(s)
+		if n.draining && s.sub.Draining != nil {
+			s.sub.Draining(n.drain)
+		}
+		if len(n.revoked) > 0 && s.sub.Revoke != nil {
+			s.sub.Revoke(n.revoked)
+		}
+		if s.sub.Lost != nil {
+			for _, l := range n.lost {
+				s.sub.Lost(l)
+			}
+		}
+		if len(n.deliveries) > 0 {
+			h(ctx, n.deliveries)
+		}
+		if n.err != nil {
+			return n.err
+		}
+	}
+}
+
+// news is what a session's goroutine has to tell its worker.
+type news struct {
+	deliveries []autobus.Delivery
+	revoked    []autobus.Lease
+	lost       []autobus.PositionLost
+	drain      time.Time
+	draining   bool
+	err        *autobus.Error
+}
+
+// collect leases what was assigned to the session.
+func (g *group) collect(s *session) news {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := news{revoked: s.revoked, lost: s.lost, drain: s.drain, draining: !s.drain.IsZero() && !s.drained, err: s.err}
+	s.revoked, s.lost = nil, nil
+	s.drained = s.drained || n.draining
+	now := time.Now()
+	for _, sl := range s.out {
+		n.deliveries = append(n.deliveries, g.lease(s, sl, now))
+	}
+	s.out = nil
+	return n
+}
+
+// lease hands a slot out.
+func (g *group) lease(s *session, sl *slot, now time.Time) autobus.Delivery {
+	p := sl.part
+	p.leases++
+	p.leased++
+	sl.lease, sl.state = p.leases, leased
+	if sl.first.IsZero() {
+		sl.first = now
+	}
+	deadline := now.Add(time.Duration(g.policy.AckWait))
+	g.timers.set(sl, deadline)
+	g.tick()
+	if s.sub.Detached {
+		sl.session = nil // yet it counts against the window of this call
+		g.detached++
+	} else {
+		s.held[sl] = struct{}{}
+	}
+	g.bus.metrics.delivered.Inc()
+	if sl.attempt > 1 {
+		g.bus.metrics.redelivered.Inc()
+	}
+	return autobus.Delivery{Event: sl.event, Lease: g.leaseOf(sl).text(), Partition: p.tp.Partition,
+		Offset: sl.record.Offset, Attempt: sl.attempt, Fence: p.fence(sl.lease), Deadline: deadline}
+}
+
+func (g *group) leaseOf(sl *slot) lease {
+	return lease{nonce: sl.part.nonce, partition: sl.part.tp.Partition, offset: sl.record.Offset, counter: sl.lease,
+		instance: g.bus.cfg.Instance}
+}
+
+// unlease takes a slot from whoever holds it.
+func (g *group) unlease(sl *slot) {
+	g.timers.clear(sl)
+	p := sl.part
+	p.leased--
+	if p.leased == 0 && p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
+	if s := sl.session; s != nil {
+		delete(s.held, sl)
+		s.remove(sl)
+		sl.session = nil
+		return
+	}
+	g.detached--
+	g.checkWanted()
+}
+
+func (g *group) resize(s *session, w autobus.Window) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.window = w
+	g.dispatch()
+}
+
+// leave takes a session out of the group. What it held comes again: to others at once when it said goodbye. When it died
+// with one event in hand, that one counts as failed; with several nobody knows which it was, so each of them comes again
+// alone.
+func (g *group) leave(s *session, cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.sessions, s)
+	g.order = nil
+	died := errors.Is(cause, autobus.ErrReaderDied)
+	for _, sl := range s.out {
+		s.remove(sl)
+		sl.session = nil
+		g.enqueue(sl)
+	}
+	s.out = nil
+	single := len(s.held) == 1
+	for sl := range s.held {
+		g.unlease(sl)
+		switch {
+		case died && single:
+			g.fail(sl, 0, "the worker died")
+			sl.alone = true // so that it takes no others along
+		case died:
+			sl.alone = true
+			g.enqueue(sl)
+		default:
+			g.enqueue(sl)
+		}
+	}
+	g.bus.metrics.sessions.Dec()
+	g.checkWanted()
+	g.dispatch()
+}
