@@ -70,6 +70,9 @@ func (p *envelope) take(e *Event, name string, value []byte) {
 			return
 		}
 		v, err := attributeValue(name, value)
+		if err == nil && value[0] != '"' && (name == "time" || e.attribute(name) != nil) {
+			err = NewError(ReasonEventInvalid, "%s is not a string", name)
+		}
 		if err == nil {
 			err = e.SetAttribute(name, v)
 		}

@@ -76,7 +76,8 @@ func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Durat
 func (d *Duration) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
-		return NewError(ReasonRequestInvalid, "%s is not a duration", clip(string(b))).WithHint(`Write it as "30s" or "1m30s".`)
+		return NewError(ReasonRequestInvalid, "%s is not a duration", clip(string(b))).
+			WithHint(`Write it as "30s" or "1m30s".`)
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil {

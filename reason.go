@@ -210,7 +210,7 @@ var reasons = []ReasonInfo{
 	{ReasonControlConflict, Aborted, true, "Somebody else changed the same thing first.",
 		"Read it again and repeat the change."},
 	{ReasonClusterUnreachable, Unavailable, true, "The Kafka cluster does not answer.",
-		"Check the addresses and that the brokers are up; autobus cluster check says more."},
+		"Check the addresses and that the brokers are up."},
 	{ReasonClusterNotReady, FailedPrecondition, false, "The Kafka cluster is not prepared for the bus.",
 		"Run autobus cluster init, then autobus cluster check."},
 	{ReasonSpecInvalid, InvalidArgument, false, "A spec cannot be used.",

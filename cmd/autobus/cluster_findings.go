@@ -47,6 +47,10 @@ func checkBrokers(about kafka.Cluster) finding {
 
 func checkControlTopic(topics map[string]kafka.Topic, brokers int, configFile string) finding {
 	t, ok := topics[control.Topic]
+	if made := control.MadeByBus(topics); !ok && len(made) > 0 {
+		return finding{levelLacks, "control log", "there is none, but there are topics such as " + made[0],
+			"restore it from its backup; where it never was there, autobus cluster init --adopt --config " + configFile}
+	}
 	if !ok {
 		return finding{levelLacks, "control log", "there is none", "autobus cluster init --config " + configFile}
 	}

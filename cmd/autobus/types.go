@@ -47,7 +47,7 @@ type durability struct {
 func (d durability) String() string {
 	switch {
 	case !d.BestEffort:
-		return "every in-sync replica, at least 2 of 3"
+		return "asked for: every in-sync replica, at least 2 of 3 (GET /v1/status tells if the topic is weaker)"
 	case d.Copies > 0:
 		return fmt.Sprintf("best effort (copies: %d)", d.Copies)
 	default:

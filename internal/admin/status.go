@@ -92,7 +92,7 @@ func (e *Edge) describe(ctx context.Context, p autobus.Principal) status {
 		s.Embedded = &embeddedStatus{
 			Dir: em.Dir, Ephemeral: em.Ephemeral, Durability: em.Durability, Copies: 1, Storage: em.Broker.Storage(),
 		}
-		if full := em.Broker.Full(); full != nil {
+		if full := em.Broker.Full(0); full != nil {
 			s.Embedded.Full = full.Reason
 		}
 	}

@@ -41,8 +41,8 @@ type Config struct {
 	// only dev accepts them.
 	CreateType func(ctx context.Context, name string) error
 
-	// Full says why nothing more may be written, or nil. Only the embedded broker has such a limit.
-	Full func() *autobus.Error
+	// Full says why so many bytes more may not be written, or nil. Only the embedded broker has such a limit.
+	Full func(bytes int64) *autobus.Error
 
 	Embedded bool // one copy by nature: every route is best-effort
 	Logger   *slog.Logger
@@ -66,7 +66,7 @@ var _ autobus.Bus = (*Bus)(nil)
 // New makes a bus that follows the control log's routes. Run must run for them to be checked.
 func New(cfg Config) *Bus {
 	if cfg.Full == nil {
-		cfg.Full = func() *autobus.Error { return nil }
+		cfg.Full = func(int64) *autobus.Error { return nil }
 	}
 	b := &Bus{
 		cfg:        cfg,

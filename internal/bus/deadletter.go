@@ -33,8 +33,8 @@ func (g *group) bury(sl *slot) {
 	}
 }
 
-// buried takes the brokers' answer. After an error the letter may be there all the same: writing it again may double it,
-// not writing it would lose it.
+// buried takes the brokers' answer. After an error the letter may be there all the same: writing it again may double
+// it, not writing it would lose it.
 func (g *group) buried(p *partition, sl *slot, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -62,8 +62,8 @@ func (g *group) hungry() bool {
 	return len(g.sessions) > 0 && len(g.ready.slots) < aheadEvents && g.ready.bytes < aheadBytes
 }
 
-// dispatch assigns ready events to sessions with room. An event of a key goes to the key's favourite among the sessions,
-// so that a worker sees a key again as long as it stays; when that one is full, to the next in the key's favour.
+// dispatch assigns ready events to sessions with room. An event of a key goes to the key's favourite among the
+// sessions, so that a worker sees a key again as long as it stays; when that one is full, to the next in its favour.
 func (g *group) dispatch() {
 	if len(g.order) != len(g.sessions) {
 		g.order = g.order[:0]

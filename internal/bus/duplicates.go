@@ -29,15 +29,22 @@ type duplicates struct {
 
 	mu      sync.Mutex
 	entries map[claim]*entry
-	written []claim // by time of writing, a ring of limit places
-	first   int     // oldest place of the ring in use
+	written []written // by time of writing, a ring of limit places
+	first   int       // oldest place of the ring in use
+}
+
+// written is a place of the ring. Its entry may have been replaced since.
+type written struct {
+	claim claim
+	entry *entry
 }
 
 // claim identifies principal, source and id: two independent 64-bit hashes. The zero claim is none.
 type claim [2]uint64
 
 type entry struct {
-	content   uint64 // hash of type, key and data
+	content   uint64   // hash of type, key and data
+	topic     [16]byte // id of the topic it went to
 	pending   bool
 	partition int32
 	offset    int64
@@ -51,17 +58,18 @@ func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicat
 }
 
 // claim looks an event's id up. first = nobody has it, the caller goes on and must settle the claim. Otherwise, without
-// an error, receipt is called now or later with the first attempt's result.
-func (d *duplicates) claim(principal string, e *autobus.Event, receipt func(autobus.Receipt)) (c claim, first bool,
-	err *autobus.Error) {
+// an error, receipt is called now or later with the first attempt's result. What was written to a topic that has been
+// deleted since, and made again under another id, is forgotten.
+func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, receipt func(autobus.Receipt)) (c claim,
+	first bool, err *autobus.Error) {
 	c = claim{d.hash(0, principal, e.Source, e.ID), d.hash(1, principal, e.Source, e.ID)}
 	content := d.content(e)
 	d.mu.Lock()
 	d.expire()
 	en, known := d.entries[c]
 	switch {
-	case !known:
-		d.entries[c] = &entry{content: content, pending: true}
+	case !known, !en.pending && en.content == content && en.topic != topic:
+		d.entries[c] = &entry{content: content, topic: topic, pending: true}
 		d.mu.Unlock()
 		return c, true, nil
 	case en.content != content:
@@ -90,7 +98,7 @@ func (d *duplicates) settle(c claim, rc autobus.Receipt) {
 	en.joined, en.pending = nil, false
 	if rc.Status == autobus.Written {
 		en.partition, en.offset, en.at = rc.Partition, rc.Offset, d.now()
-		d.keep(c)
+		d.keep(c, en)
 		rc.Duplicate = true
 	} else {
 		delete(d.entries, c)
@@ -102,11 +110,11 @@ func (d *duplicates) settle(c claim, rc autobus.Receipt) {
 }
 
 // keep puts a written id into the ring, in place of the oldest when it is full.
-func (d *duplicates) keep(c claim) {
+func (d *duplicates) keep(c claim, en *entry) {
 	if len(d.written)-d.first >= d.limit {
 		d.drop()
 	}
-	d.written = append(d.written, c)
+	d.written = append(d.written, written{c, en})
 	if d.first > d.limit { // half of the slice is used up: move the rest to its start
 		d.written = append(d.written[:0], d.written[d.first:]...)
 		d.first = 0
@@ -114,13 +122,16 @@ func (d *duplicates) keep(c claim) {
 }
 
 func (d *duplicates) expire() {
-	for d.first < len(d.written) && d.now().Sub(d.entries[d.written[d.first]].at) > d.age {
+	for d.first < len(d.written) && d.now().Sub(d.written[d.first].entry.at) > d.age {
 		d.drop()
 	}
 }
 
 func (d *duplicates) drop() {
-	delete(d.entries, d.written[d.first])
+	if w := &d.written[d.first]; d.entries[w.claim] == w.entry {
+		delete(d.entries, w.claim)
+	}
+	d.written[d.first] = written{}
 	d.first++
 }
 
@@ -129,7 +140,7 @@ func (d *duplicates) status() DuplicateStatus {
 	defer d.mu.Unlock()
 	window := d.age
 	if n := len(d.written) - d.first; n >= d.limit {
-		window = d.now().Sub(d.entries[d.written[d.first]].at)
+		window = d.now().Sub(d.written[d.first].entry.at)
 	}
 	return DuplicateStatus{IDs: len(d.entries), Limit: d.limit, Window: window.Truncate(time.Second).String()}
 }

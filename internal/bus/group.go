@@ -19,9 +19,9 @@ import (
 
 // How a group takes part in its Kafka group.
 const (
-	lingerAfter = 10 * time.Second // how long it stays without sessions and leases, so that a reconnect costs nothing
-	drainFor    = 5 * time.Second  // how long leases may be settled while a partition goes
-	joinAgain   = time.Second      // after an error
+	lingerFor = 10 * time.Second // how long it stays without sessions and leases, so that a reconnect costs nothing
+	drainFor  = 5 * time.Second  // how long leases may be settled while a partition goes
+	joinAgain = time.Second      // after an error
 )
 
 // group is a subscription on this instance: the sessions here, and the partitions that the Kafka group gave us. One
@@ -56,6 +56,7 @@ type group struct {
 	timers  timers
 	unsaved map[*slot]struct{} // wait for a commit
 	member  *kafka.Member
+	saving  sync.Mutex // held around a commit; taken before mu
 
 	changed chan struct{} // one token: run should look what is wanted
 	feed    chan struct{} // one token: read may go on
@@ -204,7 +205,8 @@ func (g *group) work(ctx context.Context) error {
 }
 
 // stay waits until the membership should end.
-func (g *group) stay(ctx context.Context, m *kafka.Member, at int64, appeared <-chan struct{}, failed <-chan error) error {
+func (g *group) stay(ctx context.Context, m *kafka.Member, at int64, appeared <-chan struct{},
+	failed <-chan error) error {
 	var linger <-chan time.Time
 	for {
 		select {
@@ -231,7 +233,7 @@ func (g *group) stay(ctx context.Context, m *kafka.Member, at int64, appeared <-
 			case g.wanted():
 				linger = nil
 			case linger == nil:
-				linger = time.After(lingerAfter)
+				linger = time.After(g.bus.groups.linger)
 			}
 		}
 	}

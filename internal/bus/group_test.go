@@ -26,23 +26,24 @@ func (f *fixture) put(t *testing.T, name string, p autobus.Policy) {
 type worker struct {
 	f      *fixture
 	got    chan autobus.Delivery
-	ended  chan error
+	ended  chan struct{} // closed when Subscribe returned err
+	err    error
 	cancel context.CancelCauseFunc
 }
 
 func (f *fixture) worker(t *testing.T, s autobus.Subscription) *worker {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(f.ctx)
-	w := &worker{f: f, got: make(chan autobus.Delivery, 10_000), ended: make(chan error, 1), cancel: cancel}
+	w := &worker{f: f, got: make(chan autobus.Delivery, 10_000), ended: make(chan struct{}), cancel: cancel}
 	go func() {
-		w.ended <- f.Subscribe(ctx, s, func(_ context.Context, ds []autobus.Delivery) {
+		defer close(w.ended)
+		w.err = f.Subscribe(ctx, s, func(_ context.Context, ds []autobus.Delivery) {
 			for _, d := range ds {
 				w.got <- d
 			}
 		})
-		close(w.ended)
 	}()
-	t.Cleanup(func() { w.leave(t, nil) })
+	t.Cleanup(func() { cancel(nil); <-w.ended })
 	return w
 }
 
@@ -50,8 +51,8 @@ func (f *fixture) worker(t *testing.T, s autobus.Subscription) *worker {
 func (w *worker) leave(t *testing.T, cause error) {
 	t.Helper()
 	w.cancel(cause)
-	if err, open := <-w.ended; open && err != nil {
-		t.Errorf("the session ended with %v", err)
+	if <-w.ended; w.err != nil {
+		t.Errorf("the session ended with %v", w.err)
 	}
 }
 
@@ -63,8 +64,8 @@ func (w *worker) next(t *testing.T) autobus.Delivery {
 	select {
 	case d := <-w.got:
 		return d
-	case err := <-w.ended:
-		t.Fatalf("the session ended: %v", err)
+	case <-w.ended:
+		t.Fatalf("the session ended: %v", w.err)
 	case <-time.After(patience):
 		t.Fatal("nothing came")
 	}
@@ -134,11 +135,11 @@ func TestAGroupDeliversAndRemembers(t *testing.T) {
 	w.leave(t, nil)
 	// What was not acked comes again, what was does not.
 	w = f.worker(t, autobus.Subscription{Name: "shop"})
-	if d := w.next(t); d.Offset != last.Offset || d.Partition != last.Partition || d.Attempt != 1 || d.Fence <= last.Fence {
+	d := w.next(t)
+	if d.Offset != last.Offset || d.Partition != last.Partition || d.Attempt != 1 || d.Fence <= last.Fence {
 		t.Errorf("after the session %+v came, want %+v again", d, last)
-	} else {
-		w.ack(t, d)
 	}
+	w.ack(t, d)
 	if err := f.settle(t, last.Lease, autobus.Outcome{Kind: autobus.Ack}); err == nil ||
 		err.Reason != autobus.ReasonLeaseStale {
 		t.Errorf("the lease of a session that is over: %v", err)

@@ -15,7 +15,8 @@ import (
 // groups follows the subscription records of the control log and holds the groups of this instance, which exist from
 // their first session on.
 type groups struct {
-	bus *Bus
+	bus    *Bus
+	linger time.Duration // see lingerFor
 
 	mu       sync.Mutex
 	records  map[string]control.Record // of every subscription in force
@@ -27,7 +28,8 @@ type groups struct {
 }
 
 func newGroups(b *Bus) *groups {
-	gs := &groups{bus: b, records: map[string]control.Record{}, byName: map[string]*group{}, ready: make(chan struct{})}
+	gs := &groups{bus: b, linger: lingerFor, records: map[string]control.Record{}, byName: map[string]*group{},
+		ready: make(chan struct{})}
 	b.cfg.Control.Watch(control.KindSubscription, gs.apply)
 	return gs
 }

@@ -109,10 +109,12 @@ func (g *group) dirty() []*partition {
 
 // saving is a state of a partition on its way to the brokers.
 type saving struct {
-	part *partition
-	seq  uint64
-	base int64
-	copy bool
+	part  *partition
+	seq   uint64
+	base  int64
+	epoch uint32 // seek epoch
+	copy  bool
+	opens bool // the partition may not deliver before it is copied
 }
 
 // saveParts commits partitions and copies to the state log what has to be there: the incarnation before the first
@@ -121,13 +123,16 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 	if len(parts) == 0 {
 		return nil
 	}
+	// One at a time: an older state must not be committed after a newer one.
+	g.saving.Lock()
+	defer g.saving.Unlock()
 	commits := make(map[kafka.TP]kafka.Commit, len(parts))
 	list := make([]saving, 0, len(parts))
 	g.mu.Lock()
 	for _, p := range parts {
 		base, metadata, seq := p.ledger.Encode()
 		commits[p.tp] = kafka.Commit{Offset: base, Metadata: metadata}
-		list = append(list, saving{part: p, seq: seq, base: base,
+		list = append(list, saving{part: p, seq: seq, base: base, epoch: g.value.SeekEpoch, opens: p.phase == opening,
 			copy: p.phase != open || base != p.copied && time.Since(p.copiedAt) >= copyEvery})
 	}
 	g.mu.Unlock()
@@ -144,7 +149,7 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 		if s.copy {
 			if e := g.copyPosition(ctx, s); e != nil {
 				err = errors.Join(err, e)
-				if s.part.phase == opening {
+				if s.opens {
 					continue
 				}
 			} else {
@@ -159,17 +164,11 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 func (g *group) copyPosition(ctx context.Context, s saving) error {
 	p := s.part
 	err := g.bus.cfg.State.PutPosition(ctx, g.name, p.tp.Topic, p.tp.Partition, control.Position{Offset: s.base,
-		SeekEpoch: g.seekEpoch(), Incarnation: p.incarnation, Time: time.Now().UTC()})
+		SeekEpoch: s.epoch, Incarnation: p.incarnation, Time: time.Now().UTC()})
 	if err != nil {
 		return fmt.Errorf("copy position of %s/%d: %w", p.tp.Topic, p.tp.Partition, err)
 	}
 	return nil
-}
-
-func (g *group) seekEpoch() uint32 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.value.SeekEpoch
 }
 
 // confirm takes note of what was committed: a partition that opens begins to deliver, and what waited for its attempt
@@ -178,6 +177,9 @@ func (g *group) confirm(s saving, copied bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := s.part
+	if p.phase == closed {
+		return
+	}
 	p.ledger.Saved(s.seq)
 	if copied {
 		p.copied, p.copiedAt = s.base, time.Now()

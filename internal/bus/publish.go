@@ -19,7 +19,7 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 		return err
 	}
 	who, known := autobus.PrincipalOf(ctx)
-	p := publish{bus: b, batch: batch, who: who, now: time.Now().UTC(), full: b.cfg.Full()}
+	p := publish{bus: b, batch: batch, who: who, now: time.Now().UTC()}
 	for i := range batch.Events {
 		item, err := p.prepare(ctx, known, i)
 		if err != nil {
@@ -52,7 +52,6 @@ type publish struct {
 	batch *autobus.Batch
 	who   autobus.Principal
 	now   time.Time
-	full  *autobus.Error
 	items []item
 	fresh error // of the one read barrier of this call
 	asked bool
@@ -82,16 +81,25 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autob
 		return nil, err
 	}
 	if id, ok := p.batch.Admit(i); !ok {
-		return nil, autobus.NewError(autobus.ReasonPredecessorFailed, "event %s of the same key was not written", id)
+		return nil, predecessorFailed(id)
 	}
-	if p.full != nil {
-		return nil, p.full
+	if err := p.bus.cfg.Full(int64(e.Size())); err != nil {
+		return nil, err
 	}
 	it, err := p.stamp(r, e, i)
 	if it != nil && t == nil {
 		it.hint = p.bus.unspecifiedHint(r)
 	}
 	return it, err
+}
+
+func predecessorFailed(id string) *autobus.Error {
+	if id == "" {
+		return autobus.NewError(autobus.ReasonPredecessorFailed,
+			"an earlier event was not written that was of the same key, or may have been, and had no id").
+			WithHint("Send it and what follows in a new request; an event with an id can be sent again in the same one.")
+	}
+	return autobus.NewError(autobus.ReasonPredecessorFailed, "event %s of the same key was not written", id)
 }
 
 // barrier is the read barrier of this call: what several unknown types wait for, they wait for once.
@@ -114,7 +122,7 @@ func (p *publish) stamp(r *route, e *autobus.Event, i int) (*item, *autobus.Erro
 	if e.ID == "" {
 		e.ID = newID(p.now) // ours is new, so there is nothing to compare it with
 	} else {
-		c, first, err := p.bus.duplicates.claim(p.who.Name, e, func(rc autobus.Receipt) { p.settle(i, rc) })
+		c, first, err := p.bus.duplicates.claim(p.who.Name, r.topicID(), e, func(rc autobus.Receipt) { p.settle(i, rc) })
 		if err != nil || !first {
 			return nil, err
 		}

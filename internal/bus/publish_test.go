@@ -303,7 +303,7 @@ func TestWithoutABrokerTheOutcomeIsUnknown(t *testing.T) {
 
 func TestAFullStoreRefuses(t *testing.T) {
 	full := autobus.NewError(autobus.ReasonStorageFull, "no room")
-	f := open(t, func(c *bus.Config, _ *kafka.Config) { c.Full = func() *autobus.Error { return full } })
+	f := open(t, func(c *bus.Config, _ *kafka.Config) { c.Full = func(int64) *autobus.Error { return full } })
 	if rc := f.one(t, order("a", "1")); rc.Status != autobus.Refused || reason(rc) != autobus.ReasonStorageFull {
 		t.Errorf("receipt %+v", rc)
 	}

@@ -36,6 +36,7 @@ type route struct {
 
 // routeState is what the last check found. nil = not checked yet.
 type routeState struct {
+	id       [16]byte       // of the topic
 	refused  *autobus.Error // why nothing is published, nil = open
 	maxEvent int            // bytes
 	stale    bool           // to be checked again before the next append
@@ -157,8 +158,8 @@ func (rs *routes) checkAll(ctx context.Context) {
 
 // check holds a route against its topic and stores what it found. The caller holds r.mu.
 func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
-	s := &routeState{maxEvent: r.MaxEventBytes}
 	t, exists := topics[r.Topic]
+	s := &routeState{id: t.ID, maxEvent: r.MaxEventBytes}
 	usable := rs.follow(r.Topic, t.ID)
 	switch {
 	case !usable:
@@ -213,6 +214,13 @@ func (r *route) recheck() {
 		again.stale = true
 		r.state.CompareAndSwap(s, &again)
 	}
+}
+
+func (r *route) topicID() (id [16]byte) {
+	if s := r.state.Load(); s != nil {
+		id = s.id
+	}
+	return id
 }
 
 func (r *route) maxEvent() int {

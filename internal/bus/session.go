@@ -11,8 +11,8 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// session is one connected worker of a group. What the group assigns to it lies in out until its own goroutine takes it:
-// a worker that does not take deliveries holds up nobody but its own window.
+// session is one connected worker of a group. What the group assigns to it lies in out until its own goroutine takes
+// it: a worker that does not take deliveries holds up nobody but its own window.
 type session struct {
 	group  *group
 	sub    *autobus.Subscription
@@ -195,9 +195,9 @@ func (g *group) resize(s *session, w autobus.Window) {
 	g.dispatch()
 }
 
-// leave takes a session out of the group. What it held comes again: to others at once when it said goodbye. When it died
-// with one event in hand, that one counts as failed; with several nobody knows which it was, so each of them comes again
-// alone.
+// leave takes a session out of the group. What it held comes again: to others at once when it said goodbye. When it
+// died with one event in hand, that one counts as failed; with several nobody knows which it was, so each of them comes
+// again alone.
 func (g *group) leave(s *session, cause error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -26,11 +26,12 @@ type Audit struct {
 // changeAttempts bounds how often a change begins again after somebody else changed the same subscription.
 const changeAttempts = 5
 
-// PutSubscription makes a subscription, or gives an existing one another policy; the same one changes nothing. Its start
-// is resolved to offsets now, once and for all. The principal in ctx needs grants to manage it and to read its types.
+// PutSubscription makes a subscription, or gives an existing one another policy; the same one changes nothing. Its
+// start is resolved to offsets now, once and for all. The principal in ctx needs grants to manage it and to read its
+// types.
 //
-// ReasonSubscriptionInvalid, ReasonFilterInvalid, ReasonTypeUnknown: the policy is wrong. ReasonManagedBySpec: the specs
-// declare it. ReasonSubscriptionExists: it exists with another start.
+// ReasonSubscriptionInvalid, ReasonFilterInvalid, ReasonTypeUnknown: the policy is wrong. ReasonManagedBySpec: the
+// specs declare it. ReasonSubscriptionExists: it exists with another start.
 func (b *Bus) PutSubscription(ctx context.Context, name string, p autobus.Policy, a Audit) (created bool, err error) {
 	if err := b.checkSubscription(ctx, name, p, a); err != nil {
 		return false, err

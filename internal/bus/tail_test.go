@@ -153,7 +153,8 @@ func TestTailRefusals(t *testing.T) {
 		"bad filter": {sub("*"), autobus.Subscription{Tail: []string{orders}, Filter: "data."},
 			autobus.ReasonFilterInvalid},
 		"no subscription": {sub("*"), autobus.Subscription{Name: "bob"}, autobus.ReasonSubscriptionUnknown},
-		"nothing":         {sub("*"), autobus.Subscription{}, autobus.ReasonUnimplemented},
+		"nothing":         {sub("*"), autobus.Subscription{}, autobus.ReasonRequestInvalid},
+		"inbox":           {sub("*"), autobus.Subscription{Inbox: true}, autobus.ReasonUnimplemented},
 	} {
 		err := f.Subscribe(c.ctx, c.s, func(context.Context, []autobus.Delivery) {})
 		if reasonOf(err) != c.want {

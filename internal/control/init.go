@@ -29,22 +29,23 @@ func Init(ctx context.Context, log *kafka.Log, s Settings) (clusterID string, cr
 		return "", false, err
 	}
 	_, exists := topics[Topic]
-	if made := madeByBus(topics); len(made) > 0 && !exists && !s.Adopt {
+	if made := MadeByBus(topics); len(made) > 0 && !exists && !s.Adopt {
 		return "", false, lost("there is none, but there are topics such as " + made[0])
 	}
 	minISR := 1
 	if s.Replicas >= 3 {
 		minISR = 2
 	}
-	if _, err := log.CreateTopic(ctx, kafka.NewTopic{Name: Topic, Partitions: 1, Replicas: s.Replicas,
-		Configs: map[string]string{
-			"cleanup.policy":                 "delete",
-			"retention.ms":                   "-1",
-			"retention.bytes":                "-1",
-			"min.insync.replicas":            strconv.Itoa(minISR),
-			"unclean.leader.election.enable": "false",
-			"max.message.bytes":              strconv.Itoa(maxRecordBytes),
-		}}); err != nil {
+	settings := map[string]string{
+		"cleanup.policy":                 "delete",
+		"retention.ms":                   "-1",
+		"retention.bytes":                "-1",
+		"min.insync.replicas":            strconv.Itoa(minISR),
+		"unclean.leader.election.enable": "false",
+		"max.message.bytes":              strconv.Itoa(maxRecordBytes),
+	}
+	if err := create(ctx, log, kafka.NewTopic{Name: Topic, Partitions: 1, Replicas: s.Replicas,
+		Configs: settings}); err != nil {
 		return "", false, err
 	}
 	ends, err := log.Ends(ctx, Topic)
@@ -72,13 +73,37 @@ func Init(ctx context.Context, log *kafka.Log, s Settings) (clusterID string, cr
 	return id, created, err
 }
 
+// create makes the topic. One that somebody else made gets the settings all the same: a control log that expires loses
+// the cluster.
+func create(ctx context.Context, log *kafka.Log, want kafka.NewTopic) error {
+	created, err := log.CreateTopic(ctx, want)
+	if err != nil || created {
+		return err
+	}
+	topics, err := log.Topics(ctx, want.Name)
+	if err != nil {
+		return err
+	}
+	have := topics[want.Name]
+	differ := map[string]string{}
+	for _, key := range []string{"cleanup.policy", "retention.ms", "retention.bytes", "unclean.leader.election.enable"} {
+		if got, told := have.Configs[key]; told && got != want.Configs[key] {
+			differ[key] = want.Configs[key]
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	return log.AlterTopic(ctx, want.Name, differ)
+}
+
 // check tells a cluster that was never prepared from one whose control log is gone.
 func check(ctx context.Context, log *kafka.Log) error {
 	topics, err := log.Topics(ctx)
 	if err != nil {
 		return err
 	}
-	made := madeByBus(topics)
+	made := MadeByBus(topics)
 	if _, ok := topics[Topic]; !ok {
 		if len(made) > 0 {
 			return lost("there is none, but there are topics such as " + made[0])
@@ -105,8 +130,8 @@ func check(ctx context.Context, log *kafka.Log) error {
 	return notReady(log)
 }
 
-// madeByBus lists the topics that exist only where a bus has worked.
-func madeByBus(topics map[string]kafka.Topic) []string {
+// MadeByBus lists the topics that exist only where a bus has worked.
+func MadeByBus(topics map[string]kafka.Topic) []string {
 	var out []string
 	for name := range topics {
 		if name != Topic && (strings.HasPrefix(name, "_autobus.") || autobus.ValidType(name)) {

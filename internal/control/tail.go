@@ -65,7 +65,11 @@ func (t *tail) barrier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.await(ctx, ends[t.tp])
+	end, exists := ends[t.tp]
+	if !exists { // nothing that is known here says that it is current
+		return autobus.NewError(autobus.ReasonClusterUnreachable, "the brokers do not know %s now", t.tp.Topic)
+	}
+	return t.await(ctx, end)
 }
 
 // pause is how long a loop waits before it asks a cluster again that gave an error.
