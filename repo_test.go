@@ -36,6 +36,7 @@ var law = map[string][]string{
 	"internal/bus":       {".", "spec", "internal/kafka", "internal/control", "internal/ledger"},
 	"internal/edge":      {"."},
 	"internal/edge/rest": {".", "internal/edge"},
+	"internal/edge/ws":   {".", "internal/edge"},
 	"internal/registry":  {".", "spec", "internal/kafka", "internal/control", "internal/edge"},
 	"internal/admin": {".", "spec", "internal/kafka", "internal/control", "internal/bus",
 		"internal/edge"},

@@ -49,8 +49,10 @@ func Handler(mux *http.ServeMux, o Options) http.Handler {
 func (h *handler) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	id := takeRequestID(r.Header)
-	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), requestKey{}, request{id, h.Logger}))
+	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
+	s := &session{handler: h, ctx: ctx, cancel: cancel}
+	ctx = context.WithValue(ctx, requestKey{}, request{id, h.Logger, s})
 	r = r.WithContext(ctx)
 	w := &response{ResponseWriter: plain}
 	w.Header().Set("X-Request-Id", id)
@@ -70,9 +72,7 @@ func (h *handler) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 			return
 		}
 		r = r.WithContext(autobus.WithPrincipal(ctx, p))
-		if h.Revoked != nil && tokenID != "" {
-			go cancelWhen(ctx, h.Revoked(tokenID), cancel)
-		}
+		s.watch(tokenID)
 	}
 	if route == "" {
 		writeNoRoute(w, r, fallback)
@@ -83,38 +83,6 @@ func (h *handler) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 
 // public are the paths that probes and scrapers read without a token.
 func public(path string) bool { return path == "/livez" || path == "/readyz" || path == "/metrics" }
-
-func cancelWhen(ctx context.Context, revoked <-chan struct{}, cancel context.CancelCauseFunc) {
-	select {
-	case <-revoked:
-		cancel(autobus.NewError(autobus.ReasonUnauthenticated, "the token was revoked").
-			WithHint("Ask the platform team for a new token."))
-	case <-ctx.Done():
-	}
-}
-
-func (h *handler) authenticate(r *http.Request) (autobus.Principal, string, error) {
-	if h.Open != nil {
-		return *h.Open, "", nil
-	}
-	given := r.Header.Values("Authorization")
-	if len(given) == 0 {
-		return autobus.Principal{}, "", autobus.NewError(autobus.ReasonUnauthenticated, "there is no Authorization header")
-	}
-	scheme, token, _ := strings.Cut(given[0], " ")
-	token = strings.TrimSpace(token)
-	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return autobus.Principal{}, "", autobus.NewError(autobus.ReasonUnauthenticated,
-			"the Authorization header is not one bearer token")
-	}
-	if h.Authenticate != nil {
-		if p, id, ok := h.Authenticate(token); ok {
-			return p, id, nil
-		}
-	}
-	return autobus.Principal{}, "", autobus.NewError(autobus.ReasonUnauthenticated, "the token is unknown or revoked").
-		WithHint("Ask the platform team for a new token.")
-}
 
 // checkOrigin keeps web pages of other sites away from a server without auth: a foreign Origin is refused, and so is a
 // foreign Host, behind which a page can hide by letting its own name resolve to this machine.

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"time"
 )
 
 const maxRequestID = 128
@@ -18,8 +19,9 @@ type (
 
 // request is what Handler knows of a request and everything below may ask.
 type request struct {
-	id     string
-	logger *slog.Logger
+	id      string
+	logger  *slog.Logger
+	session *session
 }
 
 // RequestID is the id that answers and log lines of this request carry; "" outside of Handler.
@@ -36,19 +38,35 @@ func Logger(ctx context.Context) *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
+// drain is how the server that serves a request goes down.
+type drain struct {
+	begun  context.Context //nolint:containedctx // ends when the drain begins
+	within time.Duration
+}
+
 // StreamContext is the context for answers without an end: it ends with the request and besides as soon as the server
 // begins to drain. Its cause is an *autobus.Error unless the client left.
 func StreamContext(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	stream, cancel := context.WithCancelCause(ctx)
-	drain, ok := ctx.Value(drainKey{}).(context.Context)
+	d, ok := ctx.Value(drainKey{}).(drain)
 	if !ok {
 		return stream, cancel
 	}
-	stop := context.AfterFunc(drain, func() { cancel(context.Cause(drain)) })
+	stop := context.AfterFunc(d.begun, func() { cancel(context.Cause(d.begun)) })
 	return stream, func(cause error) {
 		stop()
 		cancel(cause)
 	}
+}
+
+// OnDrain is for answers that go on while the server drains: f is called when that begins, with the time by which the
+// answer has to come to its end. stop makes sure that it is not called any more, or reports that it was.
+func OnDrain(ctx context.Context, f func(deadline time.Time)) (stop func() bool) {
+	d, ok := ctx.Value(drainKey{}).(drain)
+	if !ok {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(d.begun, func() { f(time.Now().Add(d.within)) })
 }
 
 // takeRequestID keeps the client's id when it is harmless in logs and headers, else makes one.

@@ -17,6 +17,9 @@ type response struct {
 }
 
 func (w *response) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols {
+		w.status = status // the last word of HTTP; whoever takes the connection over sets its own deadlines
+	}
 	if w.status == 0 && status >= 200 {
 		w.status = status
 		// Without a deadline a client that never reads would hold the request for ever. Writers without deadlines

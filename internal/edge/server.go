@@ -23,6 +23,7 @@ const (
 	maxHeaderBytes  = 32 << 10
 	maxHTTP2Streams = 250
 	defaultDrain    = 10 * time.Second
+	cutTime         = 3 * time.Second // for handlers to return once their requests were cut off
 )
 
 // Server serves one listener and stops in stages.
@@ -34,28 +35,36 @@ type Server struct {
 	DrainFor time.Duration // how long requests in flight may take once Run's context ends; 0 = 10 s
 }
 
-// Run serves until ctx ends. Then it stops listening, tells streams to end (StreamContext), lets requests finish for
-// DrainFor, and cuts off what is left. It returns nil after that, or why serving was impossible.
+// Run serves until ctx ends. Then it stops listening, tells streams to end (StreamContext, OnDrain), lets requests
+// finish for DrainFor, WebSockets among them, and cuts off what is left. It returns nil after that, or why serving was
+// impossible.
 func (s *Server) Run(ctx context.Context) error {
 	logger := s.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
+	wait := s.DrainFor
+	if wait == 0 {
+		wait = defaultDrain
+	}
 	// Requests outlive ctx by the drain.
 	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
-	drain, beginDrain := context.WithCancelCause(base)
+	begun, beginDrain := context.WithCancelCause(base)
 	defer beginDrain(nil)
+	requests := &tally{handler: s.Handler}
 
 	server := &http.Server{
-		Handler:           s.Handler,
+		Handler:           requests,
 		TLSConfig:         s.TLS,
 		ReadHeaderTimeout: readHeaderTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return context.WithValue(base, drainKey{}, drain) },
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(base, drainKey{}, drain{begun, wait})
+		},
 	}
 	served := make(chan error, 1)
 	go func() {
@@ -73,17 +82,22 @@ func (s *Server) Run(ctx context.Context) error {
 
 	gone := autobus.NewError(autobus.ReasonShuttingDown, "this instance is going down")
 	beginDrain(gone)
-	wait := s.DrainFor
-	if wait == 0 {
-		wait = defaultDrain
-	}
 	late, cancel := context.WithTimeout(base, wait)
 	defer cancel()
-	if err := server.Shutdown(late); err != nil {
+	err := server.Shutdown(late)
+	if err == nil {
+		err = requests.wait(late) // those of taken-over connections, of which Shutdown does not know
+	}
+	if err != nil {
 		logger.Warn("requests cut off by the end of the drain", slog.Duration("drain", wait))
 		cut(gone)
 		if err := server.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			logger.Warn("close", slog.Any("cause", err))
+		}
+		over, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutTime)
+		defer cancel()
+		if err := requests.wait(over); err != nil {
+			logger.Warn("requests do not end", slog.Duration("waited", cutTime))
 		}
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/edge"
 )
 
 // setHeaders puts the attributes of ce-* headers into the event, as the CloudEvents HTTP binding's binary mode says:
@@ -27,7 +28,8 @@ func setHeaders(e *autobus.Event, h http.Header) *autobus.Error {
 		}
 		if name == "type" && e.Type != "" {
 			if value != e.Type {
-				return autobus.NewError(autobus.ReasonEventInvalid, "ce-type %q differs from the type in the path", clip(value))
+				return autobus.NewError(autobus.ReasonEventInvalid, "ce-type %q differs from the type in the path",
+					edge.Clip(value))
 			}
 			continue
 		}
@@ -49,7 +51,7 @@ func checkVersion(h http.Header, needed bool) *autobus.Error {
 		return err
 	}
 	if v != "1.0" && (needed || v != "") {
-		return autobus.NewError(autobus.ReasonEventInvalid, "ce-specversion is %q, not 1.0", clip(v))
+		return autobus.NewError(autobus.ReasonEventInvalid, "ce-specversion is %q, not 1.0", edge.Clip(v))
 	}
 	return nil
 }
@@ -102,7 +104,7 @@ func (t trace) set(e *autobus.Event) {
 func checkReserved(h http.Header) *autobus.Error {
 	for key := range h {
 		if strings.HasPrefix(key, "Autobus-") {
-			return autobus.NewError(autobus.ReasonHeaderReserved, "the header %s is the bus's own", clip(key))
+			return autobus.NewError(autobus.ReasonHeaderReserved, "the header %s is the bus's own", edge.Clip(key))
 		}
 	}
 	return nil
@@ -113,7 +115,7 @@ func singleOnly(h http.Header, prefixes ...string) *autobus.Error {
 	for _, key := range slices.Sorted(maps.Keys(h)) {
 		for _, prefix := range prefixes {
 			if strings.HasPrefix(key, prefix) {
-				return autobus.NewError(autobus.ReasonRequestInvalid, "the header %s belongs to a single event", clip(key)).
+				return autobus.NewError(autobus.ReasonRequestInvalid, "the header %s belongs to a single event", edge.Clip(key)).
 					WithHint("Give each event its own attributes: send whole CloudEvents to POST /v1/events.")
 			}
 		}

@@ -39,7 +39,8 @@ func problem(w http.ResponseWriter, r *http.Request) {
 	reason := autobus.Reason(r.PathValue("reason"))
 	known := slices.ContainsFunc(autobus.Reasons(), func(i autobus.ReasonInfo) bool { return i.Reason == reason })
 	if !known {
-		edge.WriteProblem(w, r, autobus.NewError(autobus.ReasonPathUnknown, "there is no reason %q", clip(string(reason))))
+		edge.WriteProblem(w, r, autobus.NewError(autobus.ReasonPathUnknown, "there is no reason %q",
+			edge.Clip(string(reason))))
 		return
 	}
 	info := reason.Info()

@@ -18,6 +18,7 @@ const maxSingle = 2 * autobus.MaxEventBytes
 const (
 	mediaJSON       = "application/json"
 	mediaNDJSON     = "application/x-ndjson"
+	mediaSSE        = "text/event-stream"
 	mediaStructured = "application/cloudevents+json"
 	mediaBatch      = "application/cloudevents-batch+json"
 )
@@ -56,7 +57,7 @@ func (e *Edge) publish(w http.ResponseWriter, r *http.Request) {
 		})
 	default:
 		edge.WriteProblem(w, r, autobus.NewError(autobus.ReasonMediaType, "the content type %q is not one of this path's",
-			clip(media)).WithHint("Send %s, %s, %s or ce-* headers; data alone goes to POST /v1/events/{type} as %s.",
+			edge.Clip(media)).WithHint("Send %s, %s, %s or ce-* headers; data alone goes to POST /v1/events/{type} as %s.",
 			mediaStructured, mediaBatch, mediaNDJSON, mediaJSON))
 	}
 }
@@ -85,7 +86,7 @@ func (e *Edge) publishTyped(w http.ResponseWriter, r *http.Request) {
 		e.stream(w, r, o, func(line []byte) (autobus.Event, *autobus.Error) { return event(line), nil })
 	default:
 		edge.WriteProblem(w, r, autobus.NewError(autobus.ReasonMediaType, "the content type %q is not one of this path's",
-			clip(media)).WithHint("Send content-type: %s, or %s for one event per line; CloudEvents go to POST /v1/events.",
+			edge.Clip(media)).WithHint("Send content-type: %s, or %s for one event per line; CloudEvents go to POST /v1/events.",
 			mediaJSON, mediaNDJSON))
 	}
 }
@@ -115,7 +116,7 @@ func preamble(r *http.Request) (o options, media string, err *autobus.Error) {
 
 func mediaType(h http.Header) (string, *autobus.Error) {
 	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return "", autobus.NewError(autobus.ReasonMediaType, "the content encoding %q is not taken", clip(enc)).
+		return "", autobus.NewError(autobus.ReasonMediaType, "the content encoding %q is not taken", edge.Clip(enc)).
 			WithHint("Send the body uncompressed.")
 	}
 	given := h.Get("Content-Type")
@@ -124,10 +125,10 @@ func mediaType(h http.Header) (string, *autobus.Error) {
 	}
 	media, params, err := mime.ParseMediaType(given)
 	if err != nil {
-		return "", autobus.NewError(autobus.ReasonMediaType, "the content type %q cannot be read", clip(given))
+		return "", autobus.NewError(autobus.ReasonMediaType, "the content type %q cannot be read", edge.Clip(given))
 	}
 	if c := params["charset"]; c != "" && autobus.IsJSON(media) && !strings.EqualFold(c, "utf-8") {
-		return "", autobus.NewError(autobus.ReasonMediaType, "the charset %q is not taken", clip(c)).
+		return "", autobus.NewError(autobus.ReasonMediaType, "the charset %q is not taken", edge.Clip(c)).
 			WithHint("JSON is UTF-8.")
 	}
 	return media, nil
@@ -141,7 +142,7 @@ func (e *Edge) publishOne(
 		edge.WriteProblem(w, r, err)
 		return
 	}
-	g := newGroup(r, o, 0)
+	p := edge.NewParcel(r, o.mode, nil, 0)
 	ev, err := read(body)
 	if err == nil {
 		traceOf(r.Header).set(&ev)
@@ -149,8 +150,8 @@ func (e *Edge) publishOne(
 		edge.WriteProblem(w, r, err)
 		return
 	}
-	g.add(ev, err)
-	e.settle(w, g, o, body)
+	p.Add(ev, err)
+	e.settle(w, r, p, o, body)
 }
 
 func (e *Edge) publishBatch(w http.ResponseWriter, r *http.Request, o options) {
@@ -165,33 +166,33 @@ func (e *Edge) publishBatch(w http.ResponseWriter, r *http.Request, o options) {
 		return
 	}
 	tc := traceOf(r.Header)
-	g := newGroup(r, o, 0)
+	p := edge.NewParcel(r, o.mode, nil, 0)
 	for _, raw := range elements {
 		ev, err := autobus.ParseEvent(raw)
 		if err == nil {
 			tc.set(&ev)
 		}
-		g.add(ev, err)
+		p.Add(ev, err)
 	}
-	e.settle(w, g, o, nil)
+	e.settle(w, r, p, o, nil)
 }
 
-// settle publishes the group and answers. single is the body when it held one event.
-func (e *Edge) settle(w http.ResponseWriter, g *group, o options, single []byte) {
-	if err := g.publish(e.bus, o.timeout); err != nil {
-		g.cancel()
-		edge.WriteProblem(w, g.r, err)
+// settle publishes the parcel and answers. single is the body when it held one event.
+func (e *Edge) settle(w http.ResponseWriter, r *http.Request, p *edge.Parcel, o options, single []byte) {
+	if err := p.Publish(e.bus, o.timeout); err != nil {
+		p.Cancel()
+		edge.WriteProblem(w, r, err)
 		return
 	}
-	receipts := g.wait()
+	receipts := p.Wait()
 	if single != nil {
 		if err := receipts[0].Err; err != nil && err.Reason == autobus.ReasonDataUnreadable && !json.Valid(single) {
 			// A body that is no JSON at all was unreadable before there was an event to speak of.
 			body := *err
 			body.Reason = autobus.ReasonBodyUnreadable
-			edge.WriteProblem(w, g.r, &body)
+			edge.WriteProblem(w, r, &body)
 			return
 		}
 	}
-	g.answer(w, receipts)
+	writeResults(w, p, receipts)
 }

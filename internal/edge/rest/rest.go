@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package rest is the HTTP API of the data plane: publish in every CloudEvents content mode and as NDJSON streamed both
-// ways, tail, and the pages that explain problems.
+// ways, tail, subscriptions by long poll and as a stream of NDJSON or server-sent events, acks, and the pages that
+// explain problems.
 //
 // It owns the forms of bodies, headers and query parameters and nothing else: what an event may hold, who may publish
 // it and what becomes of it is the bus's to say. It refuses to know Kafka, specs and tokens. Between reading an event
@@ -22,7 +23,7 @@ import (
 type Config struct {
 	Bus       autobus.Bus
 	Logger    *slog.Logger
-	Heartbeat time.Duration // silence on a tail after which a heartbeat is sent; 0 = 15 s
+	Heartbeat time.Duration // silence on a stream after which a heartbeat is sent; 0 = 15 s
 	Progress  time.Duration // how long a reader may take nothing before its stream is closed; 0 = 60 s
 }
 
@@ -57,6 +58,9 @@ func (e *Edge) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/events", e.publish)
 	mux.HandleFunc("POST /v1/events/{type}", e.publishTyped)
 	mux.HandleFunc("GET /v1/tail", e.tail)
+	mux.HandleFunc("GET /v1/subscriptions/{name}/events", e.poll)
+	mux.HandleFunc("GET /v1/subscriptions/{name}/stream", e.subscribe)
+	mux.HandleFunc("POST /v1/subscriptions/{name}/acks", e.acks)
 	mux.HandleFunc("GET /problems/{reason}", problem)
 }
 

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	maxGroup = 100 // events of a stream that are appended together
-	inFlight = 16  // groups of a stream that are appended and not yet answered
+	maxParcel = 100 // events of a stream that are appended together
+	inFlight  = 16  // parcels of a stream that are appended and not yet answered
 )
 
 // stream publishes NDJSON while it comes. The reading goroutine parses and appends what has come so far; a second one
@@ -32,9 +32,9 @@ type stream struct {
 	trace  trace
 	order  autobus.Stream
 	count  int  // events so far
-	broken bool // see group
+	broken bool // see edge.Parcel
 
-	flight chan *group // nil until the first event was read
+	flight chan *edge.Parcel // nil until the first event was read
 	done   chan struct{}
 	cancel context.CancelCauseFunc
 }
@@ -122,15 +122,15 @@ func (s *stream) reason(ctx context.Context, err error) *autobus.Error {
 // publish reads and appends until the body ends, which is no error, or breaks.
 func (s *stream) publish() error {
 	for {
-		g, end := s.read()
-		if len(g.items) > 0 {
+		p, end := s.read()
+		if p.Len() > 0 {
 			if s.flight == nil {
 				s.begin()
-				s.flight = make(chan *group, inFlight)
+				s.flight = make(chan *edge.Parcel, inFlight)
 				go s.answer()
 			}
-			refused := g.publish(s.edge.bus, s.o.timeout)
-			s.flight <- g
+			refused := p.Publish(s.edge.bus, s.o.timeout)
+			s.flight <- p
 			if refused != nil {
 				// Nothing of it was looked at, so the order of its keys is no longer kept by s.order.
 				return refused
@@ -146,31 +146,31 @@ func (s *stream) publish() error {
 }
 
 // read waits for one event and takes along what has come besides.
-func (s *stream) read() (*group, error) {
-	g := newGroup(s.r, s.o, s.count)
-	g.batch.Stream, g.broken = &s.order, s.broken
-	defer func() { s.count, s.broken = s.count+len(g.items), g.broken }()
-	for len(g.items) < maxGroup {
-		line, err := s.lines.next(len(g.items) == 0)
+func (s *stream) read() (*edge.Parcel, error) {
+	p := edge.NewParcel(s.r, s.o.mode, &s.order, s.count)
+	p.Broken = s.broken
+	defer func() { s.count, s.broken = s.count+p.Len(), p.Broken }()
+	for p.Len() < maxParcel {
+		line, err := s.lines.next(p.Len() == 0)
 		switch {
 		case errors.Is(err, errNotYet):
-			return g, nil
+			return p, nil
 		case errors.Is(err, errLong):
-			g.add(autobus.Event{}, autobus.NewError(autobus.ReasonEventTooLarge, "the line has more than %d bytes", maxSingle))
+			p.Add(autobus.Event{}, autobus.NewError(autobus.ReasonEventTooLarge, "the line has more than %d bytes", maxSingle))
 		case err != nil:
-			return g, err
+			return p, err
 		case len(line) > 0:
 			ev, invalid := s.parse(line)
 			if invalid == nil {
 				s.trace.set(&ev)
 			}
-			g.add(ev, invalid)
+			p.Add(ev, invalid)
 		}
 	}
-	return g, nil
+	return p, nil
 }
 
-// answer writes the results of each group, in order. A client that takes none of them for too long ends the stream;
+// answer writes the results of each parcel, in order. A client that takes none of them for too long ends the stream;
 // what is in flight then is still taken from the queue, so that the reading side never hangs.
 func (s *stream) answer() {
 	defer close(s.done)
@@ -178,14 +178,14 @@ func (s *stream) answer() {
 		buf    []byte
 		failed error
 	)
-	for g := range s.flight {
+	for p := range s.flight {
 		if failed != nil {
-			g.cancel()
+			p.Cancel()
 			continue
 		}
 		buf = buf[:0]
-		for i, rc := range g.wait() {
-			buf = append(g.appendResult(buf, i, rc), '\n')
+		for i, rc := range p.Wait() {
+			buf = append(p.AppendResult(buf, i, rc), '\n')
 		}
 		if failed = s.w.send(buf); failed != nil {
 			s.cancel(failed)

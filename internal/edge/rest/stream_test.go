@@ -151,7 +151,7 @@ func TestStreamTakesWhatHasComeAsOneBatch(t *testing.T) {
 			t.Fatalf("result %d is %+v", i, r)
 		}
 	}
-	if n := len(bus.sizes); n > 50 || slices.Max(bus.sizes) > maxGroup {
+	if n := len(bus.sizes); n > 50 || slices.Max(bus.sizes) > maxParcel {
 		t.Errorf("1050 lines were published in %d batches, the largest of %d", n, slices.Max(bus.sizes))
 	}
 }
@@ -224,7 +224,7 @@ func TestStreamHoldsBack(t *testing.T) {
 	mu.Lock()
 	n := len(held)
 	mu.Unlock()
-	if n > (inFlight+2)*maxGroup {
+	if n > (inFlight+2)*maxParcel {
 		t.Errorf("%d events are in flight", n)
 	}
 	mu.Lock()

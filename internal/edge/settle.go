@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+const (
+	// MaxSettlements is how many outcomes one request or frame may tell.
+	MaxSettlements = 10_000
+	// maxReason is what is kept of a reason. It may be a whole stack trace, for which no outcome is refused.
+	maxReason = 1 << 10
+)
+
+// Settle tells the bus the outcomes that could be read; of each that did not count Err says why, also of those that
+// could not be read. subscription is whose leases they have to be; empty = any. The error means that none counted.
+func Settle(
+	ctx context.Context, bus autobus.Bus, subscription string, raw []json.RawMessage,
+) ([]autobus.Settlement, *autobus.Error) {
+	if len(raw) > MaxSettlements {
+		return nil, autobus.NewError(autobus.ReasonBatchTooLarge, "%d results, at most %d are taken at once", len(raw),
+			MaxSettlements).WithHint("Send at most %d results at once.", MaxSettlements)
+	}
+	all := make([]autobus.Settlement, len(raw))
+	good := make([]autobus.Settlement, 0, len(raw))
+	places := make([]int, 0, len(raw))
+	for i := range raw {
+		all[i] = readSettlement(raw[i])
+		all[i].Subscription = subscription
+		if all[i].Err == nil {
+			good, places = append(good, all[i]), append(places, i)
+		}
+	}
+	if len(good) == 0 {
+		return all, nil
+	}
+	if err := bus.Settle(ctx, good); err != nil {
+		return all, autobus.AsError(err)
+	}
+	for j, i := range places {
+		all[i].Err = good[j].Err
+	}
+	return all, nil
+}
+
+// readSettlement reads {"lease","outcome","delay"?,"reason"?}. With an Err it holds what could be read.
+func readSettlement(raw []byte) (s autobus.Settlement) {
+	var in struct {
+		Lease   autobus.Lease       `json:"lease"`
+		Outcome autobus.OutcomeKind `json:"outcome"`
+		Delay   *autobus.Duration   `json:"delay"`
+		Reason  string              `json:"reason"`
+	}
+	err := autobus.StrictJSON(raw, &in)
+	s.Lease = in.Lease
+	s.Outcome = autobus.Outcome{Kind: in.Outcome, Reason: clipReason(in.Reason)}
+	invalid := func(format string, args ...any) autobus.Settlement {
+		s.Err = autobus.NewError(autobus.ReasonOutcomeInvalid, format, args...)
+		return s
+	}
+	if err != nil {
+		return invalid("the result cannot be read: %s", JSONFault(err))
+	}
+	if in.Lease == "" {
+		return invalid("the result names no lease")
+	}
+	switch in.Outcome {
+	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
+	case "":
+		return invalid("the result has no outcome")
+	default:
+		return invalid("there is no outcome %q", Clip(string(in.Outcome)))
+	}
+	if in.Delay == nil {
+		return s
+	}
+	if in.Outcome != autobus.Retry {
+		return invalid("%s takes no delay", in.Outcome)
+	}
+	if *in.Delay < 0 {
+		return invalid("the delay %s is negative", in.Delay)
+	}
+	s.Outcome.Delay = time.Duration(*in.Delay)
+	return s
+}
+
+func clipReason(s string) string {
+	if len(s) > maxReason {
+		s = s[:maxReason]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

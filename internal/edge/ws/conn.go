@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/edge"
+)
+
+// conn is one connection.
+type conn struct {
+	edge   *Edge
+	logger *slog.Logger
+	r      *http.Request // the upgrade; its context ends when the token is revoked or the server's drain is over
+	socket *websocket.Conn
+	raw    net.Conn
+	frames bool             // the client speaks autobus.v1, else plain events
+	handle func(raw []byte) // does what a text frame asks
+
+	ctx    context.Context //nolint:containedctx // of all that the connection does; its cause says how it ended
+	cancel context.CancelCauseFunc
+	who    *http.Request // as whom it acts now: the upgrade in a context with the principal; the reader's alone
+
+	out      outbox
+	order    autobus.Stream // of all its publishes
+	inflight inflight
+	subs     subscriptions
+	work     sync.WaitGroup // subscriptions and publishes that are waited for
+
+	ending   atomic.Pointer[ending] // set when this side closes
+	over     chan struct{}          // closed when the connection below is
+	hangOnce sync.Once
+
+	start     time.Time
+	heard     atomic.Int64 // when something of the client was read, since start
+	busy      atomic.Bool  // a frame is being handled, so nothing is read
+	writing   atomic.Bool  // a frame is being written, so no ping is
+	drainOnce sync.Once
+	draining  chan struct{} // closed when the instance is going down
+}
+
+// ending is how this side closes a connection.
+type ending struct {
+	code   websocket.StatusCode
+	reason string
+}
+
+func newConn(e *Edge, r *http.Request, socket *websocket.Conn, raw net.Conn) *conn {
+	c := &conn{edge: e, r: r, socket: socket, raw: raw, over: make(chan struct{}), start: time.Now(),
+		draining: make(chan struct{}), out: newOutbox(), inflight: newInflight(),
+		logger: e.logger.With(slog.String("request_id", edge.RequestID(r.Context())))}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	c.who = r.WithContext(c.ctx)
+	return c
+}
+
+// run serves the connection until it is over and nothing of it is left.
+func (c *conn) run() {
+	var side sync.WaitGroup
+	side.Go(c.write)
+	side.Go(c.ping)
+	side.Go(c.watch)
+	defer edge.OnDrain(c.r.Context(), c.drain)()
+
+	cause := c.read()
+	c.cancel(cause)
+	c.work.Wait()
+	c.out.finish()
+	if c.ending.Load() == nil {
+		c.hangUp()
+	}
+	side.Wait()
+	c.hangUp()
+	_ = c.socket.CloseNow() // it is closed by now, one way or the other
+	c.logger.Debug("websocket over", slog.Any("cause", context.Cause(c.ctx)))
+}
+
+var errRefused = errors.New("the frame was refused, the connection with it")
+
+// read handles frames until the connection is over: nil after a goodbye of either side, else ErrReaderDied.
+func (c *conn) read() error {
+	var buf bytes.Buffer
+	for {
+		if err := c.next(&buf); err != nil {
+			return c.parting(err)
+		}
+		if c.ending.Load() != nil {
+			continue // what comes after this side said goodbye counts no more
+		}
+		c.busy.Store(true)
+		c.handle(buf.Bytes())
+		c.touch()
+		c.busy.Store(false)
+		if buf.Cap() > maxUnread {
+			buf = bytes.Buffer{}
+		}
+	}
+}
+
+// parting is what the end of reading means: nothing after a goodbye of either side.
+func (c *conn) parting(err error) error {
+	if c.ending.Load() == nil && websocket.CloseStatus(err) == -1 {
+		return autobus.ErrReaderDied
+	}
+	return nil
+}
+
+// next reads a text frame.
+func (c *conn) next(buf *bytes.Buffer) error {
+	buf.Reset()
+	// The context is one without an end: the library would cut the connection when it ends.
+	kind, r, err := c.socket.Reader(context.Background())
+	if err != nil {
+		return err
+	}
+	c.touch()
+	if kind != websocket.MessageText {
+		c.fail(nil, autobus.NewError(autobus.ReasonFrameInvalid, "binary frames are not offered").
+			WithHint("Send text frames with one JSON object each."))
+		return errRefused
+	}
+	if _, err := buf.ReadFrom(io.LimitReader(&touching{c, r}, maxFrame+1)); err != nil {
+		return err
+	}
+	if buf.Len() > maxFrame {
+		c.fail(nil, autobus.NewError(autobus.ReasonBatchTooLarge, "the frame has more than %d bytes", maxFrame))
+		return errRefused
+	}
+	return nil
+}
+
+// touching notes that the client is alive while a long frame comes in.
+type touching struct {
+	c *conn
+	r io.Reader
+}
+
+func (t *touching) Read(p []byte) (int, error) {
+	const little = 16 << 10 // the library fills the whole of p before it returns
+	n, err := t.r.Read(p[:min(len(p), little)])
+	t.c.touch()
+	return n, err
+}
+
+func (c *conn) touch() { c.heard.Store(int64(time.Since(c.start))) }
+
+// close ends the connection from this side: what is in the outbox is sent, then a close frame.
+func (c *conn) close(code websocket.StatusCode, reason string) {
+	if !c.ending.CompareAndSwap(nil, &ending{code, reason}) {
+		return
+	}
+	c.cancel(nil)
+	c.out.finish()
+	time.AfterFunc(closeTime, c.hangUp)
+}
+
+// fail ends the connection because of an error, which answers the frame with this seq, if any.
+func (c *conn) fail(seq *int64, err *autobus.Error) {
+	edge.LogCause(c.r, err)
+	c.logger.Info("websocket closed", slog.String("reason", string(err.Reason)))
+	c.out.push(c.appendError(nil, seq, "", nil, err))
+	c.close(websocket.StatusCode(edge.CloseCode(err)), string(err.Reason))
+}
+
+// hangUp ends the connection at once.
+func (c *conn) hangUp() {
+	c.hangOnce.Do(func() {
+		close(c.over)
+		c.out.finish()
+		_ = c.raw.Close() // whoever reads or writes finds out
+	})
+}
