@@ -20,6 +20,15 @@ const (
 	Inconsistent Rule = "inconsistent" // an offset that holds different records, or is told for different events
 	Altered      Rule = "altered"      // a copy has another key or other bytes than what was sent
 	Reordered    Rule = "reordered"    // first copies of a stream's key stand in another order, or in two partitions
+
+	Overtaken  Rule = "overtaken"  // deliveries of a key came in another order than the log's
+	Missing    Rule = "missing"    // an event reached no final state in a subscription
+	Repeated   Rule = "repeated"   // an event came again after it was done, oftener than the run explains
+	Unwanted   Rule = "unwanted"   // delivered or dead-lettered, though the subscription does not have it
+	Shared     Rule = "shared"     // two deliveries that have to wait for each other were live at once
+	Fenced     Rule = "fenced"     // a fence did not grow
+	Stale      Rule = "stale"      // a settlement counted whose lease was over, or was never given
+	Miscounted Rule = "miscounted" // attempts went back, or an event was given up before they ran out
 )
 
 // Fault is one broken promise.
@@ -43,6 +52,11 @@ type Report struct {
 	Landed  int
 	Copies  int // beyond the first, of all events
 	Records int // of the log
+
+	// Of all subscriptions. Done are those that were acked or skipped.
+	Delivered, Done, Filtered, Dead, Dropped int
+
+	Repeats int // deliveries and dead letters of what was done before
 }
 
 type place struct {
@@ -54,7 +68,7 @@ type place struct {
 type event struct {
 	sent             *Attempt // the first one that was not refused, else the first
 	written, unknown int
-	first            *entry // its first copy in the log
+	first            *recorded // its first copy in the log
 	copies           int
 }
 
@@ -62,15 +76,17 @@ type event struct {
 type checker struct {
 	report Report
 	events map[string]*event
-	ids    []string // in the order of their first attempt
+	ids    []string        // in the order of their first attempt
+	sent   map[string]bool // topics that were published to
 	log    map[place]*entry
+	order  []*entry // the same, as it was read
 }
 
-// Check judges the history in time linear in its length.
+// Check judges the history, in time linear in its length but for sorting deliveries by their fences.
 func (h *History) Check() Report {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := checker{events: map[string]*event{}, log: map[place]*entry{}}
+	c := checker{events: map[string]*event{}, sent: map[string]bool{}, log: map[place]*entry{}}
 	for _, a := range h.attempts {
 		c.attempt(a)
 	}
@@ -82,7 +98,8 @@ func (h *History) Check() Report {
 		c.acknowledged(a, told)
 	}
 	c.copies()
-	c.order(h.attempts)
+	c.sequence(h.attempts)
+	c.deliveries(h)
 	return c.report
 }
 
@@ -91,6 +108,7 @@ func (c *checker) fault(r Rule, id, format string, args ...any) {
 }
 
 func (c *checker) attempt(a *Attempt) {
+	c.sent[a.topic] = true
 	e := c.events[a.id]
 	if e == nil {
 		e = &event{sent: a}
@@ -116,15 +134,19 @@ func (c *checker) attempt(a *Attempt) {
 func (c *checker) read(records []entry) {
 	for i := range records {
 		r := &records[i]
-		p := place{r.tp, r.offset}
+		p := r.place
 		if before := c.log[p]; before != nil {
-			if *before != *r {
+			if before.recorded != r.recorded {
 				c.fault(Inconsistent, r.id, "%s has two records: the other is event %s", p, before.id)
 			}
 			continue
 		}
 		c.log[p] = r
+		c.order = append(c.order, r)
 		c.report.Records++
+		if !c.sent[r.tp.Topic] {
+			continue
+		}
 		e := c.events[r.id]
 		if e == nil {
 			c.fault(Phantom, r.id, "nobody sent it, it is at %s", p)
@@ -138,7 +160,7 @@ func (c *checker) read(records []entry) {
 		}
 		e.copies++
 		if e.first == nil || r.tp == e.first.tp && r.offset < e.first.offset {
-			e.first = r
+			e.first = &r.recorded
 		}
 	}
 }
@@ -178,9 +200,9 @@ func (c *checker) copies() {
 	}
 }
 
-// order compares the first copies of acknowledged events, per stream and key, with the order in which they were sent.
-// An event that was refused at first counts from its next attempt on.
-func (c *checker) order(attempts []*Attempt) {
+// sequence compares the first copies of acknowledged events, per stream and key, with the order in which they were
+// sent. An event that was refused at first counts from its next attempt on.
+func (c *checker) sequence(attempts []*Attempt) {
 	type line struct{ stream, topic, key string }
 	last := map[line]*event{}
 	for _, a := range attempts {

@@ -5,20 +5,27 @@ package bustest
 import (
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// History records what was attempted and what the log holds, for Check to judge. Safe for concurrent use.
+// History records what was attempted, what was delivered and what the log holds, for Check to judge. Safe for
+// concurrent use.
 //
 // A run calls Begin before each attempt and End with its receipt; an attempt without an End (the connection or the bus
-// died) counts as unknown. At last Read takes the whole log, once per reader.
+// died) counts as unknown. Group, its sessions and Settle note what is consumed. At last Read takes the whole log, once
+// per reader.
 type History struct {
-	seed     maphash.Seed
-	mu       sync.Mutex
-	attempts []*Attempt
-	reads    [][]entry
+	seed        maphash.Seed
+	mu          sync.Mutex
+	now         func() time.Time
+	clock       []time.Time // of every moment, in order
+	attempts    []*Attempt
+	reads       [][]entry
+	groups      []*Group
+	settlements []*settlement
 }
 
 // Attempt is one try to publish an event. Several tries of one event share its id.
@@ -34,15 +41,30 @@ type Attempt struct {
 
 // entry is a record of the log.
 type entry struct {
-	tp     kafka.TP
-	offset int64
-	id     string
-	key    string
-	value  uint64
+	recorded
+	record *kafka.Record
 }
 
+// recorded is what of a record all readers have to agree on.
+type recorded struct {
+	place
+	id    string
+	key   string
+	keyed bool // an empty key is another one than none
+	value uint64
+}
+
+// moment is a point in a history's one order. What returned before another thing began has the lower number.
+type moment int
+
 // NewHistory returns an empty history.
-func NewHistory() *History { return &History{seed: maphash.MakeSeed()} }
+func NewHistory() *History { return &History{seed: maphash.MakeSeed(), now: time.Now} }
+
+// tick gives the next moment. h.mu is held.
+func (h *History) tick() moment {
+	h.clock = append(h.clock, h.now())
+	return moment(len(h.clock))
+}
 
 // Begin notes that an event is about to be sent on a stream: the events of one stream and key are promised to stand in
 // the log in the order of their Begin. key is what its record will carry.
@@ -59,12 +81,15 @@ func (a *Attempt) End(r autobus.Receipt) {
 	a.status, a.partition, a.offset = r.Status, r.Partition, r.Offset
 }
 
-// Read adds what one reader found in the log. Records of topics to which the history published nothing are left out.
+// Read adds what one reader found in the log. Where the history published nothing to a topic, the log is right: only
+// deliveries are held against it.
 func (h *History) Read(records []kafka.Record) {
 	es := make([]entry, 0, len(records))
-	for _, r := range records {
-		id, _ := header(r, "ce_id")
-		es = append(es, entry{r.TP, r.Offset, id, string(r.Key), maphash.Bytes(h.seed, r.Value)})
+	for i := range records {
+		r := &records[i]
+		id, _ := header(*r, "ce_id")
+		es = append(es, entry{recorded{place{r.TP, r.Offset}, id, string(r.Key), r.Key != nil,
+			maphash.Bytes(h.seed, r.Value)}, r})
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bustest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// sim is a bus made of nothing: it keeps every promise, and writes the history of doing so.
+type sim struct {
+	t        *rapid.T
+	h        *History
+	g        *Group
+	now      time.Time
+	parts    []*simPart
+	sessions []*Session
+	leased   []*simEvent
+	over     []autobus.Lease // of deliveries that are settled or were taken away
+	letters  []kafka.Record
+}
+
+type simPart struct {
+	incarnation, counter uint32
+	events               []*simEvent
+}
+
+type simEvent struct {
+	part     *simPart
+	record   kafka.Record
+	unit     string // events of one wait for one another; "" = for none
+	attempt  int
+	done     bool
+	wasDone  bool     // it was, before its instance died
+	session  *Session // holds it; nil = nobody
+	lease    autobus.Lease
+	deadline time.Time
+}
+
+const simType = "a.b.v1"
+
+func simUnwanted(r kafka.Record) bool { return len(r.Value)%5 == 0 }
+
+// goodConsumption makes a history of a subscription without a fault, and its log.
+func goodConsumption(t *rapid.T) *sim {
+	s := &sim{t: t, h: NewHistory(), now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
+	s.h.now = func() time.Time {
+		s.now = s.now.Add(time.Millisecond)
+		return s.now
+	}
+	orders := []autobus.Order{autobus.OrderKey, autobus.OrderPartition, autobus.OrderNone}
+	exhausted := []autobus.OnExhausted{autobus.ToDeadLetters, autobus.Drop}
+	s.g = s.h.Group("shop", autobus.Policy{Types: []string{"a.*"}, AckWait: autobus.MinAckWait,
+		Order: rapid.SampledFrom(orders).Draw(t, "order"), OnExhausted: rapid.SampledFrom(exhausted).Draw(t, "exhausted"),
+		Retry: autobus.RetryPolicy{MaxAttempts: 3}})
+	s.g.Wanted = func(r kafka.Record) bool { return !simUnwanted(r) }
+	s.g.From = map[kafka.TP]int64{{Topic: simType}: 1}
+	s.fill()
+	for range rapid.IntRange(20, 150).Draw(t, "steps") {
+		rapid.SampledFrom([]func(){s.open, s.deliver, s.deliver, s.deliver, s.deliver, s.settle, s.settle, s.settle, s.expire,
+			s.late, s.leave, s.cut, s.rejoin, s.crash}).Draw(t, "step")()
+	}
+	s.finish()
+	var log []kafka.Record
+	for _, p := range s.parts {
+		for _, e := range p.events {
+			log = append(log, e.record)
+		}
+	}
+	s.h.Read(log)
+	s.g.Dead(s.letters)
+	return s
+}
+
+func (s *sim) fill() {
+	keys := [][]byte{nil, {}, []byte("a"), []byte("b"), []byte("c")}
+	for n := range 3 {
+		p := &simPart{incarnation: 1}
+		s.parts = append(s.parts, p)
+		for i := range rapid.IntRange(6, 20).Draw(s.t, "events") {
+			key := rapid.SampledFrom(keys).Draw(s.t, "key")
+			e := &simEvent{part: p, attempt: 1, record: kafka.Record{TP: kafka.TP{Topic: simType, Partition: int32(n)},
+				Offset: int64(i), Key: key, Value: rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(s.t, "value")}}
+			if i%8 != 7 { // the others are foreign
+				e.record.Headers = []kafka.Header{{Key: "ce_id", Value: fmt.Appendf(nil, "id-%d-%d", n, i)}}
+			}
+			switch {
+			case s.g.policy.Order == autobus.OrderPartition:
+				e.unit = "all"
+			case s.g.policy.Order == autobus.OrderKey && key != nil:
+				e.unit = "key " + string(key)
+			}
+			e.done = n == 0 && i == 0 || simUnwanted(e.record)
+			p.events = append(p.events, e)
+		}
+	}
+}
+
+func (s *sim) open() {
+	if len(s.sessions) < 4 {
+		s.sessions = append(s.sessions, s.g.Open(rapid.Bool().Draw(s.t, "detached")))
+	}
+}
+
+// next are the events that may be delivered now.
+func (s *sim) next() []*simEvent {
+	var out []*simEvent
+	for _, p := range s.parts {
+		busy := map[string]bool{}
+		for _, e := range p.events {
+			if !e.done && e.lease == "" && !busy[e.unit] {
+				out = append(out, e)
+			}
+			if !e.done && e.unit != "" {
+				busy[e.unit] = true
+			}
+		}
+	}
+	return out
+}
+
+func (s *sim) deliver() {
+	events := s.next()
+	if len(s.sessions) == 0 || len(events) == 0 {
+		return
+	}
+	s.give(rapid.SampledFrom(s.sessions).Draw(s.t, "session"), rapid.SampledFrom(events).Draw(s.t, "event"))
+}
+
+func (s *sim) give(to *Session, e *simEvent) {
+	e.part.counter++
+	e.session, e.deadline = to, s.now.Add(time.Duration(autobus.MinAckWait))
+	fence := uint64(e.part.incarnation)<<32 | uint64(e.part.counter)
+	e.lease = autobus.Lease(fmt.Sprintf("%d-%d", e.record.Partition, fence))
+	s.leased = append(s.leased, e)
+	if e.wasDone {
+		s.g.Repeats++
+	}
+	id, ok := header(e.record, "ce_id")
+	if !ok {
+		id = fmt.Sprintf("%s:%d:%d", simType, e.record.Partition, e.record.Offset)
+	}
+	to.Delivered(autobus.Delivery{Event: autobus.Event{ID: id, Type: simType, Key: e.record.Key, Data: e.record.Value},
+		Partition: e.record.Partition, Offset: e.record.Offset, Attempt: e.attempt, Fence: fence, Lease: e.lease,
+		Deadline: e.deadline})
+}
+
+// free takes the lease of an event away.
+func (s *sim) free(e *simEvent) {
+	s.over = append(s.over, e.lease)
+	s.leased = slices.DeleteFunc(s.leased, func(o *simEvent) bool { return o == e })
+	e.lease, e.session = "", nil
+}
+
+func (s *sim) settle() {
+	if len(s.leased) == 0 {
+		return
+	}
+	e := rapid.SampledFrom(s.leased).Draw(s.t, "leased")
+	kind := rapid.SampledFrom([]autobus.OutcomeKind{autobus.Ack, autobus.Ack, autobus.Ack, autobus.Skip, autobus.Retry,
+		autobus.Reject, autobus.Extend}).Draw(s.t, "outcome")
+	fate := rapid.SampledFrom([]string{"heard", "heard", "heard", "answer lost", "lost"}).Draw(s.t, "fate")
+	answered := s.h.Settle([]autobus.Settlement{{Lease: e.lease, Outcome: autobus.Outcome{Kind: kind}}})
+	if fate == "lost" {
+		return
+	}
+	s.apply(e, kind)
+	if fate == "heard" {
+		answered(nil)
+	}
+}
+
+func (s *sim) apply(e *simEvent, kind autobus.OutcomeKind) {
+	switch kind {
+	case autobus.Extend:
+		e.deadline = s.now.Add(time.Duration(autobus.MinAckWait))
+		return
+	case autobus.Ack, autobus.Skip:
+		e.done = true
+	case autobus.Reject:
+		s.exhaust(e)
+	case autobus.Retry:
+		s.fail(e)
+	}
+	s.free(e)
+}
+
+func (s *sim) fail(e *simEvent) {
+	if e.attempt == s.g.policy.Retry.MaxAttempts {
+		s.exhaust(e)
+		return
+	}
+	e.attempt++
+}
+
+func (s *sim) exhaust(e *simEvent) {
+	e.done = true
+	if s.g.policy.OnExhausted == autobus.Drop {
+		return
+	}
+	if slices.ContainsFunc(s.letters, func(r kafka.Record) bool {
+		text, _ := header(r, "autobus-dlq-offset")
+		partition, _ := header(r, "autobus-dlq-partition")
+		return text == fmt.Sprint(e.record.Offset) && partition == fmt.Sprint(e.record.Partition)
+	}) {
+		s.g.Repeats++
+	}
+	r := e.record
+	r.TP = kafka.TP{Topic: "dlq.shop"}
+	r.Headers = slices.Clone(r.Headers)
+	for name, value := range map[string]any{"topic": simType, "partition": e.record.Partition, "offset": e.record.Offset,
+		"attempts": e.attempt} {
+		r.Headers = append(r.Headers, kafka.Header{Key: "autobus-dlq-" + name, Value: fmt.Append(nil, value)})
+	}
+	s.letters = append(s.letters, r)
+}
+
+// expire lets the lease run out that ends first.
+func (s *sim) expire() {
+	if len(s.leased) == 0 {
+		return
+	}
+	e := slices.MinFunc(s.leased, func(a, b *simEvent) int { return a.deadline.Compare(b.deadline) })
+	if s.now.Before(e.deadline) {
+		s.now = e.deadline
+	}
+	if rapid.Bool().Draw(s.t, "told") {
+		e.session.Revoked([]autobus.Lease{e.lease})
+	}
+	s.fail(e)
+	s.free(e)
+}
+
+// late settles what is over.
+func (s *sim) late() {
+	if len(s.over) == 0 {
+		return
+	}
+	ss := []autobus.Settlement{{Lease: rapid.SampledFrom(s.over).Draw(s.t, "over"),
+		Outcome: autobus.Outcome{Kind: autobus.Ack}}}
+	answered := s.h.Settle(ss)
+	ss[0].Err = autobus.NewError(autobus.ReasonLeaseStale, "")
+	answered(nil)
+}
+
+// leave ends a session with a goodbye, cut without.
+func (s *sim) leave() { s.end(func(se *Session) { se.Leave() }) }
+func (s *sim) cut()   { s.end(func(*Session) {}) }
+
+func (s *sim) end(how func(*Session)) {
+	if len(s.sessions) == 0 {
+		return
+	}
+	se := rapid.SampledFrom(s.sessions).Draw(s.t, "ending")
+	how(se)
+	if !se.detached {
+		s.release(func(e *simEvent) bool { return e.session == se })
+	}
+	se.Ended()
+	s.sessions = slices.DeleteFunc(s.sessions, func(o *Session) bool { return o == se })
+}
+
+// release takes leases away without counting an attempt.
+func (s *sim) release(which func(*simEvent) bool) {
+	for _, e := range slices.Clone(s.leased) {
+		if which(e) {
+			s.free(e)
+		}
+	}
+}
+
+// rejoin assigns a partition anew.
+func (s *sim) rejoin() {
+	p := rapid.SampledFrom(s.parts).Draw(s.t, "part")
+	for _, e := range p.events {
+		if e.lease != "" {
+			e.session.Revoked([]autobus.Lease{e.lease})
+		}
+	}
+	s.release(func(e *simEvent) bool { return e.part == p })
+	p.incarnation++
+	p.counter = 0
+}
+
+// crash is a rejoin that forgets the last thing that was done.
+func (s *sim) crash() {
+	s.rejoin()
+	for _, p := range s.parts {
+		for i, e := range slices.Backward(p.events) {
+			started := e.done && !simUnwanted(e.record) && (e.record.Partition != 0 || i != 0)
+			later := slices.ContainsFunc(p.events[i+1:], func(o *simEvent) bool {
+				return o.unit == e.unit && e.unit != "" && (o.lease != "" || o.done && !simUnwanted(o.record))
+			})
+			if started && !later && p.counter == 0 && p.incarnation > 1 {
+				e.done, e.wasDone = false, true
+				return
+			}
+		}
+	}
+}
+
+// finish acks what is left.
+func (s *sim) finish() {
+	last := s.g.Open(false)
+	for _, e := range slices.Clone(s.leased) {
+		s.heard(e)
+	}
+	for {
+		events := s.next()
+		if len(events) == 0 {
+			return
+		}
+		s.give(last, events[0])
+		s.heard(events[0])
+	}
+}
+
+func (s *sim) heard(e *simEvent) {
+	answered := s.h.Settle([]autobus.Settlement{{Lease: e.lease, Outcome: autobus.Outcome{Kind: autobus.Ack}}})
+	s.apply(e, autobus.Ack)
+	answered(nil)
+}
