@@ -75,13 +75,20 @@ func TestAWrittenEventIsRepeated(t *testing.T) {
 
 func TestOtherContentUnderTheSameIDIsAConflict(t *testing.T) {
 	d, _ := table(10, time.Minute)
-	if _, _, err := d.claim("p", topic, identified("1", "x"), none); err != nil {
+	first := identified("1", "x")
+	first.Key = []byte("j")
+	if _, _, err := d.claim("p", topic, first, none); err != nil {
 		t.Fatal(err)
 	}
-	other := map[string]*autobus.Event{"data": identified("1", "y"), "type": identified("1", "x"),
-		"key": identified("1", "x")}
+	other := map[string]*autobus.Event{}
+	for _, name := range []string{"data", "type", "key", "no key"} {
+		e := *first
+		other[name] = &e
+	}
+	other["data"].Data = []byte("y")
 	other["type"].Type = "t.u.v1"
 	other["key"].Key = []byte("k")
+	other["no key"].Key = nil
 	for name, e := range other {
 		if _, _, err := d.claim("p", topic, e, none); err == nil || err.Reason != autobus.ReasonIDConflict {
 			t.Errorf("other %s: %v", name, err)

@@ -364,3 +364,18 @@ func with(e autobus.Event, name, value string) autobus.Event {
 	e.SetExt(name, value)
 	return e
 }
+
+// A type's own limit counts data, key and attributes together.
+func TestAttributesCountAgainstTheLimitOfTheType(t *testing.T) {
+	f := open(t)
+	f.pin(t, control.Route{Type: orders, Cluster: "main", Topic: orders, Partitions: 4, Hash: kafka.Murmur2, Epoch: 1,
+		MaxEventBytes: 300})
+	long := order("a", "1")
+	long.Subject = strings.Repeat("s", 300)
+	if rc := f.one(t, long); reason(rc) != autobus.ReasonEventTooLarge {
+		t.Errorf("a subject of 300 bytes under a limit of 300: %v", rc)
+	}
+	if rc := f.one(t, order("a", "1")); rc.Status != autobus.Written {
+		t.Errorf("without it: %v", rc.Err)
+	}
+}
