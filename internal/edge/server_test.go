@@ -125,6 +125,63 @@ func TestDrainHasAnEnd(t *testing.T) {
 	}
 }
 
+// takeOver is a handler that keeps its connection to itself until release, or until its context ends.
+func takeOver(t *testing.T, began chan<- struct{}, release <-chan struct{}, ended *bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		drain := make(chan time.Time, 1)
+		defer OnDrain(r.Context(), func(deadline time.Time) { drain <- deadline })()
+		close(began)
+		if until := time.Until(<-drain); until <= 0 {
+			t.Errorf("the drain is over %s after it began", until)
+		}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		*ended = true
+	}
+}
+
+func TestDrainWaitsForConnectionsThatWereTakenOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		drain   time.Duration
+		release bool
+	}{"they end": {time.Minute, true}, "they are cut off": {10 * time.Millisecond, false}} {
+		t.Run(name, func(t *testing.T) {
+			began, release, ended := make(chan struct{}), make(chan struct{}), false
+			mux := http.NewServeMux()
+			mux.HandleFunc("GET /", takeOver(t, began, release, &ended))
+			addr, stop, done := run(t, &Server{Handler: mux, DrainFor: c.drain})
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			<-began
+			stop()
+			if c.release {
+				close(release)
+			}
+			if err := <-done; err != nil || !ended {
+				t.Errorf("%v, the handler had ended: %v", err, ended)
+			}
+		})
+	}
+}
+
+func TestOutsideOfAServerNothingDrains(t *testing.T) {
+	if stop := OnDrain(t.Context(), func(time.Time) { t.Error("it drains") }); !stop() {
+		t.Error("it began to drain")
+	}
+}
+
 func TestServerTellsWhyItCannotServe(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -43,13 +43,23 @@ func newFeed(w http.ResponseWriter, e *Edge, sse bool, cancel context.CancelCaus
 // write lets f write, unless writing has failed before. Failing ends the subscription.
 func (f *feed) write(send func() error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.locked(send)
+	f.mu.Unlock()
+	f.writeNotes()
+}
+
+// writeNotes writes what was noted, unless somebody else writes now: then that one does, afterwards.
+func (f *feed) writeNotes() {
+	for f.notes.any() && f.mu.TryLock() {
+		f.locked(func() error { return nil })
+		f.mu.Unlock()
+	}
 }
 
 func (f *feed) locked(send func() error) {
+	noted := f.notes.take() // it came before; nobody reads it once writing has failed
 	if f.failed == nil {
-		f.failed = f.flush()
+		f.failed = f.flush(noted)
 	}
 	if f.failed == nil {
 		f.failed = send()
@@ -101,18 +111,28 @@ func (f *feed) note(object []byte) {
 	}
 }
 
-func (f *feed) flush() error {
-	f.notes.mu.Lock()
-	p := f.notes.pending
-	f.notes.pending = nil
-	f.notes.mu.Unlock()
-	if len(p) == 0 {
+func (n *notes) any() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.pending) > 0
+}
+
+func (n *notes) take() []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.pending
+	n.pending = nil
+	return p
+}
+
+func (f *feed) flush(noted []byte) error {
+	if len(noted) == 0 {
 		return nil
 	}
 	if err := f.begin(); err != nil {
 		return err
 	}
-	return f.send(p)
+	return f.send(noted)
 }
 
 // beat sends notes, and a heartbeat after each silence, the first of which also sends the headers when the bus takes
@@ -125,7 +145,7 @@ func (f *feed) beat(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-f.notes.left:
-			f.write(func() error { return nil })
+			f.writeNotes()
 			continue
 		case <-timer.C:
 		}
@@ -137,6 +157,7 @@ func (f *feed) beat(ctx context.Context, every time.Duration) {
 				silent = 0
 			}
 			f.mu.Unlock()
+			f.writeNotes()
 		}
 		timer.Reset(every - silent)
 	}

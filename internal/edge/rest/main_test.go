@@ -28,6 +28,7 @@ type fakeBus struct {
 	settle    func(b *autobus.Batch, i int, written func()) // nil = written at once
 	whole     error                                         // of the batch as such
 	subscribe func(context.Context, autobus.Subscription, autobus.Handler) error
+	outcomes  func([]autobus.Settlement) error
 
 	mu    sync.Mutex
 	log   []autobus.Event
@@ -100,7 +101,12 @@ func (f *fakeBus) Subscribe(ctx context.Context, s autobus.Subscription, h autob
 	return f.subscribe(ctx, s, h)
 }
 
-func (f *fakeBus) Settle(context.Context, []autobus.Settlement) error { return nil }
+func (f *fakeBus) Settle(ctx context.Context, ss []autobus.Settlement) error {
+	if _, ok := autobus.PrincipalOf(ctx); !ok {
+		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody")
+	}
+	return f.outcomes(ss)
+}
 
 func (f *fakeBus) events() []autobus.Event {
 	f.mu.Lock()

@@ -200,6 +200,8 @@ func (p *pipes) dial() net.Conn {
 	return client
 }
 
+func (p *pipes) dialContext(context.Context, string, string) (net.Conn, error) { return p.dial(), nil }
+
 func TestTailHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
