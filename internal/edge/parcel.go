@@ -62,7 +62,9 @@ func (p *Parcel) Len() int { return len(p.items) }
 
 // Publish appends what could be read. The error means that nothing of it was looked at; then every item is refused.
 func (p *Parcel) Publish(bus autobus.Bus, timeout time.Duration) *autobus.Error {
-	p.ctx, p.cancel = context.WithTimeout(p.r.Context(), timeout)
+	ctx, release := outcomeContext(p.r.Context())
+	bounded, cancel := context.WithTimeout(ctx, timeout)
+	p.ctx, p.cancel = bounded, func() { cancel(); release() }
 	if len(p.batch.Events) == 0 {
 		return nil
 	}

@@ -41,6 +41,7 @@ func Logger(ctx context.Context) *slog.Logger {
 // drain is how the server that serves a request goes down.
 type drain struct {
 	begun  context.Context //nolint:containedctx // ends when the drain begins
+	cut    context.Context //nolint:containedctx // ends when requests are cut off
 	within time.Duration
 }
 
@@ -56,6 +57,21 @@ func StreamContext(ctx context.Context) (context.Context, context.CancelCauseFun
 	return stream, func(cause error) {
 		stop()
 		cancel(cause)
+	}
+}
+
+// outcomeContext is for what waits for an outcome of the bus: it ends when the server cuts requests off, not with the
+// request. That one net/http ends for reasons that say nothing of the outcome, such as a client that closed its side
+// or a deadline of reading, and what would be told then is unknown to nobody but us.
+func outcomeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	outcome, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := func() bool { return true }
+	if d, ok := ctx.Value(drainKey{}).(drain); ok {
+		stop = context.AfterFunc(d.cut, func() { cancel(context.Cause(d.cut)) })
+	}
+	return outcome, func() {
+		stop()
+		cancel(nil)
 	}
 }
 

@@ -63,7 +63,7 @@ func (s *Server) Run(ctx context.Context) error {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context {
-			return context.WithValue(base, drainKey{}, drain{begun, wait})
+			return context.WithValue(base, drainKey{}, drain{begun: begun, cut: base, within: wait})
 		},
 	}
 	served := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -56,7 +57,15 @@ func (e *Edge) stream(
 	defer cancel(nil)
 	// Only a deadline ends a read of the body.
 	interrupt := func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
-	stop := context.AfterFunc(ctx, interrupt)
+	interrupted := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() { defer close(interrupted); interrupt() })
+	// An interrupt under way is waited for: once the handler has returned, there is nothing left whose deadline could be
+	// set.
+	stop := sync.OnceFunc(func() {
+		if !unhook() {
+			<-interrupted
+		}
+	})
 	defer stop()
 	s := &stream{edge: e, w: newSender(w, e.progress, cancel), r: r, o: o, parse: parse, cancel: cancel,
 		lines: lines{r: r.Body, max: maxSingle}, trace: traceOf(r.Header), done: make(chan struct{})}
