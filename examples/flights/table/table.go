@@ -23,6 +23,13 @@ type Flight struct {
 	DepDelay int    `json:"dep_delay"` // minutes, absent when the flight was cancelled
 }
 
+// Line is how a worker notes a flight.
+type Line struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+	Flight
+}
+
 // Table grows with each event. Its zero value is an empty one.
 type Table struct {
 	seen map[string]struct{}
