@@ -18,28 +18,22 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestFlightsOnTheEmbeddedBroker(t *testing.T) { run(t) }
+func TestFlightsOnTheEmbeddedBroker(t *testing.T) { tally(t) }
 
-func TestFlightsOnKafka(t *testing.T) {
-	// The cluster of a test run has topics of other suites by now.
-	run(t, "--kafka", strings.Join(bustest.Cluster(t).Brokers, ","), "--adopt")
+func TestFlightsOnKafka(t *testing.T) { tally(t, onKafka(t)...) }
+
+func TestWorkersOnTheEmbeddedBroker(t *testing.T) { work(t) }
+
+func TestWorkersOnKafka(t *testing.T) { work(t, onKafka(t)...) }
+
+// onKafka are the arguments for the cluster of the test run, which has topics of other suites by now.
+func onKafka(t *testing.T) []string {
+	return []string{"--kafka", strings.Join(bustest.Cluster(t).Brokers, ","), "--adopt"}
 }
 
-// run runs the example and looks for its verdict, which is the script's last word only when all went well.
-func run(t *testing.T, args ...string) {
+func tally(t *testing.T, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "./run.sh", args...)
-	// On time-out the script and all that it started get the chance to clean up.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.CombinedOutput()
-	text := string(out)
-	if err != nil || !strings.HasSuffix(text, "all three tables are equal\n") {
-		t.Fatalf("run.sh %s: %v\n%s", strings.Join(args, " "), err, text)
-	}
+	text := run(t, "all three tables are equal\n", "./run.sh", args...)
 	for _, part := range []string{
 		"2000 rows in ", " 1946 departed, 54 cancelled; 2000 written ", // each flight is an event, of its type
 		"(2000 of them were there already), 0 refused, 0 sent again", // the bus knows the ids of a second run
@@ -50,4 +44,33 @@ func run(t *testing.T, args ...string) {
 			t.Errorf("run.sh %s did not say %q:\n%s", strings.Join(args, " "), part, text)
 		}
 	}
+}
+
+func work(t *testing.T, args ...string) {
+	t.Helper()
+	text := run(t, "all tables are equal\n", "./consume.sh", args...)
+	for _, part := range []string{" 0 kills; the table", " 10 kills; the table",
+		"\nall           2000         54      24046\n"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("consume.sh %s did not say %q:\n%s", strings.Join(args, " "), part, text)
+		}
+	}
+}
+
+// run runs a script and looks for its verdict, which is its last word only when all went well.
+func run(t *testing.T, verdict, script string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, script, args...)
+	// On time-out the script and all that it started get the chance to clean up.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.CombinedOutput()
+	text := string(out)
+	if err != nil || !strings.HasSuffix(text, verdict) {
+		t.Fatalf("%s %s: %v\n%s", script, strings.Join(args, " "), err, text)
+	}
+	return text
 }

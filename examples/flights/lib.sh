@@ -4,9 +4,9 @@
 
 fail() { echo "$(basename "$0"): $*" >&2; exit 1; }
 say() { printf '\n== %s\n' "$*"; }
-usage() { sed -n "s/^#   \($(basename "$0")\)/\1/p" "$0" >&2; exit 2; }
-
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+usage() { sed -n "s/^#   \($(basename "$0")\)/\1/p" "$here/$(basename "$0")" >&2; exit 2; }
+
 cd "$here/../.."
 work=$(mktemp -d)
 autobus=$work/autobus brokers='' adopt=() csv=$here/flights-2000.csv config=''
