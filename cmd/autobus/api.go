@@ -121,18 +121,33 @@ func (c *api) do(ctx context.Context, call call) (*http.Response, error) {
 
 // get reads a whole JSON document.
 func (c *api) get(ctx context.Context, path string, timeout time.Duration) ([]byte, error) {
+	doc, _, err := c.exchange(ctx, call{method: http.MethodGet, path: path}, timeout)
+	return doc, err
+}
+
+// sendJSON sends a value and reads the whole answer.
+func (c *api) sendJSON(ctx context.Context, method, path string, v any, timeout time.Duration) ([]byte, int, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, 0, err
+	}
+	return c.exchange(ctx, call{method: method, path: path, body: bytes.NewReader(body),
+		header: http.Header{"Content-Type": {"application/json"}}}, timeout)
+}
+
+// exchange sends one request and reads the whole answer, a problem as an error.
+func (c *api) exchange(ctx context.Context, request call, timeout time.Duration) (doc []byte, status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: path})
+	resp, err := c.do(ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer resp.Body.Close()
-	doc, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, c.lost(ctx, call{}, err)
+	if doc, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
+		return nil, 0, c.lost(ctx, request, err)
 	}
-	return doc, nil
+	return doc, resp.StatusCode, nil
 }
 
 // lost turns a failed exchange into an error that says what is known of its outcome.

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -16,7 +19,8 @@ func (a *app) newCompletionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print the script that completes commands in a shell",
-		Long: "Print the script that completes commands, flags and the names of types in a shell: " + list + ".\n\n" +
+		Long: "Print the script that completes commands, flags and the names of types and subscriptions in a shell:\n" +
+			list + ".\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage),
 		Example: "  source <(autobus completion bash)\n" +
 			"  autobus completion zsh > \"${fpath[1]}/_autobus\"\n" +
@@ -40,4 +44,19 @@ func (a *app) newCompletionCommand() *cobra.Command {
 			}
 		},
 	}
+}
+
+// suggest asks the bus for what a shell is to offer, for a moment only.
+func (a *app) suggest(cmd *cobra.Command, path string, v any) bool {
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c, err := a.api()
+	if err != nil {
+		return false
+	}
+	defer c.close()
+	doc, err := c.get(ctx, path, 800*time.Millisecond)
+	return err == nil && json.Unmarshal(doc, v) == nil
 }

@@ -44,8 +44,8 @@ func (a *app) newPublishCommand() *cobra.Command {
 		Short: "Publish events",
 		Long: "Publish one event, the same event --count times, or a stream of lines.\n\n" +
 			"With --ndjson each line of stdin is one event. With TYPE a line is the event's data; without, a line is\n" +
-			"a structured CloudEvent or a line that tail -o ndjson wrote. Lines go out and receipts come back at the\n" +
-			"same time, in order.\n\n" +
+			"a structured CloudEvent or a line that tail or consume wrote under -o ndjson. Lines go out and receipts come\n" +
+			"back at the same time, in order.\n\n" +
 			"Under -o json the outcomes are {\"results\": [...]}, under -o ndjson each is a line; if any is not written, one\n" +
 			"problem on stderr has the sum and the first failure.\n\n" +
 			"An outcome is written, refused (nothing was written) or unknown (it may still appear: send it again\n" +

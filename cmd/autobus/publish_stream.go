@@ -137,7 +137,7 @@ func (p *publishFlags) exchange(ctx context.Context, c *api, path string, body i
 	}
 }
 
-// lines reads stdin. Without a type it takes the event out of what tail wrote.
+// lines reads stdin. Without a type it takes the event out of what tail and consume wrote.
 func (p *publishFlags) lines(ctx context.Context, c *api, sent *inputLines, send func([]byte) error) error {
 	tailed := &tailedLines{keyed: func(name string) bool { return c.keyed(ctx, name, p.app.timeout) }}
 	in := bufio.NewReaderSize(p.app.in, 64<<10)

@@ -12,13 +12,13 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// tailedLines takes events out of what tail wrote, so that a pipe from tail to publish copies them.
+// tailedLines takes events out of what tail and consume wrote, so that a pipe from them to publish copies them.
 type tailedLines struct {
 	keyed func(name string) bool // whether the type's key is a field of its data
 	known map[string]bool        // what keyed said
 }
 
-// event gives the event inside a line of tail, nothing for a heartbeat, and any other line as it is: the bus says what
+// event gives the event inside such a line, nothing for a heartbeat, and any other line as it is: the bus says what
 // is wrong with it.
 func (t *tailedLines) event(line []byte) []byte {
 	var members map[string]json.RawMessage
@@ -32,7 +32,11 @@ func (t *tailedLines) event(line []byte) []byte {
 	if event == nil || members["offset"] == nil {
 		return line
 	}
-	if key == nil || t.ownKey(members["type"]) {
+	rawType := members["type"]
+	if rawType == nil { // consume's lines say it inside the event only
+		rawType, _ = json.Marshal(namedType(event))
+	}
+	if key == nil || t.ownKey(rawType) {
 		return event
 	}
 	return withKey(event, key)
@@ -42,7 +46,7 @@ func (t *tailedLines) event(line []byte) []byte {
 // and would not be the same with one.
 func (t *tailedLines) ownKey(rawType json.RawMessage) bool {
 	var name string
-	if json.Unmarshal(rawType, &name) != nil {
+	if json.Unmarshal(rawType, &name) != nil || name == "" {
 		return false
 	}
 	keyed, ok := t.known[name]

@@ -35,6 +35,9 @@ func TestTailedLines(t *testing.T) {
 		place("plain.v1", `"key":"\"ü",`):                                named,
 		place("plain.v1", ""):                                            event,
 		`{"type":"a","offset":7,"key":"k","event":{"partitionkey":"k"}}`: `{"partitionkey":"k"}`,
+		`{"lease":"l","offset":7,"key":"k","event":{"type":"keyed.v1"}}`: `{"type":"keyed.v1"}`,
+		`{"lease":"l","offset":7,"key":"k","event":{"type":"plain.v1"}}`: `{"partitionkey":"k","type":"plain.v1"}`,
+		`{"lease":"l","offset":7,"key":"k","event":{"id":"1"}}`:          `{"partitionkey":"k","id":"1"}`,
 		`{"heartbeat":"2026-01-02T03:04:05Z"}`:                           "",
 		"":                                                               "",
 	} {

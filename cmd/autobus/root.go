@@ -47,7 +47,8 @@ func (a *app) newRootCommand() *cobra.Command {
 		Short: "An events bus in front of Kafka",
 		Long: "autobus gives a company of many services one place to publish events and to read them, on top of\n" +
 			"Apache Kafka.\n\n" + exitCodes(exitOK, exitFailed, exitUsage),
-		Example:       "  autobus dev\n  autobus publish demo.order.placed.v1 --example\n  autobus tail 'demo.*'",
+		Example: "  autobus dev\n  autobus publish demo.order.placed.v1 --example\n  autobus tail 'demo.*'\n" +
+			"  autobus consume 'demo.*' -g shipping",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -76,6 +77,8 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newServeCommand(),
 		a.newPublishCommand(),
 		a.newTailCommand(),
+		a.newConsumeCommand(),
+		a.newSubscriptionCommand(),
 		a.newTypesCommand(),
 		a.newTokenCommand(),
 		a.newClusterCommand(),

@@ -33,6 +33,8 @@ import (
 //	until status TEXT           asks /v1/status until it holds the text
 //	exits N command [arg...]    runs a command that must end with status N
 //	post TYPE DATA              publishes as curl would; the answer's status and body become stdout
+//	ack GROUP FILE OUTCOME [DELAY]
+//	                            settles the lease in the first line of a file; the answer's status and body become stdout
 //	lines FILE N                wants a file of N lines
 //	sameevents A B              wants the events of two files of tail to be equal in all but partition and offset
 func TestScripts(t *testing.T) {
@@ -47,7 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev": scriptDev, "serve": scriptServe, "interrupt": scriptInterrupt, "exits": scriptExits,
-			"post": scriptPost, "until": scriptUntil,
+			"post": scriptPost, "ack": scriptAck, "until": scriptUntil,
 			"lines": scriptLines, "sameevents": scriptSameEvents,
 		},
 	})
@@ -232,6 +234,20 @@ func httpText(ts *testscript.TestScript, method, path, body string) string {
 
 func scriptPost(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := io.WriteString(ts.Stdout(), httpText(ts, http.MethodPost, "/v1/events/"+args[0], args[1]))
+	ts.Check(err)
+}
+
+func scriptAck(ts *testscript.TestScript, _ bool, args []string) {
+	line, _, _ := strings.Cut(ts.ReadFile(args[1]), "\n")
+	var d delivery
+	ts.Check(json.Unmarshal([]byte(line), &d))
+	outcome := map[string]string{"lease": d.Lease, "outcome": args[2]}
+	if len(args) > 3 {
+		outcome["delay"] = args[3]
+	}
+	body, err := json.Marshal(map[string]any{"results": []any{outcome}})
+	ts.Check(err)
+	_, err = io.WriteString(ts.Stdout(), httpText(ts, http.MethodPost, "/v1/subscriptions/"+args[0]+"/acks", string(body)))
 	ts.Check(err)
 }
 

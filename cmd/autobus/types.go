@@ -200,18 +200,8 @@ func (c *api) example(ctx context.Context, name string, timeout time.Duration) (
 
 // completeTypes offers the names of types to a shell. It stays silent when the bus does not answer at once.
 func (a *app) completeTypes(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	c, err := a.api()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer c.close()
-	doc, err := c.get(ctx, "/v1/types", 800*time.Millisecond)
 	var answer struct{ Types []typeInfo }
-	if err != nil || json.Unmarshal(doc, &answer) != nil {
+	if !a.suggest(cmd, "/v1/types", &answer) {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []string
