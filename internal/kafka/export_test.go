@@ -4,8 +4,12 @@ package kafka
 
 import (
 	"context"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // DeleteRecords moves a partition's start, as retention does.
@@ -25,5 +29,44 @@ func (l *Log) Setting(option any) any { return l.client.OptValue(option) }
 // DeleteTopic does what somebody beside the bus may do.
 func DeleteTopic(ctx context.Context, l *Log, name string) error {
 	_, err := l.admin.DeleteTopic(ctx, name)
+	return err
+}
+
+// JoinQuickly joins with a quick heartbeat and a short rebalance. Sessions of less than 6 s are refused by the brokers.
+func JoinQuickly(ctx context.Context, l *Log, g Group) (*Member, error) {
+	return l.join(ctx, g, times{session: 6 * time.Second, heartbeat: 100 * time.Millisecond,
+		rebalance: 2 * time.Second, topics: 300 * time.Millisecond})
+}
+
+// Setting is the value of one option of the member's client.
+func (m *Member) Setting(option any) any { return m.client.OptValue(option) }
+
+// Take tells how much is kept of one record that the client hands out.
+func Take(m *Member, tp TP, offset int64) int {
+	records, _ := m.take(kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: tp.Topic, Partitions: []kgo.FetchPartition{{
+		Partition: tp.Partition, Records: []*kgo.Record{{Topic: tp.Topic, Partition: tp.Partition, Offset: offset}}}}}}}})
+	return len(records)
+}
+
+// Expel removes a member as the brokers do when its session expires.
+func Expel(ctx context.Context, l *Log, group, member string) error {
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group, req.MemberID = group, member
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID = member
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(ctx, l.client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Members[0].ErrorCode)
+	}
+	return err
+}
+
+// AddPartitions raises a topic's number of partitions.
+func AddPartitions(ctx context.Context, l *Log, topic string, n int) error {
+	_, err := l.admin.CreatePartitions(ctx, n, topic)
 	return err
 }

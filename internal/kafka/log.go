@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kafka is the log: it connects to one cluster, appends records, reads them back, describes and creates
-// topics, and runs the embedded broker. It is the only package that imports a Kafka client.
+// Package kafka is the log: it connects to one cluster, appends records, reads them back alone or as a member of a
+// consumer group, describes and creates topics, and runs the embedded broker. It is the only package that imports a
+// Kafka client.
 //
 // What it owns: admission of appends per partition, the settings of the client under which order and acknowledgement
-// can be promised, and the translation of the client's errors. What it refuses to know: events, types, specs, who is
-// asking. Above it an event has an outcome; here a record has an offset or an error.
+// can be promised, which partitions a group's member holds, and the translation of the client's errors. What it refuses
+// to know: events, types, specs, what a commit's metadata means, who is asking. Above it an event has an outcome; here
+// a record has an offset or an error.
 //
 // Invariants: an Append that returns an error has certainly written nothing; once it returned nil, Done is called
 // exactly once per record, and an error there means that the record may or may not be in the log. No context of a
 // caller ever reaches the producer, because the client would fail every buffered record of a partition when the
-// context of its first one ends. A record that was handed over is never given up while the process lives.
+// context of its first one ends. A record that was handed over is never given up while the process lives. A group's
+// member reads a partition from where it was told, and commits only while it has held it without a break.
 package kafka
 
 import (
@@ -58,6 +61,7 @@ type Record struct {
 	Key     []byte // nil is no key
 	Value   []byte // nil is a tombstone
 	Headers []Header
+	Marker  bool // a marker of a transaction: an offset and nothing else; only Follow and members give them
 }
 
 // Config says how to reach one cluster.

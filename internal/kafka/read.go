@@ -18,35 +18,48 @@ type Reader struct {
 	client *kgo.Client
 }
 
-// Limits of one reader's memory: a fetch is held twice at most, and a batch that some writer compressed may not
-// unpack to more than maxUnpacked.
+// Limits of one reader's memory: a fetch is held twice at most for each broker, and a batch that some writer compressed
+// may not unpack to more than maxUnpacked. How many brokers are asked at a time is not limited: those that have nothing
+// hold their answer back, and those that have something would wait for them.
 const (
-	fetchBytes  = 4 << 20
+	fetchBytes  = 2 << 20
 	fetchWait   = time.Second
 	pollRecords = 1000
 	maxUnpacked = 64 << 20
 )
 
 // Read opens a reader. Only committed records are read; what is being written in a transaction is waited for.
-func (l *Log) Read(from map[TP]int64) (*Reader, error) {
+func (l *Log) Read(from map[TP]int64) (*Reader, error) { return l.read(from) }
+
+// Follow opens a reader for a log of the bus's own, in which every offset counts: what somebody writes in a transaction
+// is read as it comes, so that an open one holds up nothing, and its markers come as records.
+func (l *Log) Follow(from map[TP]int64) (*Reader, error) {
+	return l.read(from, kgo.FetchIsolationLevel(kgo.ReadUncommitted()), kgo.KeepControlRecords())
+}
+
+func (l *Log) read(from map[TP]int64, more ...kgo.Opt) (*Reader, error) {
 	opts, err := connectOptions(l.cfg)
 	if err != nil {
 		return nil, err
 	}
-	c, err := kgo.NewClient(append(opts,
-		kgo.ConsumePartitions(offsets(from)),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxBytes(fetchBytes),
-		kgo.FetchMaxPartitionBytes(fetchBytes/4),
-		kgo.FetchMaxWait(fetchWait),
-		kgo.MaxConcurrentFetches(2),
-		kgo.MaxDecompressBatchBytes(maxUnpacked),
-	)...)
+	opts = append(append(opts, fetchOptions()...), kgo.ConsumePartitions(offsets(from)))
+	c, err := kgo.NewClient(append(opts, more...)...)
 	if err != nil {
 		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "kafka: %v", err).WithCause(err)
 	}
 	return &Reader{client: c}, nil
+}
+
+// fetchOptions are those of every client that reads, alone or in a group.
+func fetchOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a position that is gone is said, never jumped over
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxPartitionBytes(fetchBytes / 4),
+		kgo.FetchMaxWait(fetchWait),
+		kgo.MaxDecompressBatchBytes(maxUnpacked),
+	}
 }
 
 // Add reads further partitions as well.
@@ -64,17 +77,22 @@ func (r *Reader) Poll(ctx context.Context) ([]Record, error) {
 		return nil, readError(errs[0])
 	}
 	out := make([]Record, 0, fetches.NumRecords())
-	fetches.EachRecord(func(k *kgo.Record) {
-		rec := Record{TP: TP{k.Topic, k.Partition}, Offset: k.Offset, Time: k.Timestamp, Key: k.Key, Value: k.Value}
-		if len(k.Headers) > 0 {
-			rec.Headers = make([]Header, len(k.Headers))
-			for i, h := range k.Headers {
-				rec.Headers[i] = Header{Key: h.Key, Value: h.Value}
-			}
-		}
-		out = append(out, rec)
-	})
+	fetches.EachRecord(func(k *kgo.Record) { out = append(out, record(k)) })
 	return out, nil
+}
+
+func record(k *kgo.Record) Record {
+	if k.Attrs.IsControl() {
+		return Record{TP: TP{k.Topic, k.Partition}, Offset: k.Offset, Time: k.Timestamp, Marker: true}
+	}
+	r := Record{TP: TP{k.Topic, k.Partition}, Offset: k.Offset, Time: k.Timestamp, Key: k.Key, Value: k.Value}
+	if len(k.Headers) > 0 {
+		r.Headers = make([]Header, len(k.Headers))
+		for i, h := range k.Headers {
+			r.Headers[i] = Header{Key: h.Key, Value: h.Value}
+		}
+	}
+	return r
 }
 
 // Close ends the reader.
