@@ -3,11 +3,11 @@
 package bus
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
@@ -83,8 +83,9 @@ func clipFailure(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxFailureBytes)], "\uFFFD")
 }
 
-// deadLetterConfigs are the topic's settings; the retention is how long somebody has to look.
-func deadLetterConfigs() map[string]string {
-	return map[string]string{"retention.ms": strconv.FormatInt(deadLetterRetention.Milliseconds(), 10),
-		"max.message.bytes": strconv.Itoa(autobus.MaxEventBytes + autobus.InternalTopicExtra)}
+// createDeadLetters makes the topic; its retention is how long somebody has to look.
+func (b *Bus) createDeadLetters(ctx context.Context, subscription string) error {
+	_, err := b.cfg.Log.CreateInternal(ctx, deadLetters(subscription), 1, map[string]string{
+		"retention.ms": strconv.FormatInt(deadLetterRetention.Milliseconds(), 10)})
+	return err
 }

@@ -166,8 +166,13 @@ func (g *group) work(ctx context.Context) error {
 		topics, appeared = g.matching()
 	}
 	g.mu.Lock()
-	at := g.record.Offset
+	at, buries := g.record.Offset, g.policy.OnExhausted == autobus.ToDeadLetters
 	g.mu.Unlock()
+	if buries { // it came with the subscription; somebody may have deleted it since
+		if err := g.bus.createDeadLetters(ctx, g.name); err != nil {
+			return err
+		}
+	}
 	m, err := g.bus.cfg.Log.Join(ctx, kafka.Group{ID: g.name, Topics: topics, Start: g.assigned, Revoked: g.revoked,
 		Lost: g.lostParts})
 	if err != nil {

@@ -57,6 +57,10 @@ func (p *partition) track(g *group, rec *kafka.Record) (next *slot, ok bool) {
 	case ledger.SeenDone, ledger.SeenAgain:
 		return nil, true
 	}
+	if rec.Marker {
+		p.ledger.Done(rec.Offset)
+		return nil, true
+	}
 	e := decode(g.bus.cfg.Log.Name(), p.typ, rec)
 	wanted, failed := g.filter.pass(&e)
 	if failed {

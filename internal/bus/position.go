@@ -320,10 +320,10 @@ func (g *group) fault(f kafka.PartitionFault) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.parts[f.TP]
-	if p == nil {
-		return
+	if p == nil && f.Partition >= 0 {
+		return // it went meanwhile
 	}
-	if !errors.Is(f.Err, &autobus.Error{Reason: autobus.ReasonPositionLost}) {
+	if p == nil || !errors.Is(f.Err, &autobus.Error{Reason: autobus.ReasonPositionLost}) {
 		g.bus.cfg.Logger.Warn("read partition", "subscription", g.name, "topic", f.Topic, "partition", f.Partition,
 			"error", f.Err)
 		return

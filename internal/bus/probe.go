@@ -18,12 +18,8 @@ const canary = "_autobus.canary"
 // Probe publishes an event of the bus's own and reads it back: what a service's events go through works. Its topic is
 // made on first use.
 func (b *Bus) Probe(ctx context.Context) error {
-	cluster, err := b.cfg.Log.Describe(ctx)
+	_, err := b.cfg.Log.CreateInternal(ctx, canary, 1, map[string]string{"retention.ms": "3600000"})
 	if err != nil {
-		return err
-	}
-	if _, err := b.cfg.Log.CreateTopic(ctx, kafka.NewTopic{Name: canary, Partitions: 1,
-		Replicas: min(3, len(cluster.Brokers)), Configs: map[string]string{"retention.ms": "3600000"}}); err != nil {
 		return err
 	}
 	now := time.Now().UTC()

@@ -177,12 +177,15 @@ func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 			"topic %s has %d replicas, min.insync.replicas %d, unclean election %t", r.Topic, t.Replicas, t.MinISR(),
 			t.Unclean())
 	default:
-		before := r.state.Load()
-		room := int(t.MaxMessageBytes()) - autobus.RecordOverhead
-		if !rs.cfg.Log.Limit(r.Topic, t.MaxMessageBytes()) && before != nil {
-			room = min(room, before.maxEvent) // until the new limit is in force both have to hold
+		limit := t.MaxMessageBytes()
+		inForce := rs.cfg.Log.Limit(r.Topic, limit)
+		s.maxEvent = min(s.maxEvent, int(min(limit, inForce))-autobus.RecordOverhead)
+		if inForce > limit { // full batches would be refused, with what is in them
+			s.stale = true
+			s.refused = autobus.NewError(autobus.ReasonCapacity, "topic %s takes smaller batches now; what is in flight is "+
+				"still being settled", r.Topic)
+			s.refused.RetryAfter = time.Second
 		}
-		s.maxEvent = min(s.maxEvent, room)
 	}
 	r.state.Store(s)
 	return s

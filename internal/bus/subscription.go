@@ -122,10 +122,9 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 	}
 	value.Policy = p
 	if p.OnExhausted == autobus.ToDeadLetters {
-		if _, err := b.cfg.Log.CreateInternal(ctx, deadLetters(name), 1, deadLetterConfigs()); err != nil {
+		if err := b.createDeadLetters(ctx, name); err != nil {
 			return false, err
 		}
-		b.cfg.Log.Limit(deadLetters(name), autobus.MaxEventBytes+autobus.InternalTopicExtra)
 	}
 	next, err := control.NewRecord(control.KindSubscription, name, rec.Offset, value)
 	if err != nil {

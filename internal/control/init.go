@@ -144,7 +144,7 @@ func MadeByBus(topics map[string]kafka.Topic) []string {
 
 // readID reads the log's first record.
 func readID(ctx context.Context, log *kafka.Log) (string, error) {
-	reader, err := log.Read(map[kafka.TP]int64{partition: 0})
+	reader, err := log.Follow(map[kafka.TP]int64{partition: 0})
 	if err != nil {
 		return "", err
 	}

@@ -66,7 +66,7 @@ func Open(ctx context.Context, log *kafka.Log, logger *slog.Logger) (*Log, error
 		changes:  map[string]chan bool{},
 	}
 	log.Limit(Topic, maxRecordBytes)
-	if l.reader, err = log.Read(map[kafka.TP]int64{partition: 0}); err != nil {
+	if l.reader, err = log.Follow(map[kafka.TP]int64{partition: 0}); err != nil {
 		return nil, err
 	}
 	for l.End() < ends[partition] {
@@ -101,7 +101,7 @@ func (l *Log) Run(ctx context.Context) error {
 		}
 		pause(ctx)
 		l.reader.Close()
-		if l.reader, err = l.log.Read(map[kafka.TP]int64{partition: l.End()}); err != nil {
+		if l.reader, err = l.log.Follow(map[kafka.TP]int64{partition: l.End()}); err != nil {
 			return err
 		}
 	}
@@ -185,11 +185,20 @@ func (l *Log) poll(ctx context.Context) error {
 func (l *Log) applyRecord(raw *kafka.Record) {
 	l.apply.Lock()
 	defer l.apply.Unlock()
-	r, change, err := decode(raw.Offset, raw.Value)
+	var r Record
+	var change string
+	var err error
 	won := false
-	if err != nil {
+	if !raw.Marker {
+		r, change, err = decode(raw.Offset, raw.Value)
+	}
+	current, _ := l.Get(r.Kind, r.Name)
+	switch {
+	case raw.Marker: // of somebody's transaction: an offset that is passed
+	case err != nil:
 		l.logger.Error("control record is not readable and does not count", "offset", raw.Offset, "error", err)
-	} else if current, _ := l.Get(r.Kind, r.Name); current.Offset == r.Prev {
+	case r.Kind == KindCluster && r.Offset != 0: // what the first record says holds for good
+	case current.Offset == r.Prev:
 		won = true
 		l.mu.Lock()
 		if l.state[r.Kind] == nil {

@@ -92,7 +92,7 @@ func (s *State) replay(ctx context.Context) error {
 		return err
 	}
 	next, end := starts[statePartition], ends[statePartition]
-	reader, err := s.log.Read(map[kafka.TP]int64{statePartition: next})
+	reader, err := s.log.Follow(map[kafka.TP]int64{statePartition: next})
 	if err != nil {
 		return err
 	}
@@ -131,6 +131,7 @@ func (s *State) create(ctx context.Context) error {
 // apply takes one record into values.
 func (s *State) apply(values map[string][]byte, r *kafka.Record) {
 	switch {
+	case r.Marker: // of somebody's transaction: an offset that is passed
 	case r.Key == nil:
 		s.logger.Error("state record has no key and does not count", "offset", r.Offset)
 	case r.Value == nil:

@@ -5,6 +5,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -79,20 +80,27 @@ func (l *Log) InFlight() BufferUsage { return l.buffer.usage() }
 // defaultBatch is what a topic takes when nobody said otherwise: Kafka's default max.message.bytes is 1,048,588.
 const defaultBatch = 1_000_012
 
-// Limit sets a topic's largest batch, which is its max.message.bytes, and reports whether that limit is in force. The
-// producer asks once, at a topic's first append; a later change has to wait until nothing of the topic is in flight.
-func (l *Log) Limit(topic string, maxMessageBytes int32) bool {
+// Limit sets a topic's largest batch, which is its max.message.bytes, and returns the one that is in force. The producer
+// asks once, at a topic's first append; a later change needs a new producer, and that one has to wait until nothing of
+// the topic is in flight.
+func (l *Log) Limit(topic string, maxMessageBytes int32) (inForce int32) {
+	l.limiting.Lock() // else of two changes at once the one could undo the other
+	defer l.limiting.Unlock()
 	before, known := l.limits.Swap(topic, maxMessageBytes)
 	if !known || before == maxMessageBytes || l.Renew(topic) {
-		return true
+		return maxMessageBytes
 	}
 	l.limits.Store(topic, before)
-	return false
+	return before.(int32)
 }
 
+// renewWait is how long appends of a topic are held back for what is in flight before them; usually that takes some
+// milliseconds, and where a partition has no leader it would take for ever.
+const renewWait = 500 * time.Millisecond
+
 // Renew gives a topic a producer of its own, which knows nothing of the topic: after its batch limit changed, or after
-// it was deleted and made again. It does nothing and reports false while appends of the topic are in flight, for what
-// comes later would overtake them.
+// it was deleted and made again. What comes meanwhile is held back until the appends in flight are settled, for it would
+// overtake them. When that takes too long nothing is done, and the answer is false.
 //
 // It has to be another producer, with another id. Made to forget a topic, the client would count its sequence from 0
 // under the old id, and the broker would take what is new for a copy of what it has: acknowledged, and not written.
@@ -102,25 +110,44 @@ func (l *Log) Renew(topic string) bool {
 		l.logger.Error("renew the producer", "topic", topic, "error", err)
 		return false
 	}
+	gate := make(chan struct{})
 	l.mu.Lock()
-	if l.buffer.holds(topic) {
+	if _, renewing := l.gates[topic]; renewing {
 		l.mu.Unlock()
 		c.Close()
 		return false
 	}
-	old := l.renewed[topic]
-	l.renewed[topic] = c
+	l.gates[topic] = gate
 	l.mu.Unlock()
-	if old != nil {
+
+	settled := l.buffer.settled(topic, renewWait)
+
+	l.mu.Lock()
+	delete(l.gates, topic)
+	old := l.renewed[topic]
+	if settled {
+		l.renewed[topic] = c
+	}
+	l.mu.Unlock()
+	close(gate)
+	switch {
+	case !settled:
+		c.Close()
+	case old != nil:
 		old.Close() // nothing is in flight in it: it served this topic alone
 	}
-	return true
+	return settled
 }
 
 // producer reserves room for an append and gives the client that serves the topic. Both happen under one lock, so that
 // Renew sees every append that uses the old client.
 func (l *Log) producer(tp TP, bytes, records int64) (*kgo.Client, error) {
 	l.mu.RLock()
+	for gate := l.gates[tp.Topic]; gate != nil; gate = l.gates[tp.Topic] {
+		l.mu.RUnlock()
+		<-gate
+		l.mu.RLock()
+	}
 	defer l.mu.RUnlock()
 	if err := l.buffer.reserve(tp, bytes, records); err != nil {
 		return nil, err

@@ -37,8 +37,8 @@ func TestTopicLimitCountsFromTheFirstAppend(t *testing.T) {
 	create(t, l, "large", 1, map[string]string{"max.message.bytes": "3000000"})
 	create(t, l, "small", 1, map[string]string{"max.message.bytes": "2000"})
 	for topic, limit := range map[string]int32{"large": 3_000_000, "small": 2000} {
-		if !l.Limit(topic, limit) {
-			t.Fatalf("the first limit of %s is not in force", topic)
+		if got := l.Limit(topic, limit); got != limit {
+			t.Fatalf("the first limit of %s is not in force, %d is", topic, got)
 		}
 	}
 	if got := write(t, l, kafka.TP{Topic: "large"}, strings.Repeat("x", 1_500_000)); got[0].err != nil {
@@ -101,16 +101,54 @@ func TestLimitChangesOnlyWhileNothingIsInFlight(t *testing.T) {
 	create(t, l, "b", 1, nil)
 	l.Limit("b", 1000)
 	write(t, l, kafka.TP{Topic: "b"}, "x")
-	if !l.Limit("b", 5000) {
-		t.Error("nothing is in flight, the new limit should be in force")
+	if got := l.Limit("b", 5000); got != 5000 {
+		t.Errorf("nothing is in flight, the new limit should be in force, not %d", got)
 	}
 	_ = e.Close() // from now on appends stay in flight
 	if err := l.Append(&kafka.Append{TP: kafka.TP{Topic: "b"}, Records: []kafka.Record{{Value: []byte("y")}},
 		Done: func(int, int64, error) {}}); err != nil {
 		t.Fatal(err)
 	}
-	if l.Limit("b", 1000) {
-		t.Error("a record is in flight, the new limit cannot be in force")
+	if got := l.Limit("b", 1000); got != 5000 {
+		t.Errorf("a record is in flight, the old limit must be in force, not %d", got)
+	}
+}
+
+// A limit changes under load: appends wait for those before them, so each finds its place, in order.
+func TestLimitChangesUnderLoad(t *testing.T) {
+	_, l := open(t, kafka.Config{})
+	create(t, l, "i", 1, map[string]string{"max.message.bytes": "1000000"})
+	l.Limit("i", 20_000)
+	const events = 5000
+	offsets := make(chan int64, events)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for n := range events {
+			if err := l.Append(&kafka.Append{TP: kafka.TP{Topic: "i"}, Records: []kafka.Record{{Value: fmt.Append(nil, n)}},
+				Done: func(_ int, offset int64, err error) {
+					if err != nil {
+						offset = -1
+					}
+					offsets <- offset
+				}}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for i := range int32(20) {
+		if got := l.Limit("i", 30_000+i); got != 30_000+i {
+			t.Errorf("the limit %d is in force, want %d", got, 30_000+i)
+		}
+	}
+	writing.Wait()
+	for n := range int64(events) {
+		if at := <-offsets; at != n {
+			t.Fatalf("append %d is at offset %d", n, at)
+		}
+	}
+	if got := write(t, l, kafka.TP{Topic: "i"}, strings.Repeat("x", 25_000)); got[0].err != nil {
+		t.Errorf("a record that the new limit lets in: %v", got[0].err)
 	}
 }
 

@@ -29,6 +29,7 @@ type buffer struct {
 	mu    sync.Mutex
 	total usage
 	parts map[TP]*usage
+	idle  map[string]chan struct{} // topic -> closed when nothing of it is in flight
 }
 
 type usage struct{ bytes, records int64 }
@@ -45,7 +46,7 @@ type bufferMetrics struct {
 }
 
 func newBuffer(limit int64, reg prometheus.Registerer) *buffer {
-	b := &buffer{limit: limit, parts: map[TP]*usage{}}
+	b := &buffer{limit: limit, parts: map[TP]*usage{}, idle: map[string]chan struct{}{}}
 	b.metrics = bufferMetrics{
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_kafka_appends_refused_total",
 			Help: "Appends refused because the buffer of a partition was full."}),
@@ -97,6 +98,10 @@ func (b *buffer) release(tp TP, bytes int64) {
 	p.records--
 	if p.records == 0 {
 		delete(b.parts, tp)
+		if idle := b.idle[tp.Topic]; idle != nil && !b.holds(tp.Topic) {
+			close(idle)
+			delete(b.idle, tp.Topic)
+		}
 	}
 	b.total.bytes -= bytes
 	b.total.records--
@@ -108,10 +113,29 @@ func (b *buffer) usage() BufferUsage {
 	return BufferUsage{Bytes: b.total.bytes, Records: b.total.records, Limit: b.limit}
 }
 
+// settled waits until nothing of a topic is in flight, and reports whether that was so in time.
+func (b *buffer) settled(topic string, within time.Duration) bool {
+	b.mu.Lock()
+	if !b.holds(topic) {
+		b.mu.Unlock()
+		return true
+	}
+	idle := b.idle[topic]
+	if idle == nil {
+		idle = make(chan struct{})
+		b.idle[topic] = idle
+	}
+	b.mu.Unlock()
+	select {
+	case <-idle:
+		return true
+	case <-time.After(within):
+		return false
+	}
+}
+
 // holds reports whether anything of a topic is in flight.
 func (b *buffer) holds(topic string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	for tp := range b.parts {
 		if tp.Topic == topic {
 			return true

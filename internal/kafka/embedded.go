@@ -42,6 +42,7 @@ type Embedded struct {
 	listens string // where
 	addr    string // what clients are told
 	storage atomic.Pointer[Storage]
+	since   atomic.Int64 // bytes let in since the folder was measured
 }
 
 // Storage is how full the embedded broker's folder is, in bytes. Without a folder only the budget is set.
@@ -139,13 +140,15 @@ func (e *Embedded) Run(ctx context.Context) error {
 	}
 }
 
-// Full says why nothing more may be published: the budget is used up or the disk is nearly full. nil = there is room.
-// Unread records are never deleted to make room.
-func (e *Embedded) Full() *autobus.Error {
+// Full says why nothing more may be published: the budget is used up or the disk is nearly full. nil = there is room,
+// and so many bytes more count as used until the folder is measured again. Unread records are never deleted to make
+// room.
+func (e *Embedded) Full(bytes int64) *autobus.Error {
 	s := e.storage.Load()
 	var err *autobus.Error
 	switch {
-	case s.Bytes > s.Budget:
+	case e.cfg.Dir != "" && s.Bytes+e.since.Add(bytes) > s.Budget:
+		e.since.Add(-bytes)
 		err = autobus.NewError(autobus.ReasonStorageFull, "folder %s holds %d bytes, its budget is %d", e.cfg.Dir,
 			s.Bytes, s.Budget)
 	case s.DiskSize > 0 && s.DiskFree < min(256<<20, s.DiskSize/20):
@@ -198,6 +201,7 @@ func (e *Embedded) measure() {
 		return
 	}
 	s := Storage{Budget: e.cfg.Budget}
+	e.since.Store(0)
 	err := filepath.WalkDir(e.cfg.Dir, func(_ string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // retention deleted it meanwhile

@@ -100,9 +100,24 @@ func TestEmbeddedRefusesOverItsBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	full := e.Full()
+	full := e.Full(0)
 	if full == nil || full.Reason != autobus.ReasonStorageFull || !full.Retriable() || full.RetryAfter == 0 {
 		t.Errorf("over the budget: %v", full)
+	}
+}
+
+// The folder is measured once a second; what is let in meanwhile counts at once.
+func TestEmbeddedCountsWhatItLetsIn(t *testing.T) {
+	e, err := kafka.OpenEmbedded(kafka.EmbeddedConfig{Dir: t.TempDir(), Addr: "127.0.0.1:0", Budget: 1 << 20,
+		Logger: slog.Default()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for i, want := range []bool{false, true, false} {
+		if full := e.Full([]int64{700_000, 700_000, 100_000}[i]) != nil; full != want {
+			t.Errorf("question %d: full %t, want %t", i, full, want)
+		}
 	}
 }
 

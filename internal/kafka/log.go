@@ -91,8 +91,11 @@ type Log struct {
 	logger *slog.Logger
 	limits sync.Map // topic -> int32, its largest batch in bytes
 
+	limiting sync.Mutex // held around a change of a limit
+
 	mu      sync.RWMutex
-	renewed map[string]*kgo.Client // topic -> producer of its own, see Renew
+	renewed map[string]*kgo.Client   // topic -> producer of its own, see Renew
+	gates   map[string]chan struct{} // topic -> closed when appends may go on
 }
 
 // connectTimeout bounds the first contact: a cluster that is there answers well within it.
@@ -104,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		cfg.Buffer = defaultBuffer()
 	}
 	l := &Log{cfg: cfg, logger: cfg.Logger, buffer: newBuffer(cfg.Buffer, cfg.Metrics),
-		renewed: map[string]*kgo.Client{}}
+		renewed: map[string]*kgo.Client{}, gates: map[string]chan struct{}{}}
 	var err error
 	if l.client, err = l.newProducer(); err != nil {
 		return nil, err
