@@ -3,11 +3,16 @@
 package autobus_test
 
 import (
+	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/bustest"
 	"github.com/autobus-io/autobus/spec"
 )
 
@@ -48,4 +53,36 @@ func TestTheExampleOfTheSpecsHowto(t *testing.T) {
 	if len(rules) != 2 || rules["/total"] != "type" || rules["/colour"] != "undeclared" {
 		t.Errorf("the faults are %v", refused.Faults)
 	}
+}
+
+// TestPages runs the pages as their reader would, and holds what is printed against what they say.
+func TestPages(t *testing.T) {
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", filepath.Join(bin, "autobus"), "./cmd/autobus")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build autobus: %v\n%s", err, out)
+	}
+	for _, file := range []string{"docs/howto/specs.md", "docs/howto/consume.md", "docs/reference/http.md",
+		"docs/reference/websocket.md"} {
+		t.Run(filepath.Base(file), func(t *testing.T) { newPage(t, file, bin).run() })
+	}
+	t.Run("serve.md", func(t *testing.T) {
+		p := newPage(t, "docs/howto/serve.md", bin)
+		// The cluster of a test run has a control log, of another name, and topics of other suites.
+		p.standIn(freeAddr(t), "kafka-1:9092, kafka-2:9092, kafka-3:9092", strings.Join(bustest.Cluster(t).Brokers, ", "),
+			"  name: main\n", "", "cluster init", "cluster init --yes --adopt",
+			"cluster check --config autobus.yaml", "cluster check --config autobus.yaml || [ $? = 3 ]")
+		p.run()
+	})
+}
+
+// freeAddr is an address on which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
