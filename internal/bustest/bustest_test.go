@@ -118,9 +118,9 @@ func TestKillBroker(t *testing.T) {
 
 func TestSpecsNameEveryType(t *testing.T) {
 	types := NewTypes("x")
-	files := types.Specs()
+	files := types.LateSpecs()
 	for _, name := range []string{types.Keyed, types.Number, types.Keyless, types.Sarama, types.Small, types.Weak,
-		types.Loose} {
+		types.Loose, types.Work, types.Late} {
 		if text := files["events/conf/"+name+".yaml"]; !strings.Contains(string(text), "address: "+name+"\n") {
 			t.Errorf("no spec of %s", name)
 		}

@@ -26,6 +26,9 @@ type Target struct {
 	// Full makes the bus's storage full, or no longer: every publish is refused with ReasonStorageFull, which is
 	// transient. nil: the target cannot.
 	Full func(full bool)
+
+	// Push puts other specs in force. nil: the target cannot.
+	Push func(t testing.TB, specs map[string][]byte)
 }
 
 // Open starts a bus that serves the given specs (slash path to content) and returns when it takes events.
@@ -36,11 +39,15 @@ type Features struct {
 	NoDurability string // it does not refuse types whose topic is weaker than the bus promises
 	NoFull       string // its storage cannot be made full by a test
 	NoFilter     string // its tails take no filter
+	NoGroups     string // it has no named subscriptions
+	NoSessions   string // its leases outlive the end of a Subscribe
+	NoPush       string // other specs cannot be put in force
 }
 
 // everything is what the suite's usual principal may do.
 var everything = autobus.Principal{Name: "conformance", Grants: []autobus.Grant{
 	{Verb: autobus.VerbPublish, Pattern: "*"}, {Verb: autobus.VerbSubscribe, Pattern: "*"},
+	{Verb: autobus.VerbManage, Pattern: "*"},
 }}
 
 // Exercise runs the conformance suite: what every bus must do, whatever lies below it and before it.
@@ -58,6 +65,9 @@ func Exercise(t *testing.T, open Open, f Features) {
 	t.Run("Durability", s.durability)
 	t.Run("Tail", s.tail)
 	t.Run("Grant", s.grant)
+	if !lacks(t, f.NoGroups) {
+		t.Run("Group", s.group)
+	}
 }
 
 // suite is one run. Its parts share the target and the topics; keys and ids never repeat.

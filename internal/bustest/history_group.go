@@ -11,7 +11,7 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// Group is a subscription in a history. Its exported fields say what the judge has to expect; they are set before Check.
+// Group is a subscription in a history. Its exported fields say what the judge has to expect; set them before Check.
 type Group struct {
 	From   map[kafka.TP]int64      // where it begins; absent = at 0
 	To     map[kafka.TP]int64      // up to where it had the time to finish, exclusive; absent = the end of the log

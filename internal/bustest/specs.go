@@ -16,10 +16,15 @@ type Types struct {
 	Small   string // as Keyed, its topic takes at most SmallTopicBytes
 	Weak    string // its topic has one replica, and the spec does not say that this is meant
 	Loose   string // its topic has one replica, best-effort
+	Work    string // as Keyed, WorkPartitions partitions
+	Late    string // as Work, and matched by the pattern of Work; not among Specs, but among LateSpecs
 }
 
 // Partitions is how many partitions each type of the suite has, except where one is enough.
 const Partitions = 6
+
+// WorkPartitions is how many partitions Types.Work has.
+const WorkPartitions = 4
 
 // SmallTopicBytes is max.message.bytes of Types.Small.
 const SmallTopicBytes = 65536
@@ -29,7 +34,7 @@ func NewTypes(prefix string) Types {
 	return Types{
 		Keyed: prefix + ".order.placed.v1", Number: prefix + ".number.set.v1", Keyless: prefix + ".signal.sent.v1",
 		Sarama: prefix + ".sarama.placed.v1", Small: prefix + ".small.placed.v1", Weak: prefix + ".weak.placed.v1",
-		Loose: prefix + ".loose.placed.v1",
+		Loose: prefix + ".loose.placed.v1", Work: prefix + ".work.now.done.v1", Late: prefix + ".work.late.done.v1",
 	}
 }
 
@@ -46,6 +51,15 @@ func (ts Types) Specs() map[string][]byte {
 		config: fmt.Sprintf("max.message.bytes: %d", SmallTopicBytes)})
 	add(specFile{name: ts.Weak, key: "/order", partitions: 1, replicas: 1})
 	add(specFile{name: ts.Loose, key: "/order", partitions: 1, replicas: 1, channel: "x-durability: best-effort"})
+	add(specFile{name: ts.Work, key: "/order", partitions: WorkPartitions, replicas: 3})
+	return files
+}
+
+// LateSpecs is the same repository later: it declares Late as well.
+func (ts Types) LateSpecs() map[string][]byte {
+	files := ts.Specs()
+	s := specFile{name: ts.Late, key: "/order", partitions: WorkPartitions, replicas: 3}
+	files["events/conf/"+s.name+".yaml"] = s.text()
 	return files
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package conformance runs the conformance suite of internal/bustest against the whole bus in process: log, control
-// log, registry and hot path, as cmd/autobus wires them, on the embedded broker and on a real Kafka cluster.
+// and state log, registry and hot path, as cmd/autobus wires them, on the embedded broker and on a real Kafka cluster.
 package conformance
 
 import (
@@ -38,6 +38,14 @@ func TestKafka(t *testing.T) {
 // open starts a bus on a cluster and pushes the specs.
 func open(t *testing.T, k *bustest.Kafka, specs map[string][]byte, embedded bool) bustest.Target {
 	t.Helper()
+	_, target := instance(t, k, "conformance", embedded)
+	target.Push(t, specs)
+	return target
+}
+
+// instance starts a bus on a cluster.
+func instance(t *testing.T, k *bustest.Kafka, name string, embedded bool) (*bus.Bus, bustest.Target) {
+	t.Helper()
 	log, logger := k.Open(t), bustest.Logger(t)
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
@@ -50,32 +58,43 @@ func open(t *testing.T, k *bustest.Kafka, specs map[string][]byte, embedded bool
 		Replicas: replicas, Adopt: true}); err != nil {
 		t.Fatal(err)
 	}
-	state, err := control.Open(ctx, log, logger)
+	records, err := control.Open(ctx, log, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg := registry.New(registry.Config{Log: log, Control: state, ClusterName: "test", Embedded: embedded,
+	state, err := control.OpenState(ctx, log, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := registry.New(registry.Config{Log: log, Control: records, ClusterName: "test", Embedded: embedded,
 		Logger: logger})
 	var full atomic.Bool
-	b := bus.New(bus.Config{Log: log, Control: state, Snapshot: reg.Snapshot, Embedded: embedded, Logger: logger,
-		Full: func() *autobus.Error {
+	b := bus.New(bus.Config{Log: log, Control: records, State: state, Snapshot: reg.Snapshot, Instance: name,
+		Embedded: embedded, Logger: logger,
+		Full: func(int64) *autobus.Error {
 			if full.Load() {
 				return autobus.NewError(autobus.ReasonStorageFull, "the test says so")
 			}
 			return nil
 		}})
-	start(t, state.Run, b.Run)
+	start(t, records.Run, state.Run, b.Run)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
+		b.DrainDeliveries(ctx)
 		if err := b.Drain(ctx); err != nil {
 			t.Errorf("drain: %v", err)
 		}
 	})
-	if _, err := reg.Push(ctx, spec.Files(specs), "conformance", "test run"); err != nil {
-		t.Fatalf("push the specs: %v", err)
+	push := func(t testing.TB, specs map[string][]byte) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
+		defer cancel()
+		if _, err := reg.Push(ctx, spec.Files(specs), "conformance", "test run"); err != nil {
+			t.Fatalf("push the specs: %v", err)
+		}
 	}
-	return bustest.Target{Bus: b, Log: log, Full: full.Store}
+	return b, bustest.Target{Bus: b, Log: log, Full: full.Store, Push: push}
 }
 
 // start runs parts until the test ends.
