@@ -54,6 +54,9 @@ func checkControlTopic(topics map[string]kafka.Topic, brokers int, configFile st
 	if !ok {
 		return finding{levelLacks, "control log", "there is none", "autobus cluster init --config " + configFile}
 	}
+	if t.Err != nil {
+		return finding{levelLacks, "control log", t.Err.Error(), "let the bus describe the topic and its settings"}
+	}
 	var lacks, fixes []string
 	if t.Partitions != 1 {
 		lacks = append(lacks, fmt.Sprintf("%d partitions instead of 1", t.Partitions))
@@ -107,6 +110,9 @@ func checkTopics(topics map[string]kafka.Topic, routes map[string]control.Route)
 
 func checkTopic(t kafka.Topic, route control.Route) finding {
 	f := finding{levelOK, "type " + route.Type, "", ""}
+	if t.Err != nil {
+		return finding{levelLacks, f.Check, t.Err.Error(), "let the bus describe the topic and its settings"}
+	}
 	f.Detail = fmt.Sprintf("%s, min.insync.replicas=%d", copies(t.Replicas), t.MinISR())
 	var lacks, fixes []string
 	if t.Partitions != route.Partitions {

@@ -22,6 +22,7 @@ import (
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/edge"
 	"github.com/autobus-io/autobus/internal/edge/rest"
+	"github.com/autobus-io/autobus/internal/edge/ws"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/registry"
 	"github.com/autobus-io/autobus/spec"
@@ -183,6 +184,7 @@ func (in *instance) subscribe(ctx context.Context, sub *spec.Subscription) error
 func (in *instance) list() []edge.Edge {
 	return []edge.Edge{
 		rest.New(rest.Config{Bus: in.bus, Logger: in.logger}),
+		ws.New(ws.Config{Bus: in.bus, Instance: in.settings.instance, Version: readBuildInfo().Version, Logger: in.logger}),
 		in.registry.Edge(),
 		in.newAdmin(),
 	}

@@ -65,7 +65,8 @@ func TestAWrittenEventIsRepeated(t *testing.T) {
 	c, _, _ := d.claim("p", topic, identified("1", "x"), none)
 	d.settle(c, autobus.Receipt{Status: autobus.Written, Partition: 3, Offset: 17})
 	var got autobus.Receipt
-	if _, first, err := d.claim("p", topic, identified("1", "x"), func(rc autobus.Receipt) { got = rc }); first || err != nil {
+	keep := func(rc autobus.Receipt) { got = rc }
+	if _, first, err := d.claim("p", topic, identified("1", "x"), keep); first || err != nil {
 		t.Fatalf("first %t, error %v", first, err)
 	}
 	if !got.Duplicate || got.Partition != 3 || got.Offset != 17 || got.Status != autobus.Written {

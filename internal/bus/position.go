@@ -39,6 +39,12 @@ func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	from := map[kafka.TP]int64{}
+	for tp := range commits {
+		if _, ok := log[tp]; !ok { // nothing can be said of where it stands
+			return nil, autobus.NewError(autobus.ReasonClusterUnreachable, "partition %d of %s is not known now",
+				tp.Partition, tp.Topic)
+		}
+	}
 	for tp, commit := range commits {
 		if old := g.parts[tp]; old != nil {
 			g.drop(old)

@@ -160,13 +160,16 @@ func (rs *routes) checkAll(ctx context.Context) {
 func (rs *routes) check(r *route, topics map[string]kafka.Topic) *routeState {
 	t, exists := topics[r.Topic]
 	s := &routeState{id: t.ID, maxEvent: r.MaxEventBytes}
-	usable := rs.follow(r.Topic, t.ID)
+	usable := t.Err != nil || rs.follow(r.Topic, t.ID)
 	switch {
 	case !usable:
 		s.stale = true
 		s.refused = autobus.NewError(autobus.ReasonCapacity, "topic %s was made again; what was sent to the old one is "+
 			"still being settled", r.Topic)
 		s.refused.RetryAfter = time.Second
+	case t.Err != nil:
+		s.refused = autobus.NewError(autobus.ReasonRouteMismatch, "the brokers do not describe topic %s: %v", r.Topic,
+			t.Err).WithCause(t.Err)
 	case !exists:
 		s.refused = autobus.NewError(autobus.ReasonRouteMismatch, "topic %s does not exist", r.Topic)
 	case t.Partitions != r.Partitions:

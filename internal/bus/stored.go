@@ -31,7 +31,9 @@ func (b *Bus) bounds(ctx context.Context, topics map[string]string) (map[kafka.T
 	}
 	out := make(map[kafka.TP]bounds, len(ends))
 	for tp, end := range ends {
-		out[tp] = bounds{starts[tp], end}
+		if first, ok := starts[tp]; ok {
+			out[tp] = bounds{first, end}
+		}
 	}
 	return out, nil
 }

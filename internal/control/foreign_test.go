@@ -26,7 +26,8 @@ func transaction(t *testing.T, e *kafka.Embedded, topic string, value []byte, en
 	if err := c.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("k"), Value: value}).FirstErr(); err != nil {
+	record := &kgo.Record{Topic: topic, Key: []byte("k"), Value: value}
+	if err := c.ProduceSync(t.Context(), record).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	for _, how := range end {

@@ -85,6 +85,9 @@ func create(ctx context.Context, log *kafka.Log, want kafka.NewTopic) error {
 		return err
 	}
 	have := topics[want.Name]
+	if have.Err != nil {
+		return have.Err
+	}
 	differ := map[string]string{}
 	for _, key := range []string{"cleanup.policy", "retention.ms", "retention.bytes", "unclean.leader.election.enable"} {
 		if got, told := have.Configs[key]; told && got != want.Configs[key] {

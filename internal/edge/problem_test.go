@@ -81,7 +81,7 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		{autobus.ReasonCapacity, 0, "1s", "1"}, {autobus.ReasonCapacity, 200 * time.Millisecond, "200ms", "1"},
 		{autobus.ReasonQuota, 1500 * time.Millisecond, "1.5s", "2"}, {autobus.ReasonQuota, 90 * time.Second, "90s", "90"},
-		{autobus.ReasonNotDurable, 0, "", ""}, {autobus.ReasonPredecessorFailed, 0, "", ""},
+		{autobus.ReasonNotDurable, 0, "1s", "1"}, {autobus.ReasonPredecessorFailed, 0, "", ""},
 	} {
 		err := autobus.NewError(c.reason, "")
 		err.RetryAfter = c.after

@@ -23,6 +23,7 @@ type Topic struct {
 	Partitions int32
 	Replicas   int               // the smallest replica count of its partitions
 	Configs    map[string]string // effective settings, defaults included
+	Err        error             // why the brokers do not describe it, such as a missing right; the rest is not known then
 }
 
 // MaxMessageBytes is the largest batch the topic takes.
@@ -44,7 +45,8 @@ func (t Topic) number(key string, or int64) int64 {
 	return n
 }
 
-// Topics describes the named topics, or all that are not Kafka's own. A topic that does not exist is absent.
+// Topics describes the named topics, or all that are not Kafka's own. A topic that does not exist is absent; one that
+// cannot be described says why, and the others are described all the same.
 func (l *Log) Topics(ctx context.Context, names ...string) (map[string]Topic, error) {
 	// Not through the admin client, which may answer from a cache older than the topic.
 	resp, err := metadataRequest(names...).RequestWith(ctx, l.client)
@@ -59,7 +61,8 @@ func (l *Log) Topics(ctx context.Context, names ...string) (map[string]Topic, er
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("describe topic %s: %w", *d.Topic, err)
+			out[*d.Topic] = Topic{Name: *d.Topic, Err: fmt.Errorf("describe topic %s: %w", *d.Topic, err)}
+			continue
 		}
 		t := Topic{Name: *d.Topic, ID: d.TopicID, Partitions: int32(len(d.Partitions)), Configs: map[string]string{}}
 		for _, p := range d.Partitions {
@@ -73,25 +76,42 @@ func (l *Log) Topics(ctx context.Context, names ...string) (map[string]Topic, er
 	if len(found) == 0 {
 		return out, nil
 	}
-	configs, err := l.admin.DescribeTopicConfigs(ctx, found...)
-	if err != nil {
-		return nil, unreachable(l.cfg, err)
+	return out, l.describeSettings(ctx, out, found...)
+}
+
+// describeSettings adds the settings of topics. The client answers for all or for none when a right is missing for one,
+// so then they are asked for one by one.
+func (l *Log) describeSettings(ctx context.Context, out map[string]Topic, names ...string) error {
+	configs, err := l.admin.DescribeTopicConfigs(ctx, names...)
+	if _, denied := errors.AsType[*kadm.AuthError](err); denied && len(names) > 1 {
+		for _, name := range names {
+			if err := l.describeSettings(ctx, out, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	} else if denied {
+		configs = kadm.ResourceConfigs{{Name: names[0], Err: err}}
+	} else if err != nil {
+		return unreachable(l.cfg, err)
 	}
 	for _, rc := range configs {
-		if errors.Is(rc.Err, kerr.UnknownTopicOrPartition) { // deleted in between
+		t := out[rc.Name]
+		switch {
+		case errors.Is(rc.Err, kerr.UnknownTopicOrPartition): // deleted in between
 			delete(out, rc.Name)
 			continue
-		}
-		if rc.Err != nil {
-			return nil, fmt.Errorf("describe settings of topic %s: %w", rc.Name, rc.Err)
+		case rc.Err != nil:
+			t.Err = fmt.Errorf("describe settings of topic %s: %w", rc.Name, rc.Err)
 		}
 		for _, c := range rc.Configs {
 			if c.Value != nil {
-				out[rc.Name].Configs[c.Key] = *c.Value
+				t.Configs[c.Key] = *c.Value
 			}
 		}
+		out[rc.Name] = t
 	}
-	return out, nil
+	return nil
 }
 
 // NewTopic asks for a topic.

@@ -80,9 +80,9 @@ func (l *Log) InFlight() BufferUsage { return l.buffer.usage() }
 // defaultBatch is what a topic takes when nobody said otherwise: Kafka's default max.message.bytes is 1,048,588.
 const defaultBatch = 1_000_012
 
-// Limit sets a topic's largest batch, which is its max.message.bytes, and returns the one that is in force. The producer
-// asks once, at a topic's first append; a later change needs a new producer, and that one has to wait until nothing of
-// the topic is in flight.
+// Limit sets a topic's largest batch, which is its max.message.bytes, and returns the one that is in force. The
+// producer asks once, at a topic's first append; a later change needs a new producer, and that one has to wait until
+// nothing of the topic is in flight.
 func (l *Log) Limit(topic string, maxMessageBytes int32) (inForce int32) {
 	l.limiting.Lock() // else of two changes at once the one could undo the other
 	defer l.limiting.Unlock()
@@ -99,8 +99,8 @@ func (l *Log) Limit(topic string, maxMessageBytes int32) (inForce int32) {
 const renewWait = 500 * time.Millisecond
 
 // Renew gives a topic a producer of its own, which knows nothing of the topic: after its batch limit changed, or after
-// it was deleted and made again. What comes meanwhile is held back until the appends in flight are settled, for it would
-// overtake them. When that takes too long nothing is done, and the answer is false.
+// it was deleted and made again. What comes meanwhile is held back until the appends in flight are settled, for it
+// would overtake them. When that takes too long nothing is done, and the answer is false.
 //
 // It has to be another producer, with another id. Made to forget a topic, the client would count its sequence from 0
 // under the old id, and the broker would take what is new for a copy of what it has: acknowledged, and not written.

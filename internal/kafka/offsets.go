@@ -6,26 +6,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Starts returns the first offset that each partition of the topics still has.
+// Starts returns the first offset that each partition of the topics still has. Topics that do not exist, or that the
+// bus has no right to look at, are absent, here and below.
 func (l *Log) Starts(ctx context.Context, topics ...string) (map[TP]int64, error) {
-	return l.listed(l.admin.ListStartOffsets(ctx, topics...))
+	return l.list(ctx, l.admin.ListStartOffsets, topics...)
 }
 
 // Ends returns the offset that the next record of each partition will get. Everything acknowledged before the call
 // lies below it.
 func (l *Log) Ends(ctx context.Context, topics ...string) (map[TP]int64, error) {
-	return l.listed(l.admin.ListEndOffsets(ctx, topics...))
+	return l.list(ctx, l.admin.ListEndOffsets, topics...)
 }
 
 // At returns for each partition the offset of the first record whose timestamp is not before t, or its end.
 func (l *Log) At(ctx context.Context, t time.Time, topics ...string) (map[TP]int64, error) {
-	return l.listed(l.admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topics...))
+	return l.list(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return l.admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topics...)
+	}, topics...)
+}
+
+// list asks for offsets. The client answers for all topics or for none when a right is missing for one, so then they
+// are asked for one by one.
+func (l *Log) list(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
+	topics ...string) (map[TP]int64, error) {
+	offsets, err := ask(ctx, topics...)
+	if _, denied := errors.AsType[*kadm.AuthError](err); !denied {
+		return l.listed(offsets, err)
+	}
+	out := map[TP]int64{}
+	if len(topics) == 1 {
+		return out, nil
+	}
+	for _, topic := range topics {
+		some, err := l.list(ctx, ask, topic)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(out, some)
+	}
+	return out, nil
 }
 
 // listed takes the whole answer or none: a start position guessed for one partition would lose its events.
@@ -34,7 +60,8 @@ func (l *Log) listed(offsets kadm.ListedOffsets, err error) (map[TP]int64, error
 	out := map[TP]int64{}
 	offsets.Each(func(o kadm.ListedOffset) {
 		switch {
-		case errors.Is(o.Err, kerr.UnknownTopicOrPartition):
+		case errors.Is(o.Err, kerr.UnknownTopicOrPartition), errors.Is(o.Err, kerr.UnknownTopicID),
+			errors.Is(o.Err, kerr.InvalidTopicException), errors.Is(o.Err, kerr.TopicAuthorizationFailed):
 		case o.Err != nil:
 			missing = fmt.Errorf("offsets of partition %d of %s: %w", o.Partition, o.Topic, o.Err)
 		default:

@@ -104,6 +104,9 @@ func readError(fe kgo.FetchError) error {
 	case errors.Is(fe.Err, kerr.OffsetOutOfRange), errors.As(fe.Err, &loss):
 		return autobus.NewError(autobus.ReasonPositionLost, "partition %d of %s no longer has the position asked for",
 			fe.Partition, fe.Topic).WithCause(fe.Err)
+	case errors.Is(fe.Err, kerr.UnknownTopicID), errors.Is(fe.Err, kerr.InconsistentTopicID):
+		return autobus.NewError(autobus.ReasonPositionLost, "topic %s was deleted, and perhaps made again", fe.Topic).
+			WithCause(fe.Err)
 	case errors.Is(fe.Err, kgo.ErrClientClosed):
 		return context.Canceled
 	}

@@ -58,7 +58,7 @@ func (r *Registry) unspecifiedTopic(ctx context.Context, name string) (kafka.Top
 		return kafka.Topic{}, err
 	}
 	if topic, ok := topics[name]; ok {
-		return topic, nil
+		return topic, topic.Err
 	}
 	if err := r.refuseTwin(ctx, name); err != nil {
 		return kafka.Topic{}, err
@@ -84,7 +84,7 @@ func (r *Registry) unspecifiedTopic(ctx context.Context, name string) (kafka.Top
 	if !ok {
 		return kafka.Topic{}, autobus.NewError(autobus.ReasonClusterUnreachable, "topic %s was made and is gone again", name)
 	}
-	return topic, nil
+	return topic, topic.Err
 }
 
 // refuseTwin refuses a name that differs from a topic's only in dots and underscores. Kafka would refuse it too,

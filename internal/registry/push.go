@@ -117,6 +117,11 @@ func (r *Registry) lookAtCluster(ctx context.Context, w *world, names []string) 
 	if w.topics, err = r.cfg.Log.Topics(ctx, names...); err != nil {
 		return err
 	}
+	for _, t := range w.topics {
+		if t.Err != nil {
+			return t.Err // planning without knowing it would take it for weak or absent
+		}
+	}
 	cluster, err := r.cfg.Log.Describe(ctx)
 	w.brokers = len(cluster.Brokers)
 	return err

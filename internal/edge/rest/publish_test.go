@@ -177,7 +177,7 @@ func TestOneStatusForManyResults(t *testing.T) {
 		{"ok ok", 200, ""}, {"ok invalid", 207, ""}, {"ok unknown", 207, ""}, {"unknown invalid", 207, ""},
 		{"invalid", 422, ""}, {"invalid invalid", 422, ""}, {"conflict", 409, ""}, {"forbidden", 403, ""}, {"type", 404, ""},
 		{"large", 413, ""}, {"invalid conflict", 422, ""}, {"capacity", 503, "1"}, {"capacity capacity", 503, "1"},
-		{"quota", 429, "2"}, {"quota capacity", 422, ""}, {"weak", 503, ""}, {"unknown unknown", 504, ""},
+		{"quota", 429, "2"}, {"quota capacity", 422, ""}, {"weak", 503, "1"}, {"unknown unknown", 504, ""},
 	} {
 		var events []string
 		for i, subject := range strings.Fields(c.subjects) {
