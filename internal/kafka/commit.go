@@ -180,7 +180,7 @@ func (m *Member) request(member string, generation int32, commits pending) map[T
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, rp)
 	}
 	out := make(map[TP]error, len(commits))
-	resp, err := req.RequestWith(m.life, m.log.commits)
+	resp, err := req.RequestWith(m.life, m.client)
 	if err == nil {
 		err = errors.New("the brokers did not answer for this partition")
 	}

@@ -87,11 +87,6 @@ type Log struct {
 	cfg    Config
 	client *kgo.Client
 	admin  *kadm.Client
-
-	// commits has connections of its own: a commit that waits for replicas holds up whatever is sent behind it, and
-	// behind a heartbeat that comes too late the member is out.
-	commits *kgo.Client
-
 	buffer *buffer
 	logger *slog.Logger
 	limits sync.Map // topic -> int32, its largest batch in bytes
@@ -118,15 +113,10 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, err
 	}
 	l.admin = kadm.NewClient(l.client)
-	if l.commits, err = l.newProducer(); err != nil {
-		l.client.Close()
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if err := l.client.Ping(ctx); err != nil {
 		l.client.Close()
-		l.commits.Close()
 		return nil, unreachable(cfg, err)
 	}
 	return l, nil
@@ -138,7 +128,7 @@ func (l *Log) Name() string { return l.cfg.Name }
 // Close waits for the appends in flight until ctx ends, then closes. What was still in flight gets an error in Done.
 func (l *Log) Close(ctx context.Context) error {
 	err := l.Flush(ctx)
-	for _, c := range append(l.producers(), l.commits) {
+	for _, c := range l.producers() {
 		c.Close()
 	}
 	if err != nil {
