@@ -60,6 +60,7 @@ const (
 	ReasonSubscriptionInvalid Reason = "subscription_invalid"
 	ReasonSubscriptionExists  Reason = "subscription_exists"
 	ReasonManagedBySpec       Reason = "managed_by_spec"
+	ReasonSessionUnknown      Reason = "session_unknown"
 	ReasonOutcomeInvalid      Reason = "outcome_invalid"
 	ReasonLeaseStale          Reason = "lease_stale"
 	ReasonLeaseUnknown        Reason = "lease_unknown"
@@ -199,6 +200,8 @@ var reasons = []ReasonInfo{
 		"Choose another name, or change the subscription by PUT /v1/subscriptions/{name}."},
 	{ReasonManagedBySpec, FailedPrecondition, false, "The subscription is declared in services/*.yaml.",
 		"Change it there and push the specs."},
+	{ReasonSessionUnknown, NotFound, false, "No open stream has this session.",
+		"Its connection ended already, or another instance has it."},
 	{ReasonOutcomeInvalid, InvalidArgument, false, "The outcome of a delivery is not one.",
 		"Use ack, retry, skip, reject or extend; a delay goes with retry alone."},
 	{ReasonLeaseStale, FailedPrecondition, false, "The lease was already settled or taken away.",

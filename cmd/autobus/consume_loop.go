@@ -106,6 +106,9 @@ func (c *consumer) run(ctx context.Context) error {
 			leave()
 		}
 	}
+	if c.reader.want == nil && c.began {
+		c.reader.goodbye(working)
+	}
 	if c.flags.exec != "" {
 		c.app.note("%d acked, %d to come again, %d rejected", c.outcomes[autobus.Ack], c.outcomes[autobus.Retry],
 			c.outcomes[autobus.Reject])

@@ -4,11 +4,13 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -42,16 +44,16 @@ type positionLost struct {
 //
 // It reads a stream, whose leases end with the connection, or fetches by long poll as many events as are wanted, whose
 // leases live on. A stream hears at once of a worker that is gone, but brings the next events as soon as others are
-// acked, also to a worker that wants to leave; an event that it leaves behind counts as one that killed its worker. So
-// who works long on few events fetches them.
+// acked, also to a worker that wants to leave: so it says goodbye first. Who works long on few events fetches them.
 type reader struct {
 	api     *api
 	path    string
 	window  int           // 0 = the subscription's
 	answer  time.Duration // how long the bus may take to answer
 	news    chan news
-	want    chan int // how many events to fetch; nil = a stream
-	connect bool     // whether the next sign of life is worth telling
+	want    chan int     // how many events to fetch; nil = a stream
+	connect bool         // whether the next sign of life is worth telling
+	session atomic.Value // string, of the stream that is open
 }
 
 // How long a reader waits before it connects again.
@@ -114,7 +116,9 @@ func (r *reader) connected(ctx context.Context) {
 
 // stream reads one connection to its end. Its leases end with it.
 func (r *reader) stream(ctx context.Context) error {
-	q := url.Values{}
+	session := rand.Text()
+	r.session.Store(session)
+	q := url.Values{"session": {session}}
 	if r.window > 0 {
 		q.Set("window", strconv.Itoa(r.window))
 	}
@@ -144,6 +148,18 @@ func (r *reader) stream(ctx context.Context) error {
 		}
 		return nil // the rest is not for it: heartbeats, a drain, leases taken back of what it has written and acked
 	})
+}
+
+// goodbye ends the stream politely: what is left of it goes to others at once, and nobody's failure is counted. The bus
+// may be gone, or another instance may answer; then the end of the connection has to do.
+func (r *reader) goodbye(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	session, _ := r.session.Load().(string)
+	leave := call{method: http.MethodDelete, path: r.path + "/sessions/" + session}
+	if resp, err := r.api.do(ctx, leave); err == nil {
+		_ = resp.Body.Close()
+	}
 }
 
 // pollWait is how long the bus may wait for an event before it answers that there is none.

@@ -100,7 +100,7 @@ func pollOptions(r *http.Request) (window autobus.Window, wait time.Duration, er
 
 // streamWindow reads the window of a stream; nil = the policy's.
 func streamWindow(r *http.Request) (*autobus.Window, *autobus.Error) {
-	q, err := edge.Query(r, "window")
+	q, err := edge.Query(r, "window", "session")
 	if err != nil || !q.Has("window") {
 		return nil, err
 	}

@@ -33,11 +33,13 @@ type Edge struct {
 	logger    *slog.Logger
 	heartbeat time.Duration
 	progress  time.Duration
+	sessions  sessions
 }
 
 // New makes the edge.
 func New(c Config) *Edge {
-	e := &Edge{bus: c.Bus, logger: c.Logger, heartbeat: c.Heartbeat, progress: c.Progress}
+	e := &Edge{bus: c.Bus, logger: c.Logger, heartbeat: c.Heartbeat, progress: c.Progress,
+		sessions: sessions{open: map[session]context.CancelCauseFunc{}}}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
@@ -60,6 +62,7 @@ func (e *Edge) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/tail", e.tail)
 	mux.HandleFunc("GET /v1/subscriptions/{name}/events", e.poll)
 	mux.HandleFunc("GET /v1/subscriptions/{name}/stream", e.subscribe)
+	mux.HandleFunc("DELETE /v1/subscriptions/{name}/sessions/{session}", e.leave)
 	mux.HandleFunc("POST /v1/subscriptions/{name}/acks", e.acks)
 	mux.HandleFunc("GET /problems/{reason}", problem)
 }

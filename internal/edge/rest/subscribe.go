@@ -26,6 +26,12 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := readerContext(r.Context())
 	defer cancel(nil)
+	end, bad := e.sessions.add(r, cancel)
+	if bad != nil {
+		edge.WriteProblem(w, r, bad)
+		return
+	}
+	defer end()
 	name := r.PathValue("name")
 	f := newFeed(w, e, prefersSSE(r.Header), cancel)
 	var told sync.Once
