@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
 )
 
 // consume serves Subscribe for a named subscription.
@@ -50,18 +51,38 @@ func (b *Bus) consume(ctx context.Context, who autobus.Principal, s autobus.Subs
 // createFor makes the subscription that a worker brings along, unless it is there. A worker does not change what others
 // work by.
 func (b *Bus) createFor(ctx context.Context, who autobus.Principal, name string, p autobus.Policy) error {
-	have, err := b.Describe(ctx, name)
-	if errors.Is(err, &autobus.Error{Reason: autobus.ReasonSubscriptionUnknown}) {
-		_, err = b.PutSubscription(ctx, name, p, Audit{Actor: who.Name, Reason: "made by its first worker"})
+	if exists, err := b.agrees(name, p); exists {
 		return err
 	}
-	if err != nil {
+	a := Audit{Actor: who.Name, Reason: "made by its first worker"}
+	if err := b.checkSubscription(ctx, name, p, a); err != nil {
+		// Who may not make it may find it made, by somebody else and a moment ago.
+		if errors.Is(err, &autobus.Error{Reason: autobus.ReasonForbidden}) && b.refresh.after(ctx) == nil {
+			if exists, err := b.agrees(name, p); exists {
+				return err
+			}
+		}
 		return err
 	}
-	if !samePolicy(have.Policy, p.WithDefaults()) {
-		return autobus.NewError(autobus.ReasonSubscriptionExists, "subscription %s exists with another policy", name)
+	_, err := b.put(ctx, name, p.WithDefaults(), a, false)
+	return err
+}
+
+// agrees tells whether a subscription exists here, and refuses another policy than its own.
+func (b *Bus) agrees(name string, p autobus.Policy) (exists bool, err error) {
+	rec, ok := b.cfg.Control.Get(control.KindSubscription, name)
+	if !ok {
+		return false, nil
 	}
-	return nil
+	have, err := control.Decode[control.Subscription](rec)
+	if err == nil && !samePolicy(have.Policy, p.WithDefaults()) {
+		err = otherPolicy(name)
+	}
+	return true, err
+}
+
+func otherPolicy(name string) error {
+	return autobus.NewError(autobus.ReasonSubscriptionExists, "subscription %s exists with another policy", name)
 }
 
 // findGroup finds a subscription, after a read barrier when it is not known here.

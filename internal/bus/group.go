@@ -292,7 +292,8 @@ func (g *group) take(records []kafka.Record) {
 	}
 	for p := range touched {
 		g.track(p)
-		if len(p.backlog) > 0 && !p.paused {
+		// What opens in a moment is not paused for it: to read on costs a fetch that waits.
+		if !p.paused && (p.phase == open && len(p.backlog) > 0 || len(p.backlog) > aheadEvents) {
 			p.paused = true
 			g.member.Pause(p.tp)
 		}

@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -51,11 +52,8 @@ func (p *partition) fence(counter uint32) uint64 { return uint64(p.incarnation)<
 // no room for it yet.
 func (p *partition) track(g *group, rec *kafka.Record) (next *slot, ok bool) {
 	sight, attempts := p.ledger.See(rec.Offset)
-	switch sight {
-	case ledger.NoRoom:
-		return nil, false
-	case ledger.SeenDone, ledger.SeenAgain:
-		return nil, true
+	if sight != ledger.SeenUndone {
+		return nil, sight != ledger.NoRoom
 	}
 	if rec.Marker {
 		p.ledger.Done(rec.Offset)
@@ -72,7 +70,7 @@ func (p *partition) track(g *group, rec *kafka.Record) (next *slot, ok bool) {
 		return nil, true
 	}
 	s := &slot{part: p, record: *rec, event: e, size: e.Size(), attempt: max(1, attempts), index: -1}
-	s.lane, s.inLane = g.laneOf(rec)
+	s.lane, s.inLane = p.laneOf(g.policy.Order, rec)
 	p.slots[rec.Offset] = s
 	p.bytes += s.size
 	if s.inLane {
@@ -103,13 +101,14 @@ func (p *partition) finish(s *slot) (next *slot) {
 	return lane[0]
 }
 
-// laneOf says for whom an event of the subscription waits.
-func (g *group) laneOf(rec *kafka.Record) (lane string, waits bool) {
-	switch g.policy.Order {
+// laneOf says for whom an event waits: those of a lane go one after the other, to the lane's favourite worker.
+func (p *partition) laneOf(o autobus.Order, rec *kafka.Record) (lane string, waits bool) {
+	switch o {
 	case autobus.OrderPartition:
-		return "", true
+		return p.tp.Topic + "/" + strconv.Itoa(int(p.tp.Partition)), true
 	case autobus.OrderKey:
 		return string(rec.Key), rec.Key != nil
+	default:
+		return "", false
 	}
-	return "", false
 }

@@ -64,7 +64,7 @@ func (g *group) expire(now time.Time) (next time.Time) {
 			g.fail(sl, 0, "the lease ran out")
 		case pausing:
 			g.enqueue(sl)
-		case burying:
+		default: // burying: what waits otherwise has no timer
 			g.bury(sl)
 		}
 	}

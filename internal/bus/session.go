@@ -88,9 +88,9 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 			s.group.resize(s, w.WithDefaults())
 			continue
 		case <-s.wake:
-			if ctx.Err() != nil {
-				return nil // what would be leased now, nobody would hear of
-			}
+		}
+		if over(ctx) {
+			return nil // what would be leased now, nobody would hear of
 		}
 		n := s.group.collect(s)
 		if n.draining && s.sub.Draining != nil {
@@ -112,6 +112,8 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 		}
 	}
 }
+
+func over(ctx context.Context) bool { return ctx.Err() != nil }
 
 // news is what a session's goroutine has to tell its worker.
 type news struct {

@@ -37,7 +37,7 @@ func (b *Bus) settle(who autobus.Principal, st *autobus.Settlement) *autobus.Err
 	}
 	unknown := autobus.NewError(autobus.ReasonLeaseUnknown, "this instance never gave that lease")
 	l, ok := parseLease(st.Lease)
-	if !ok {
+	if !ok || l.instance != b.cfg.Instance {
 		return unknown
 	}
 	live, ok, recent := b.leases.find(l.nonce)
@@ -101,7 +101,7 @@ func (g *group) settle(p *partition, l lease, o autobus.Outcome) *autobus.Error 
 		g.finish(sl, settledSkipped)
 	case autobus.Retry:
 		g.fail(sl, o.Delay, or(o.Reason, "the worker asked for it again"))
-	case autobus.Reject:
+	default: // Reject
 		sl.failure = or(o.Reason, "the worker rejected it")
 		g.exhaust(sl)
 	}

@@ -36,9 +36,13 @@ func (b *Bus) PutSubscription(ctx context.Context, name string, p autobus.Policy
 	if err := b.checkSubscription(ctx, name, p, a); err != nil {
 		return false, err
 	}
-	p = p.WithDefaults()
+	return b.put(ctx, name, p.WithDefaults(), a, true)
+}
+
+// put makes a subscription; one that exists with another policy is changed only if it may be.
+func (b *Bus) put(ctx context.Context, name string, p autobus.Policy, a Audit, change bool) (created bool, err error) {
 	for range changeAttempts {
-		created, err = b.putOnce(ctx, name, p, a)
+		created, err = b.putOnce(ctx, name, p, a, change)
 		if !errors.Is(err, &autobus.Error{Reason: autobus.ReasonControlConflict}) {
 			return created, err
 		}
@@ -93,7 +97,8 @@ func (b *Bus) declared(name string) bool {
 	return ok
 }
 
-func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audit) (created bool, err error) {
+func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audit, change bool) (created bool,
+	err error) {
 	if err := b.cfg.Control.Barrier(ctx); err != nil {
 		return false, err
 	}
@@ -104,6 +109,9 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 	if exists {
 		if value, err = control.Decode[control.Subscription](rec); err != nil {
 			return false, err
+		}
+		if !change && !samePolicy(value.Policy, p) {
+			return false, otherPolicy(name)
 		}
 		if !a.Spec && !sameStart(value.Policy.Start, p.Start) {
 			return false, autobus.NewError(autobus.ReasonSubscriptionExists,

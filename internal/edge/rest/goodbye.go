@@ -54,8 +54,8 @@ func (s *sessions) add(r *http.Request, cancel context.CancelCauseFunc) (end fun
 	}, nil
 }
 
-// leave serves DELETE /v1/subscriptions/{name}/sessions/{session}: the reader of that stream says goodbye. What it has not
-// settled goes to others at once, and counts as nobody's failure.
+// leave serves DELETE /v1/subscriptions/{name}/sessions/{session}: the reader of that stream says goodbye. What it has
+// not settled goes to others at once, and counts as nobody's failure.
 func (e *Edge) leave(w http.ResponseWriter, r *http.Request) {
 	key := sessionOf(r, r.PathValue("session"))
 	e.sessions.mu.Lock()

@@ -14,8 +14,8 @@ import (
 // leave ends a session and gives the answer's status.
 func (s *site) leave(t *testing.T, session string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.url+"/v1/subscriptions/shop/sessions/"+session,
-		nil)
+	url := s.url + "/v1/subscriptions/shop/sessions/" + session
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
