@@ -212,22 +212,22 @@ func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
 	ctx, cancel := context.WithTimeout(ctx, drainFor+saveTimeout)
 	defer cancel()
 	g.mu.Lock()
-	var going []*partition
+	var going, save []*partition
 	for _, tp := range tps {
 		p := g.parts[tp]
 		if p == nil {
 			continue
 		}
 		going = append(going, p)
-		if p.phase == open {
-			p.phase = closing
-			g.withdraw(p)
+		if p.phase != opening { // else nothing was handed out, and there is nothing to save
+			save = append(save, p)
 		}
+		p.phase = closing
+		g.withdraw(p)
 	}
 	m := g.member
 	g.mu.Unlock()
 	g.settled(ctx, going)
-	save := slices.DeleteFunc(slices.Clone(going), func(p *partition) bool { return p.phase == opening })
 	if m != nil {
 		if err := g.saveParts(ctx, m, save); err != nil {
 			g.bus.metrics.commitErrors.Inc()
