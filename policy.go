@@ -58,7 +58,7 @@ const (
 	DefaultBytes    = 1 << 20 // of a window
 	DefaultAttempts = 8
 	MaxAttempts     = 14 // what four bits of the stored position can count
-	MaxRetryDelay   = Duration(24 * time.Hour)
+	MaxRetryDelay   = Duration(7 * 24 * time.Hour)
 )
 
 // DefaultBackoff is how long a failed event waits before it comes again.

@@ -14,7 +14,6 @@ import (
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
-	"github.com/autobus-io/autobus/internal/ledger"
 )
 
 // How a group takes part in its Kafka group.
@@ -252,83 +251,6 @@ func (g *group) matching() (topics []string, changed <-chan struct{}) {
 	found := g.bus.topicsOf(g.policy.Types)
 	maps.Copy(g.topics, found)
 	return slices.Sorted(maps.Keys(found)), changed
-}
-
-// read polls while there is somebody to read for, and not more than is needed.
-func (g *group) read(ctx context.Context, m *kafka.Member) error {
-	for ctx.Err() == nil {
-		g.mu.Lock()
-		hungry := g.hungry()
-		g.mu.Unlock()
-		if !hungry {
-			select {
-			case <-ctx.Done():
-			case <-g.feed:
-			}
-			continue
-		}
-		records, faults, err := m.Poll(ctx)
-		if err != nil {
-			return err
-		}
-		for _, f := range faults {
-			g.fault(f)
-		}
-		g.take(records)
-	}
-	return nil
-}
-
-// take tracks what was read. What belongs to a partition that went meanwhile is dropped: its next owner reads it.
-func (g *group) take(records []kafka.Record) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	touched := map[*partition]struct{}{}
-	for i := range records {
-		if p := g.parts[records[i].TP]; p != nil {
-			p.backlog = append(p.backlog, records[i])
-			touched[p] = struct{}{}
-		}
-	}
-	for p := range touched {
-		g.track(p)
-		// What opens in a moment is not paused for it: to read on costs a fetch that waits.
-		if !p.paused && (p.phase == open && len(p.backlog) > 0 || len(p.backlog) > aheadEvents) {
-			p.paused = true
-			g.member.Pause(p.tp)
-		}
-	}
-	g.dispatch()
-}
-
-// track takes records from the backlog while there is room.
-func (g *group) track(p *partition) {
-	if p.phase != open {
-		return
-	}
-	n := 0
-	for ; n < len(p.backlog) && p.bytes < ledger.MaxBytes; n++ {
-		s, ok := p.track(g, &p.backlog[n])
-		if !ok {
-			break
-		}
-		if s != nil {
-			g.enqueue(s)
-		}
-	}
-	p.backlog = p.backlog[n:]
-	if len(p.backlog) == 0 {
-		p.backlog = nil
-	}
-}
-
-// refill goes on with a partition that was full.
-func (g *group) refill(p *partition) {
-	g.track(p)
-	if p.paused && len(p.backlog) == 0 && g.member != nil && p.phase == open {
-		p.paused = false
-		g.member.Resume(p.tp)
-	}
 }
 
 // tend lets timers go when their moment comes.

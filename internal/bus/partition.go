@@ -23,7 +23,7 @@ type partition struct {
 
 	slots   map[int64]*slot    // by offset
 	lanes   map[string][]*slot // a key's events in order; the first is the one that is not waiting
-	backlog []kafka.Record     // read, and no room to track them yet
+	backlog []arrival          // read, and no room to track them yet
 	bytes   int                // of the slots
 	leases  uint32             // counter
 	leased  int
@@ -50,28 +50,23 @@ func (p *partition) fence(counter uint32) uint64 { return uint64(p.incarnation)<
 
 // track takes a record that was read. The slot is nil when there is nothing to hand out now; false means that there is
 // no room for it yet.
-func (p *partition) track(g *group, rec *kafka.Record) (next *slot, ok bool) {
-	sight, attempts := p.ledger.See(rec.Offset)
-	if sight != ledger.SeenUndone {
+func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
+	offset := a.record.Offset
+	sight, attempts := p.ledger.See(offset)
+	switch {
+	case sight != ledger.SeenUndone:
 		return nil, sight != ledger.NoRoom
-	}
-	if rec.Marker {
-		p.ledger.Done(rec.Offset)
+	case a.record.Marker:
+		p.ledger.Done(offset)
 		return nil, true
-	}
-	e := decode(g.bus.cfg.Log.Name(), p.typ, rec)
-	wanted, failed := g.filter.pass(&e)
-	if failed {
-		g.bus.metrics.filterErrors.Inc()
-	}
-	if !wanted {
-		p.ledger.Done(rec.Offset)
+	case !a.wanted:
+		p.ledger.Done(offset)
 		g.bus.metrics.settled.WithLabelValues(settledFiltered).Inc()
 		return nil, true
 	}
-	s := &slot{part: p, record: *rec, event: e, size: e.Size(), attempt: max(1, attempts), index: -1}
-	s.lane, s.inLane = p.laneOf(g.policy.Order, rec)
-	p.slots[rec.Offset] = s
+	s := &slot{part: p, record: a.record, event: a.event, size: a.event.Size(), attempt: max(1, attempts), index: -1}
+	s.lane, s.inLane = p.laneOf(g.policy.Order, a.record.Key)
+	p.slots[offset] = s
 	p.bytes += s.size
 	if s.inLane {
 		p.lanes[s.lane] = append(p.lanes[s.lane], s)
@@ -102,12 +97,12 @@ func (p *partition) finish(s *slot) (next *slot) {
 }
 
 // laneOf says for whom an event waits: those of a lane go one after the other, to the lane's favourite worker.
-func (p *partition) laneOf(o autobus.Order, rec *kafka.Record) (lane string, waits bool) {
+func (p *partition) laneOf(o autobus.Order, key []byte) (lane string, waits bool) {
 	switch o {
 	case autobus.OrderPartition:
 		return p.tp.Topic + "/" + strconv.Itoa(int(p.tp.Partition)), true
 	case autobus.OrderKey:
-		return string(rec.Key), rec.Key != nil
+		return string(key), key != nil
 	default:
 		return "", false
 	}
