@@ -13,7 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
@@ -280,5 +283,47 @@ func TestDrainHandsEverythingBack(t *testing.T) {
 			t.Errorf("%s was acked and comes again", at(d))
 		}
 		x.ack(t, d)
+	}
+}
+
+// While positions cannot be committed, deliveries go on; what was acked meanwhile is committed when that works again.
+func TestDeliveriesGoOnWhileCommitsFail(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f := openOn(t, c.ListenAddrs()[0])
+	f.orders(t, 2, "a")
+	f.put(t, "shop", earliest)
+	w := f.worker(t, autobus.Subscription{Name: "shop"})
+	w.ack(t, w.next(t)) // the partition is open
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.NotEnoughReplicas, Count: -1})
+	d := w.next(t)
+	w.ack(t, d)
+	for n := range 3 {
+		f.orders(t, 10, "a", "b", "c")
+		for range 10 {
+			w.ack(t, w.next(t))
+		}
+		if err := fault.Wait(t.Context(), n+1); err != nil { // a commit failed meanwhile
+			t.Fatal(err)
+		}
+	}
+	fault.Remove()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		commits, err := f.log.Committed(ctx, "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := int64(0)
+		for _, c := range commits {
+			total += c.Offset
+		}
+		if total == 32 {
+			return
+		}
 	}
 }

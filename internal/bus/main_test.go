@@ -65,6 +65,19 @@ type option func(*bus.Config, *kafka.Config)
 
 func open(t testing.TB, options ...option) *fixture {
 	t.Helper()
+	broker, err := kafka.OpenEmbedded(kafka.EmbeddedConfig{Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() })
+	f := openOn(t, broker.Addr(), options...)
+	f.broker = broker
+	return f
+}
+
+// openOn makes the bus on a broker.
+func openOn(t testing.TB, addr string, options ...option) *fixture {
+	t.Helper()
 	snapshot, err := spec.Parse(spec.Files{"order.yaml": []byte(orderSpec), "note.yaml": []byte(noteSpec)})
 	if err != nil {
 		t.Fatal(err)
@@ -78,11 +91,7 @@ func open(t testing.TB, options ...option) *fixture {
 	f := &fixture{ctx: as("tester", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"},
 		autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "*"},
 		autobus.Grant{Verb: autobus.VerbManage, Pattern: "*"})}
-	if f.broker, err = kafka.OpenEmbedded(kafka.EmbeddedConfig{Addr: "127.0.0.1:0", Logger: cfg.Logger}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.broker.Close() })
-	kcfg.Brokers = []string{f.broker.Addr()}
+	kcfg.Brokers = []string{addr}
 	if f.log, err = kafka.Open(t.Context(), kcfg); err != nil {
 		t.Fatal(err)
 	}
