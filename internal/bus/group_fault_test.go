@@ -327,3 +327,35 @@ func TestDeliveriesGoOnWhileCommitsFail(t *testing.T) {
 		}
 	}
 }
+
+// An error of one partition is tried again, and the others go on meanwhile.
+func TestAPartitionThatCannotBeReadIsTriedAgain(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f := openOn(t, c.ListenAddrs()[0])
+	f.put(t, "shop", earliest)
+	bad := f.one(t, order("a", "1")).Partition
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: orders, Partitions: []int32{bad},
+		Err: kerr.UnknownServerError, Count: -1})
+	w := f.worker(t, autobus.Subscription{Name: "shop"})
+	if err := fault.Wait(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	f.orders(t, 8, "b", "c", "d", "e", "f", "g", "h", "i")
+	d := w.next(t)
+	if d.Partition == bad {
+		t.Fatalf("%+v came", d)
+	}
+	w.ack(t, d)
+	fault.Remove()
+	for {
+		d := w.next(t)
+		w.ack(t, d)
+		if d.Partition == bad {
+			return
+		}
+	}
+}

@@ -18,6 +18,7 @@ const (
 	saveEvery   = time.Second
 	saveTimeout = 5 * time.Second
 	copyEvery   = time.Minute // of a base that moved
+	readAgain   = time.Second // after the brokers gave an error for a partition
 )
 
 // assigned decides where reading begins. A position is the greatest of three: the commit, its copy in the state log
@@ -135,12 +136,18 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 	list := make([]saving, 0, len(parts))
 	g.mu.Lock()
 	for _, p := range parts {
+		if p.phase == closed {
+			continue // it went meanwhile; its successor knows better
+		}
 		base, metadata, seq := p.ledger.Encode()
 		commits[p.tp] = kafka.Commit{Offset: base, Metadata: metadata}
 		list = append(list, saving{part: p, seq: seq, base: base, epoch: g.value.SeekEpoch, opens: p.phase == opening,
 			copy: p.phase != open || base != p.copied && time.Since(p.copiedAt) >= copyEvery})
 	}
 	g.mu.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
 	err := m.Commit(ctx, commits)
 	var refused kafka.CommitErrors
 	if err != nil && !errors.As(err, &refused) {
@@ -216,12 +223,24 @@ func (g *group) fault(f kafka.PartitionFault) {
 	if p == nil || !errors.Is(f.Err, &autobus.Error{Reason: autobus.ReasonPositionLost}) {
 		g.bus.cfg.Logger.Warn("read partition", "subscription", g.name, "topic", f.Topic, "partition", f.Partition,
 			"error", f.Err)
+		if p != nil {
+			time.AfterFunc(readAgain, func() { g.readOn(p) })
+		}
 		return
 	}
 	if p.lost == nil {
 		p.stands = true
 		p.lost = &autobus.PositionLost{Type: p.typ, Partition: f.Partition, From: p.ledger.Next(), To: f.First}
 		g.tellLost(p)
+	}
+}
+
+// readOn goes on with a partition that could not be read.
+func (g *group) readOn(p *partition) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.phase != closed && !p.paused && g.member != nil {
+		g.member.Resume(p.tp)
 	}
 }
 
