@@ -168,7 +168,7 @@ var reasons = []ReasonInfo{
 	{ReasonModeInvalid, InvalidArgument, false, "There is no such mode.",
 		"Use mode=independent or mode=ordered."},
 	{ReasonFilterInvalid, InvalidArgument, false, "The filter is not a valid CEL expression.",
-		"It must give true or false over data, id, source, type, subject, time, key and ext."},
+		"It must give true or false over data, id, source, type, subject, time, key, ext and params."},
 	{ReasonFrameInvalid, InvalidArgument, false, "The frame cannot be read.",
 		"Send text frames with one JSON object whose op is one of the protocol's."},
 	{ReasonMediaType, InvalidArgument, false, "The content type is not one of this path's.",

@@ -86,9 +86,9 @@ func (b *bannerInfo) text(port, command string) string {
 	} {
 		fmt.Fprintf(&s, "  %-7s %s\n", row[0], row[1])
 	}
-	fmt.Fprintf(&s, "Try:\n  curl %s/v1/events/orders.order.placed.v1 -H 'content-type: application/json' \\\n"+
-		"    -d '{\"order_id\":\"42\",\"total\":99.5}'\n", b.API)
-	what := "orders.*"
+	fmt.Fprintf(&s, "Try:\n  curl %s/v1/events/hello.world.said.v1 -H 'content-type: application/json' \\\n"+
+		"    -d '{\"text\":\"hi\"}'\n", b.API)
+	what := "hello.*"
 	if b.Demo {
 		what = "demo.*"
 	}

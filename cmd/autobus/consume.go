@@ -144,8 +144,11 @@ func (c *consumeFlags) find(ctx context.Context, api *api, path string) ([]byte,
 		}
 		return doc, err
 	}
-	pr := proposal{name: c.group, path: path, fields: []string{"types", "filter"},
+	pr := proposal{name: c.group, path: path, fields: []string{"types"},
 		policy: autobus.Policy{Types: c.types, Filter: c.filter}}
+	if c.filter != "" {
+		pr.fields = append(pr.fields, "filter")
+	}
 	if c.fromGiven {
 		pr.fields = append(pr.fields, "start")
 	}

@@ -56,10 +56,10 @@ func (c *api) ensure(ctx context.Context, pr proposal, timeout time.Duration) (d
 		return nil, false, err
 	}
 	if len(other) > 0 {
-		return nil, false, autobus.NewError(autobus.ReasonSubscriptionExists, "subscription %s exists with another %s",
-			pr.name, strings.Join(other, " and another ")).
-			WithHint("See autobus subscription describe %s. Choose another name, say what it says, or change it by PUT "+
-				"/v1/subscriptions/%s; where it began cannot be changed.", pr.name, pr.name)
+		return nil, false, autobus.NewError(autobus.ReasonSubscriptionExists, "subscription %s exists and differs in: %s",
+			pr.name, strings.Join(other, ", ")).
+			WithHint("autobus subscription describe %s shows it. Leave away what is asked for here, or choose another name; "+
+				"it is changed where it was declared, in services/*.yaml or by PUT /v1/subscriptions/%s.", pr.name, pr.name)
 	}
 	return doc, false, nil
 }

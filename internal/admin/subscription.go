@@ -90,7 +90,8 @@ func readPolicy(body []byte) (autobus.Policy, error) {
 			known.Reason = autobus.ReasonSubscriptionInvalid
 			return b.Policy, known
 		}
-		return b.Policy, autobus.NewError(autobus.ReasonSubscriptionInvalid, "the policy cannot be read: %v", err)
+		return b.Policy, autobus.NewError(autobus.ReasonSubscriptionInvalid, "the policy cannot be read: %s",
+			edge.JSONFault(err))
 	}
 	for name, value := range map[string]json.RawMessage{"queue": b.Queue, "delivery": b.Delivery, "sla": b.SLA} {
 		if s := string(value); s != "" && s != "null" && s != "false" {

@@ -5,10 +5,14 @@ package bus
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 
 	"github.com/autobus-io/autobus"
 )
@@ -49,18 +53,60 @@ func newFilter(expression string, params map[string]string) (*filter, *autobus.E
 	if err != nil {
 		return nil, autobus.AsError(err)
 	}
-	ast, issues := env.Compile(expression)
+	checked, issues := env.Compile(expression)
 	if issues.Err() != nil {
 		return nil, autobus.NewError(autobus.ReasonFilterInvalid, "%v", issues.Err())
 	}
-	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
+	if out := checked.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, autobus.NewError(autobus.ReasonFilterInvalid, "the filter gives %s, not true or false", out)
 	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(filterCost))
+	if err := knownParams(checked, params); err != nil {
+		return nil, err
+	}
+	program, err := env.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(filterCost))
 	if err != nil {
 		return nil, autobus.NewError(autobus.ReasonFilterInvalid, "%v", err)
 	}
 	return &filter{program, params}, nil
+}
+
+// knownParams refuses a filter that asks for a parameter nobody gives: it would fail on every event, and every event
+// would be delivered.
+func knownParams(checked *cel.Ast, params map[string]string) *autobus.Error {
+	var unknown string
+	ast.PreOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		name, asked := paramOf(e)
+		if _, given := params[name]; asked && !given && unknown == "" {
+			unknown = name
+		}
+	}))
+	if unknown == "" {
+		return nil
+	}
+	err := autobus.NewError(autobus.ReasonFilterInvalid, "the filter asks for params.%s, which is not given",
+		clipName(unknown))
+	if names := slices.Sorted(maps.Keys(params)); len(names) > 0 {
+		return err.WithHint("The parameters are %s.", strings.Join(names, ", "))
+	}
+	return err.WithHint("Give params, or write the value itself.")
+}
+
+// paramOf gives the parameter that an expression reads, by params.name or params["name"]; has(params.name) reads none.
+func paramOf(e ast.Expr) (name string, ok bool) {
+	isParams := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == "params" }
+	switch e.Kind() {
+	case ast.SelectKind:
+		s := e.AsSelect()
+		return s.FieldName(), !s.IsTestOnly() && isParams(s.Operand())
+	case ast.CallKind:
+		c := e.AsCall()
+		if c.FunctionName() == operators.Index && len(c.Args()) == 2 && isParams(c.Args()[0]) &&
+			c.Args()[1].Kind() == ast.LiteralKind {
+			name, ok = c.Args()[1].AsLiteral().Value().(string)
+		}
+	default:
+	}
+	return name, ok
 }
 
 // pass reports whether the event is wanted. Where the expression fails on an event, the event is delivered: to be

@@ -58,3 +58,26 @@ func TestFilterIsRefusedWhenItCannotBe(t *testing.T) {
 		}
 	}
 }
+
+func TestAFilterAsksOnlyForParametersThatAreGiven(t *testing.T) {
+	params := map[string]string{"country": "kz"}
+	for expression, good := range map[string]bool{
+		`data.country == params.country`: true, `data.country == params["country"]`: true, `has(params.land)`: true,
+		`has(params.land) && params.land == "x"`: false, `data.country == params.contry`: false,
+		`["a"].exists(x, x == params["land"])`: false, `data.params.land == "x"`: true,
+	} {
+		_, err := newFilter(expression, params)
+		if (err == nil) != good || err != nil && err.Reason != autobus.ReasonFilterInvalid {
+			t.Errorf("%s: %v", expression, err)
+		}
+	}
+	f, err := newFilter(`data.country == params.country`, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for country, want := range map[string]bool{"kz": true, "by": false} {
+		if wanted, failed := f.pass(&autobus.Event{Data: []byte(`{"country":"` + country + `"}`)}); wanted != want || failed {
+			t.Errorf("%s: wanted %t, failed %t", country, wanted, failed)
+		}
+	}
+}

@@ -133,6 +133,11 @@ func (g *group) enter(s *autobus.Subscription) (*session, error) {
 
 // run joins the Kafka group while somebody wants it, until ctx ends or the subscription is deleted.
 func (g *group) run(ctx context.Context) {
+	defer func() {
+		if g.isGone() { // now that its workers have left, what is stored of it can go too
+			g.bus.forget(ctx, g.name)
+		}
+	}()
 	for ctx.Err() == nil && !g.isGone() {
 		if !g.wanted() {
 			select {

@@ -168,15 +168,13 @@ func (g *group) drain(deadline time.Time) {
 
 // drained waits until nothing is leased or the deadline passed, and ends the sessions.
 func (g *group) drained(ctx context.Context, deadline time.Time) {
-	bounded, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
 	g.mu.Lock()
 	parts := make([]*partition, 0, len(g.parts))
 	for _, p := range g.parts {
 		parts = append(parts, p)
 	}
 	g.mu.Unlock()
-	g.settled(bounded, parts)
+	g.settled(ctx, parts, time.Until(deadline))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for s := range g.sessions {

@@ -29,9 +29,12 @@ func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
 		p.phase = closing
 		g.withdraw(p)
 	}
-	m := g.member
+	m, wait := g.member, drainFor
+	if !g.draining.IsZero() { // then they have had their time, or are having it
+		wait = max(0, time.Until(g.draining))
+	}
 	g.mu.Unlock()
-	g.settled(ctx, going)
+	g.settled(ctx, going, wait)
 	if m != nil {
 		if err := g.saveParts(ctx, m, save); err != nil {
 			g.bus.metrics.commitErrors.Inc()
@@ -47,8 +50,8 @@ func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
 }
 
 // settled waits until nothing of the partitions is leased, or the time for that is over.
-func (g *group) settled(ctx context.Context, parts []*partition) {
-	limit := time.After(drainFor)
+func (g *group) settled(ctx context.Context, parts []*partition, wait time.Duration) {
+	limit := time.After(wait)
 	for _, p := range parts {
 		g.mu.Lock()
 		var idle chan struct{}

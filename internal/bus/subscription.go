@@ -139,6 +139,10 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 		return false, err
 	}
 	next.Actor, next.Reason = a.Actor, cmp.Or(a.Reason, "put subscription")
+	if exists && a.Spec {
+		b.cfg.Logger.Warn("a spec changes a subscription that exists; where it stands stays", "subscription", name,
+			"reason", a.Reason)
+	}
 	_, err = b.cfg.Control.Change(ctx, next)
 	return !exists, err
 }
@@ -249,6 +253,11 @@ func (b *Bus) DeleteSubscription(ctx context.Context, name string, a Audit) erro
 
 // forget clears what is left of a deleted subscription. It is for tidiness: under another seek epoch none of it counts.
 func (b *Bus) forget(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	if _, again := b.cfg.Control.Get(control.KindSubscription, name); again {
+		return // it was made anew meanwhile
+	}
 	err := errors.Join(b.cfg.Log.DeleteGroup(ctx, name), b.cfg.State.RemovePositions(ctx, name))
 	if err != nil { // its workers may not have left yet
 		b.cfg.Logger.Info("positions of a deleted subscription stay stored", "subscription", name, "error", err)

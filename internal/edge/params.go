@@ -108,12 +108,16 @@ func ParseMode(s string) (autobus.Mode, *autobus.Error) {
 
 // JSONFault tells why JSON could not be read, without the names of Go's types.
 func JSONFault(err error) string {
+	if own, ok := errors.AsType[*autobus.Error](err); ok {
+		return own.Detail
+	}
 	e, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case !ok:
 		return Clip(strings.TrimPrefix(err.Error(), "json: "))
 	case e.Field != "":
-		return fmt.Sprintf("%s cannot be a %s", Clip(e.Field), Clip(e.Value))
+		// What embeds the field has a name of Go's, which says nothing to a client.
+		return fmt.Sprintf("%s cannot be a %s", Clip(strings.TrimPrefix(e.Field, "Policy.")), Clip(e.Value))
 	}
 	return fmt.Sprintf("it cannot be a %s", Clip(e.Value))
 }
