@@ -42,6 +42,11 @@ func (g *group) buried(p *partition, sl *slot, err error) {
 		return
 	}
 	if err != nil {
+		g.noGrave = g.noGrave || kafka.Gone(err)
+		if kafka.TooLarge(err) && !sl.bare { // somebody wrote it who may write more than the bus takes
+			sl.bare = true
+			g.bus.metrics.bareLetters.Inc()
+		}
 		g.bus.cfg.Logger.Warn("write dead letter", "subscription", g.name, "type", p.typ, "partition", p.tp.Partition,
 			"offset", sl.record.Offset, "error", err)
 		g.timers.set(sl, time.Now().Add(buryAgain))
@@ -55,9 +60,9 @@ func (g *group) buried(p *partition, sl *slot, err error) {
 // deadLetter is the record as it was, with why and where from.
 func deadLetter(topic string, sl *slot) kafka.Record {
 	r := sl.record
-	headers := make([]kafka.Header, 0, len(r.Headers)+7)
+	headers := make([]kafka.Header, 0, len(r.Headers)+8)
 	for _, h := range r.Headers {
-		if !strings.HasPrefix(h.Key, "autobus-dlq-") {
+		if !sl.bare && !strings.HasPrefix(h.Key, "autobus-dlq-") {
 			headers = append(headers, h)
 		}
 	}
@@ -76,7 +81,31 @@ func deadLetter(topic string, sl *slot) kafka.Record {
 	add("offset", strconv.FormatInt(r.Offset, 10))
 	add("first", first.UTC().Format(time.RFC3339Nano))
 	add("last", now.Format(time.RFC3339Nano))
+	if sl.bare {
+		add("omitted", "key, value and headers: the record is larger than a dead letter may be")
+		return kafka.Record{TP: kafka.TP{Topic: topic}, Time: now, Value: []byte{}, Headers: headers}
+	}
 	return kafka.Record{TP: kafka.TP{Topic: topic}, Time: now, Key: r.Key, Value: r.Value, Headers: headers}
+}
+
+// mendGrave makes the topic of the dead letters anew when somebody deleted it. What waits to be buried comes again by
+// its timer.
+func (g *group) mendGrave(ctx context.Context) {
+	g.mu.Lock()
+	gone := g.noGrave
+	g.mu.Unlock()
+	if !gone {
+		return
+	}
+	if err := g.bus.createDeadLetters(ctx, g.name); err != nil {
+		g.bus.cfg.Logger.Warn("make the topic of dead letters anew", "subscription", g.name, "error", err)
+		return
+	}
+	if g.bus.cfg.Log.Renew(deadLetters(g.name)) {
+		g.mu.Lock()
+		g.noGrave = false
+		g.mu.Unlock()
+	}
 }
 
 func clipFailure(s string) string {

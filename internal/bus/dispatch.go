@@ -5,6 +5,7 @@ package bus
 import (
 	"hash/maphash"
 	"slices"
+	"time"
 )
 
 // How far a group reads ahead of what its workers take.
@@ -92,17 +93,32 @@ func (g *group) dispatch() {
 // gets nothing new until it is.
 func (g *group) dispatchAlone() {
 	for len(g.alone.slots) > 0 && len(g.order) > 0 {
-		i := slices.IndexFunc(g.order, func(s *session) bool { return s.events == 0 && s.drain.IsZero() })
+		i := slices.IndexFunc(g.order, func(s *session) bool { return s.events == 0 && !s.busy && s.drain.IsZero() })
 		if i < 0 {
-			if _, stays := g.sessions[g.reserved]; !stays {
-				g.reserved = g.favourite(g.alone.slots[0], func(s *session) bool { return s.drain.IsZero() })
-			}
+			g.reserve()
 			return
 		}
 		g.order[i].alone = true
 		g.assign(g.order[i], g.alone.pop())
 	}
 	g.reserved = nil
+}
+
+// reserve picks the session that will be idle soonest. One that does not become so gets its turn taken away.
+func (g *group) reserve() {
+	if _, stays := g.sessions[g.reserved]; stays && time.Now().Before(g.until) {
+		return
+	}
+	var best *session
+	for _, s := range g.order {
+		if s != g.reserved && s.drain.IsZero() && (best == nil || s.events < best.events) {
+			best = s
+		}
+	}
+	if best != nil {
+		g.reserved = best
+	}
+	g.until = time.Now().Add(time.Duration(g.policy.AckWait))
 }
 
 func (g *group) assign(s *session, sl *slot) {

@@ -45,6 +45,7 @@ type group struct {
 	sessions map[*session]struct{}
 	order    []*session // the same, in a fixed order
 	reserved *session   // gets nothing new until it can take an event alone
+	until    time.Time  // when another one is reserved instead
 	turn     int
 	detached int // leases that belong to no session
 
@@ -54,6 +55,7 @@ type group struct {
 	alone   queue
 	timers  timers
 	unsaved map[*slot]struct{} // wait for a commit
+	noGrave bool               // the topic of the dead letters is gone
 	member  *kafka.Member
 	saving  sync.Mutex // held around a commit; taken before mu
 
@@ -103,9 +105,12 @@ func (g *group) isGone() bool {
 }
 
 // enter adds a session.
-func (g *group) enter(s *autobus.Subscription) (*session, error) {
+func (g *group) enter(who autobus.Principal, s *autobus.Subscription) (*session, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err := mayReadAll(who, g.policy.Types); err != nil {
+		return nil, err
+	}
 	switch {
 	case g.deleted != nil:
 		return nil, g.deleted
@@ -116,7 +121,7 @@ func (g *group) enter(s *autobus.Subscription) (*session, error) {
 	if s.Window != nil {
 		w = s.Window.WithDefaults()
 	}
-	se := newSession(g, s, w)
+	se := newSession(g, who, s, w)
 	g.sessions[se] = struct{}{}
 	g.order = nil
 	for _, p := range g.parts {
@@ -158,6 +163,10 @@ func (g *group) run(ctx context.Context) {
 
 // work is one membership: from joining until nobody is there, the subscription changed, or ctx ends.
 func (g *group) work(ctx context.Context) error {
+	g.mu.Lock()
+	at, buries := g.record.Offset, g.policy.OnExhausted == autobus.ToDeadLetters
+	g.mu.Unlock()
+	// After the look at the record: what changes in between shows as another record.
 	topics, appeared := g.matching()
 	for len(topics) == 0 { // no type matches yet
 		select {
@@ -169,9 +178,6 @@ func (g *group) work(ctx context.Context) error {
 		}
 		topics, appeared = g.matching()
 	}
-	g.mu.Lock()
-	at, buries := g.record.Offset, g.policy.OnExhausted == autobus.ToDeadLetters
-	g.mu.Unlock()
 	if buries { // it came with the subscription; somebody may have deleted it since
 		if err := g.bus.createDeadLetters(ctx, g.name); err != nil {
 			return err

@@ -23,6 +23,7 @@ type groups struct {
 	byName   map[string]*group
 	draining time.Time
 	running  sync.WaitGroup
+	ended    bool            // nothing is started any more
 	ctx      context.Context //nolint:containedctx // the life of the groups, set by run
 	ready    chan struct{}   // closed when ctx is set
 }
@@ -41,6 +42,9 @@ func (gs *groups) run(ctx context.Context) {
 	gs.mu.Unlock()
 	close(gs.ready)
 	<-ctx.Done()
+	gs.mu.Lock()
+	gs.ended = true
+	gs.mu.Unlock()
 	gs.running.Wait()
 }
 
@@ -72,10 +76,19 @@ func (g *group) replace(rec control.Record) {
 		bad = err
 	}
 	g.deleted, g.gone = bad, rec.Removed()
-	if bad != nil {
-		for s := range g.sessions {
-			s.err = bad
+	for s := range g.sessions {
+		if s.err = bad; bad == nil {
+			s.err = autobus.AsError(mayReadAll(s.who, g.policy.Types)) // it may read other types now
+		}
+		if s.err != nil {
 			s.call()
+		}
+	}
+	// The membership ends, and until then nothing is handed out by the old policy nor by the new one.
+	for _, p := range g.parts {
+		if p.phase == open {
+			p.phase = closing
+			g.withdraw(p)
 		}
 	}
 	g.checkWanted()
@@ -108,7 +121,7 @@ func (gs *groups) get(ctx context.Context, name string) (*group, *autobus.Error)
 	if !ok {
 		return nil, autobus.NewError(autobus.ReasonSubscriptionUnknown, "there is no subscription %s", name)
 	}
-	if !gs.draining.IsZero() || gs.ctx.Err() != nil {
+	if !gs.draining.IsZero() || gs.ended {
 		return nil, autobus.NewError(autobus.ReasonShuttingDown, "this instance takes no more sessions")
 	}
 	if g := gs.byName[name]; g != nil {

@@ -5,6 +5,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -173,7 +174,7 @@ func (b *Bus) Lag(ctx context.Context, name string) (Lag, error) {
 	if err := b.cfg.State.Barrier(ctx); err != nil {
 		return Lag{}, err
 	}
-	log, err := b.bounds(ctx, types)
+	log, err := b.cfg.Log.Bounds(ctx, slices.Collect(maps.Keys(types))...)
 	if err != nil {
 		return Lag{}, err
 	}
@@ -183,8 +184,8 @@ func (b *Bus) Lag(ctx context.Context, name string) (Lag, error) {
 			commit.Offset = -1
 		}
 		at := b.stored(name, v, tp, commit, have)
-		l := PartitionLag{Type: types[tp.Topic], Partition: tp.Partition, Position: at.Base, End: have.end,
-			Behind: max(0, have.end-at.Base), Lost: at.Base < have.first}
+		l := PartitionLag{Type: types[tp.Topic], Partition: tp.Partition, Position: at.Base, End: have.End,
+			Behind: max(0, have.End-at.Base), Lost: at.lost(have)}
 		l.Undone = max(0, l.Behind-int64(at.DoneAbove()))
 		out.Behind += l.Behind
 		out.Undone += l.Undone

@@ -61,6 +61,12 @@ func (g *group) sift(records []kafka.Record) []arrival {
 		if a.wanted, failed = f.pass(&a.event); failed {
 			g.bus.metrics.filterErrors.Inc()
 		}
+		if a.wanted { // it may be kept for long, and is a part of all that was fetched with it
+			a.record = a.record.Clone()
+			a.event.Key, a.event.Data = a.record.Key, a.record.Value
+		} else {
+			a.record.Key, a.record.Value, a.record.Headers, a.event = nil, nil, nil, autobus.Event{}
+		}
 	}
 	return out
 }
@@ -73,13 +79,15 @@ func (g *group) take(arrivals []arrival) {
 	for i := range arrivals {
 		if p := g.parts[arrivals[i].record.TP]; p != nil {
 			p.backlog = append(p.backlog, arrivals[i])
+			p.ahead += arrivals[i].record.Size()
 			touched[p] = struct{}{}
 		}
 	}
 	for p := range touched {
 		g.track(p)
 		// What opens in a moment is not paused for it: to read on costs a fetch that waits.
-		if !p.paused && (p.phase == open && len(p.backlog) > 0 || len(p.backlog) > aheadEvents) {
+		much := len(p.backlog) > aheadEvents || p.ahead > aheadBytes
+		if !p.paused && (p.phase == open && len(p.backlog) > 0 || much) {
 			p.paused = true
 			g.member.Pause(p.tp)
 		}
@@ -98,6 +106,7 @@ func (g *group) track(p *partition) {
 		if !ok {
 			break
 		}
+		p.ahead -= p.backlog[n].record.Size()
 		if s != nil {
 			g.enqueue(s)
 		}

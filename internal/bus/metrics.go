@@ -26,6 +26,7 @@ type metrics struct {
 	commitErrors  prometheus.Counter
 	unreadable    prometheus.Counter
 	positionsLost prometheus.Counter
+	bareLetters   prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -57,10 +58,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Stored positions that did not count because they could not be read."}),
 		positionsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_lost_total",
 			Help: "Partitions of subscriptions that retention overtook."}),
+		bareLetters: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_dead_letters_without_value_total",
+			Help: "Dead letters that only tell where a record stands, because it is larger than they may be."}),
 	}
 	if reg != nil {
 		reg.MustRegister(m.events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
-			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost)
+			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters)
 	}
 	return m
 }

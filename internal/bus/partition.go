@@ -15,6 +15,7 @@ import (
 // It is never used again after that. All of it is guarded by its group.
 type partition struct {
 	tp          kafka.TP
+	topicID     string // hex
 	typ         string
 	incarnation uint32
 	nonce       nonce
@@ -24,6 +25,7 @@ type partition struct {
 	slots   map[int64]*slot    // by offset
 	lanes   map[string][]*slot // a key's events in order; the first is the one that is not waiting
 	backlog []arrival          // read, and no room to track them yet
+	ahead   int                // bytes of the backlog
 	bytes   int                // of the slots
 	leases  uint32             // counter
 	leased  int
@@ -67,7 +69,7 @@ func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
 	s := &slot{part: p, record: a.record, event: a.event, size: a.event.Size(), attempt: max(1, attempts), index: -1}
 	s.lane, s.inLane = p.laneOf(g.policy.Order, a.record.Key)
 	p.slots[offset] = s
-	p.bytes += s.size
+	p.bytes += s.record.Size()
 	if s.inLane {
 		p.lanes[s.lane] = append(p.lanes[s.lane], s)
 		if len(p.lanes[s.lane]) > 1 {
@@ -83,7 +85,7 @@ func (p *partition) finish(s *slot) (next *slot) {
 	s.state = done
 	p.ledger.Done(s.record.Offset)
 	delete(p.slots, s.record.Offset)
-	p.bytes -= s.size
+	p.bytes -= s.record.Size()
 	if !s.inLane {
 		return nil
 	}

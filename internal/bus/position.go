@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -28,28 +30,26 @@ func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit)
 	if err := g.bus.cfg.State.Barrier(ctx); err != nil {
 		return nil, err
 	}
-	topics := map[string]string{}
+	topics := map[string]struct{}{}
 	for tp := range commits {
-		topics[tp.Topic] = ""
+		topics[tp.Topic] = struct{}{}
 	}
-	log, err := g.bus.bounds(ctx, topics)
+	log, err := g.bus.cfg.Log.Bounds(ctx, slices.Collect(maps.Keys(topics))...)
 	if err != nil {
 		return nil, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	from := map[kafka.TP]int64{}
-	for tp := range commits {
-		if _, ok := log[tp]; !ok { // nothing can be said of where it stands
-			return nil, autobus.NewError(autobus.ReasonClusterUnreachable, "partition %d of %s is not known now",
-				tp.Partition, tp.Topic)
-		}
-	}
 	for tp, commit := range commits {
 		if old := g.parts[tp]; old != nil {
 			g.drop(old)
 		}
-		p := g.begin(tp, commit, log[tp])
+		have, ok := log[tp]
+		if !ok { // it has no leader, say; that must not keep the others from starting
+			have = everywhere
+		}
+		p := g.begin(tp, commit, have)
 		g.parts[tp] = p
 		g.bus.leases.add(g, p)
 		from[tp] = p.ledger.Base()
@@ -63,7 +63,7 @@ func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit)
 
 // begin makes the next incarnation of a partition. One that cannot go on (its position is lost, or a newer build wrote
 // it) stands: it is never opened.
-func (g *group) begin(tp kafka.TP, commit kafka.Commit, log bounds) *partition {
+func (g *group) begin(tp kafka.TP, commit kafka.Commit, log kafka.Bounds) *partition {
 	at := g.bus.stored(g.name, g.value, tp, commit, log)
 	for _, err := range at.doubts {
 		g.bus.metrics.unreadable.Inc()
@@ -71,11 +71,12 @@ func (g *group) begin(tp kafka.TP, commit kafka.Commit, log bounds) *partition {
 			"subscription", g.name, "topic", tp.Topic, "partition", tp.Partition, "error", err)
 	}
 	incarnation := at.incarnation + 1
-	p := &partition{tp: tp, typ: g.topics[tp.Topic], incarnation: incarnation, nonce: newNonce(), stands: at.newer,
+	p := &partition{tp: tp, topicID: hexID(commit.TopicID), typ: g.topics[tp.Topic], incarnation: incarnation,
+		nonce: newNonce(), stands: at.newer,
 		ledger: ledger.Resume(at.Position, incarnation), slots: map[int64]*slot{}, lanes: map[string][]*slot{}, copied: -1}
-	if !p.stands && at.Base < log.first {
+	if !p.stands && at.lost(log) {
 		p.stands = true
-		p.lost = &autobus.PositionLost{Type: p.typ, Partition: tp.Partition, From: at.Base, To: log.first}
+		p.lost = &autobus.PositionLost{Type: p.typ, Partition: tp.Partition, From: at.Base, To: log.First}
 	}
 	return p
 }
@@ -92,6 +93,7 @@ func (g *group) save(ctx context.Context, m *kafka.Member) {
 		case <-g.commit:
 		}
 		bounded, cancel := context.WithTimeout(ctx, saveTimeout)
+		g.mendGrave(bounded)
 		if err := g.saveParts(bounded, m, g.dirty()); err != nil && ctx.Err() == nil {
 			g.bus.metrics.commitErrors.Inc()
 			g.bus.cfg.Logger.Warn("commit positions", "subscription", g.name, "error", err)
@@ -176,7 +178,7 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 func (g *group) copyPosition(ctx context.Context, s saving) error {
 	p := s.part
 	err := g.bus.cfg.State.PutPosition(ctx, g.name, p.tp.Topic, p.tp.Partition, control.Position{Offset: s.base,
-		SeekEpoch: s.epoch, Incarnation: p.incarnation, Time: time.Now().UTC()})
+		SeekEpoch: s.epoch, Incarnation: p.incarnation, Time: time.Now().UTC(), TopicID: p.topicID})
 	if err != nil {
 		return fmt.Errorf("copy position of %s/%d: %w", p.tp.Topic, p.tp.Partition, err)
 	}

@@ -15,6 +15,7 @@ import (
 // it: a worker that does not take deliveries holds up nobody but its own window.
 type session struct {
 	group  *group
+	who    autobus.Principal
 	sub    *autobus.Subscription
 	seed   uint64 // makes it the favourite of its share of the keys
 	window autobus.Window
@@ -24,6 +25,7 @@ type session struct {
 	held    map[*slot]struct{} // leased, without detached ones
 	events  int                // of out and held
 	bytes   int
+	busy    bool // its goroutine hands deliveries to the worker, and who knows for how long
 	alone   bool // it has one event that must stand alone
 	stalled bool // a lease ran out and nothing was settled since
 	revoked []autobus.Lease
@@ -35,8 +37,8 @@ type session struct {
 	wake chan struct{} // holds one token
 }
 
-func newSession(g *group, s *autobus.Subscription, w autobus.Window) *session {
-	return &session{group: g, sub: s, seed: rand.Uint64(), window: w, held: map[*slot]struct{}{},
+func newSession(g *group, who autobus.Principal, s *autobus.Subscription, w autobus.Window) *session {
+	return &session{group: g, who: who, sub: s, seed: rand.Uint64(), window: w, held: map[*slot]struct{}{},
 		wake: make(chan struct{}, 1)}
 }
 
@@ -51,6 +53,8 @@ func (s *session) call() {
 // room reports whether an event of this size fits into what the worker may hold.
 func (s *session) room(size int) bool {
 	switch {
+	case s.busy:
+		return false
 	case s.events == 0:
 		return true // one event always fits
 	case s.alone, s.stalled, !s.drain.IsZero():
@@ -106,6 +110,7 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 		}
 		if len(n.deliveries) > 0 {
 			h(ctx, n.deliveries)
+			s.group.free(s)
 		}
 		if n.err != nil {
 			return n.err
@@ -136,8 +141,16 @@ func (g *group) collect(s *session) news {
 	for _, sl := range s.out {
 		n.deliveries = append(n.deliveries, g.lease(s, sl, now))
 	}
-	s.out = nil
+	s.out, s.busy = nil, len(n.deliveries) > 0
 	return n
+}
+
+// free lets a session have more, after its worker took what it was given.
+func (g *group) free(s *session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.busy = false
+	g.dispatch()
 }
 
 // lease hands a slot out.

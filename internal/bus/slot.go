@@ -29,6 +29,7 @@ type slot struct {
 	first   time.Time // first delivery by this incarnation
 	alone   bool      // its worker died with others in hand: it comes again with nothing beside it
 	failure string    // why the last attempt failed
+	bare    bool      // too large for a dead letter: only where it stands is told
 
 	session *session // that holds the lease; nil for a detached one
 	lease   uint32   // counter of the partition; the low half of the fence

@@ -125,7 +125,11 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 	} else if err := b.refuseTwin(name); err != nil {
 		return false, err
 	}
-	if err := b.resolveStart(ctx, &value, p); err != nil {
+	var before []string // what it reads now, from where it stands
+	if exists {
+		before = value.Policy.Types
+	}
+	if err := b.resolveStart(ctx, &value, p, before); err != nil {
 		return false, err
 	}
 	value.Policy = p
@@ -161,14 +165,16 @@ func (b *Bus) refuseTwin(name string) error {
 	return nil
 }
 
-// resolveStart turns a start into offsets of the partitions there are. Topics that were resolved before keep theirs;
-// what appears later is read from 0.
-func (b *Bus) resolveStart(ctx context.Context, v *control.Subscription, p autobus.Policy) error {
+// resolveStart turns a start into offsets of the partitions there are. What the subscription reads already keeps its
+// place, also a topic that appeared after it was made and is read from its beginning; what appears later will be.
+func (b *Bus) resolveStart(ctx context.Context, v *control.Subscription, p autobus.Policy, before []string) error {
 	topicOf := map[string]string{} // by type
 	var topics []string            // not resolved yet
 	for topic, name := range b.topicsOf(p.Types) {
 		topicOf[name] = topic
-		if _, known := v.Positions[topic]; !known {
+		_, known := v.Positions[topic]
+		read := slices.ContainsFunc(before, func(t string) bool { return autobus.MatchType(t, name) })
+		if !known && !read {
 			topics = append(topics, topic)
 		}
 	}
@@ -184,6 +190,16 @@ func (b *Bus) resolveStart(ctx context.Context, v *control.Subscription, p autob
 	at, err := b.startOf(ctx, p.Start, topics)
 	if err != nil {
 		return err
+	}
+	described, err := b.cfg.Log.Topics(ctx, topics...)
+	if err != nil {
+		return err
+	}
+	if v.TopicIDs == nil {
+		v.TopicIDs = map[string]string{}
+	}
+	for name, t := range described {
+		v.TopicIDs[name] = hexID(t.ID)
 	}
 	for tp, offset := range at {
 		if v.Positions[tp.Topic] == nil {

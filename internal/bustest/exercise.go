@@ -29,6 +29,9 @@ type Target struct {
 
 	// Push puts other specs in force. nil: the target cannot.
 	Push func(t testing.TB, specs map[string][]byte)
+
+	// Load is how many events each run of many workers takes. 0 = 1500.
+	Load int
 }
 
 // Open starts a bus that serves the given specs (slash path to content) and returns when it takes events.
@@ -40,8 +43,15 @@ type Features struct {
 	NoFull       string // its storage cannot be made full by a test
 	NoFilter     string // its tails take no filter
 	NoGroups     string // it has no named subscriptions
-	NoSessions   string // its leases outlive the end of a Subscribe
 	NoPush       string // other specs cannot be put in force
+	NoStream     string // it does not tie the batches of a Stream
+	NoCreate     string // who brings a policy changes the subscription that is there
+	NoSessions   string // it does not know its workers: leases outlive the end of a Subscribe, nobody hears of a revoke
+	NoDetached   string // leases always end with their Subscribe
+	NoResize     string // a session's window stays as it is
+	NoByteWindow string // a session's window counts events alone
+	NoVerdict    string // it tells that a settlement did not count, and not whether it was late or never could have
+	NoOwner      string // a settlement does not say whose lease it has to be
 }
 
 // everything is what the suite's usual principal may do.
@@ -52,9 +62,7 @@ var everything = autobus.Principal{Name: "conformance", Grants: []autobus.Grant{
 
 // Exercise runs the conformance suite: what every bus must do, whatever lies below it and before it.
 func Exercise(t *testing.T, open Open, f Features) {
-	types := NewTypes(Prefix())
-	s := &suite{types: types, features: f}
-	s.target = open(t, types.Specs())
+	s := newSuite(t, open, f)
 	t.Run("Record", s.record)
 	t.Run("Key", s.key)
 	t.Run("Order", s.order)
@@ -68,6 +76,15 @@ func Exercise(t *testing.T, open Open, f Features) {
 	if !lacks(t, f.NoGroups) {
 		t.Run("Group", s.group)
 	}
+}
+
+// ExerciseGroups runs what the suite says of durable subscriptions, for a target that differs in nothing else from one
+// that passes the whole of it.
+func ExerciseGroups(t *testing.T, open Open, f Features) { newSuite(t, open, f).group(t) }
+
+func newSuite(t *testing.T, open Open, f Features) *suite {
+	types := NewTypes(Prefix())
+	return &suite{types: types, features: f, target: open(t, types.Specs())}
 }
 
 // suite is one run. Its parts share the target and the topics; keys and ids never repeat.

@@ -28,6 +28,9 @@ func (s *suite) create(t *testing.T) {
 	})
 
 	t.Run("Another", func(t *testing.T) { // a worker does not change what others work by
+		if lacks(t, s.features.NoCreate) {
+			return
+		}
 		sub := s.subscription(s.policy(s.types.Work))
 		w := s.work(t, sub)
 		var all []asking
@@ -114,6 +117,9 @@ func (s *suite) create(t *testing.T) {
 	})
 
 	t.Run("AtOnce", func(t *testing.T) { // of several who bring different policies, one makes it
+		if lacks(t, s.features.NoCreate) {
+			return
+		}
 		name := s.name()
 		const n = 4
 		var opened, refused atomic.Int32

@@ -40,6 +40,9 @@ func (s *suite) deliveryOrder(t *testing.T) {
 	})
 
 	t.Run("KeyStays", func(t *testing.T) { // with the session that had it, as long as that one has room
+		if lacks(t, s.features.NoSessions) {
+			return
+		}
 		sub := s.subscription(s.policy(s.types.Work))
 		x, y := s.work(t, sub), s.work(t, sub)
 		key := s.keyIn(0, WorkPartitions)
@@ -148,6 +151,9 @@ func (s *suite) window(t *testing.T) {
 	})
 
 	t.Run("Bytes", func(t *testing.T) {
+		if lacks(t, s.features.NoByteWindow) {
+			return
+		}
 		const size, limit = 10_000, 25_000
 		sub := s.subscription(s.policy(s.types.Work))
 		sub.Window = &autobus.Window{Bytes: limit}
@@ -163,20 +169,25 @@ func (s *suite) window(t *testing.T) {
 	})
 
 	t.Run("Resize", func(t *testing.T) {
+		if lacks(t, s.features.NoResize) {
+			return
+		}
 		sub := s.subscription(s.policy(s.types.Work))
 		sub.Window = &autobus.Window{Events: 1}
 		resize := make(chan autobus.Window)
 		sub.Resize = resize
 		w := s.work(t, sub)
 		s.orders(t, s.types.Work, s.unique("key"), s.unique("key"))
-		w.next(t)
+		first := w.next(t)
 		w.nothing(t, "the window holds one")
 		select {
 		case resize <- autobus.Window{Events: 2}:
 		case <-time.After(Patience):
 			t.Fatal("the session does not take another window")
 		}
-		w.next(t) // while the first is still in hand
+		if second := w.next(t); second.ID == first.ID || !time.Now().Before(first.Deadline) {
+			t.Error("the second came no sooner than the first was over")
+		}
 	})
 
 	t.Run("Bounds", func(t *testing.T) {

@@ -5,6 +5,7 @@ package bustest
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/autobus-io/autobus"
 )
@@ -12,7 +13,11 @@ import (
 // session checks what the end of a worker means for what it had in hand, and that the subscription remembers.
 func (s *suite) session(t *testing.T) {
 	t.Run("Position", func(t *testing.T) {
-		sub := s.subscription(s.policy(s.types.Work))
+		p := s.policy(s.types.Work)
+		if s.features.NoSessions != "" {
+			p.AckWait = autobus.Duration(4 * time.Second) // only then what is left comes again
+		}
+		sub := s.subscription(p)
 		w := s.work(t, sub)
 		keys := make([]string, 12)
 		for i := range keys {
@@ -49,6 +54,9 @@ func (s *suite) session(t *testing.T) {
 	})
 
 	t.Run("Detached", func(t *testing.T) { // leases outlive the call
+		if lacks(t, s.features.NoDetached) {
+			return
+		}
 		sub := s.subscription(s.policy(s.types.Work))
 		sub.Detached = true
 		w := s.work(t, sub)

@@ -3,6 +3,7 @@
 package bustest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,12 +18,13 @@ import (
 
 // tally lets more workers than partitions consume, keeps a history, and holds it against the log.
 func (s *suite) tally(t *testing.T) {
+	load := cmp.Or(s.target.Load, 1500)
 	for _, order := range []autobus.Order{autobus.OrderKey, autobus.OrderPartition, autobus.OrderNone} {
-		t.Run(string(order), func(t *testing.T) { s.newCrew(t, order).run(t, 1500, false) })
+		t.Run(string(order), func(t *testing.T) { s.newCrew(t, order).run(t, load, false) })
 	}
 	t.Run("Churn", func(t *testing.T) { // workers come, say goodbye, or die
 		if !lacks(t, s.features.NoSessions) {
-			s.newCrew(t, autobus.OrderKey).run(t, 1500, true)
+			s.newCrew(t, autobus.OrderKey).run(t, load, true)
 		}
 	})
 }
@@ -69,8 +71,8 @@ type hand struct {
 // join adds a worker. It holds what it is given until it begins.
 func (c *crew) join(t *testing.T) *hand {
 	t.Helper()
-	return &hand{worker: c.suite.workNoted(t, c.sub, c.group.Open(false)), stop: make(chan struct{}),
-		over: make(chan struct{})}
+	notes := c.group.Open(c.suite.features.NoSessions != "")
+	return &hand{worker: c.suite.workNoted(t, c.sub, notes), stop: make(chan struct{}), over: make(chan struct{})}
 }
 
 // begin lets a worker settle what it is given.
@@ -175,7 +177,7 @@ func (c *crew) churn(t *testing.T, n int, hands []*hand) {
 	for round := range rounds {
 		h := hands[round%crewSize]
 		h.idle()
-		c.publish(t, n/rounds)
+		c.publish(t, n*(round+1)/rounds-n*round/rounds)
 		var cause error
 		if round%2 == 0 {
 			cause = autobus.ErrReaderDied

@@ -83,6 +83,10 @@ type Subscription struct {
 	// is not named began later and is read from 0.
 	Positions map[string]map[int32]int64 `json:"positions"`
 
+	// TopicIDs are those of the topics whose positions these are, in hex: in a topic that was deleted and made again the
+	// same offset is another place.
+	TopicIDs map[string]string `json:"topic_ids,omitempty"`
+
 	// SeekEpoch grows with every move of the positions; what was committed under another one does not count.
 	SeekEpoch uint32    `json:"seek_epoch"`
 	Created   time.Time `json:"created"`

@@ -163,6 +163,9 @@ func Gone(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicID) || errors.Is(err, kerr.UnknownTopicOrPartition)
 }
 
+// TooLarge reports whether an append failed because the record is larger than its topic takes.
+func TooLarge(err error) bool { return errors.Is(err, kerr.MessageTooLarge) }
+
 func (l *Log) batchLimit(topic string) int32 {
 	if n, ok := l.limits.Load(topic); ok {
 		return n.(int32)

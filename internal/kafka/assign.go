@@ -212,7 +212,9 @@ func (m *Member) start(ctx context.Context, tps []TP) (map[TP]int64, error) {
 		s, ok := stored[tp]
 		if h := m.held[tp]; ok && h != nil {
 			h.topic = s.topic
-			commits[tp] = s.Commit
+			c := s.Commit
+			c.TopicID = s.topic
+			commits[tp] = c
 		} else {
 			m.logger.Warn("a topic that the group was given is gone", "topic", tp.Topic, "partition", tp.Partition)
 		}

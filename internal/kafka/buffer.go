@@ -146,6 +146,9 @@ func (b *buffer) holds(topic string) bool {
 
 func (b *buffer) dataLoss() { b.metrics.lost.Inc() }
 
+// Size is what the record takes, about: its bytes and what there is around them.
+func (r *Record) Size() int { return int(r.size()) }
+
 func (r *Record) size() int64 {
 	n := len(r.Key) + len(r.Value) + perRecord
 	for i := range r.Headers {

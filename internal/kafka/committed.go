@@ -70,7 +70,7 @@ func fetchCommits(ctx context.Context, client *kgo.Client, group string, tps []T
 				if err != nil {
 					return nil, fmt.Errorf("commit of partition %d of %s: %w", p.Partition, t.Topic, err)
 				}
-				s := stored{Commit{p.Offset, ""}, t.TopicID}
+				s := stored{Commit{Offset: p.Offset}, t.TopicID}
 				if p.Metadata != nil {
 					s.Metadata = *p.Metadata
 				}

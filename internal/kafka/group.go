@@ -15,7 +15,8 @@ import (
 // Commit is a committed position. Offset -1 = none.
 type Commit struct {
 	Offset   int64
-	Metadata string // of more than 4,096 bytes the brokers refuse the commit
+	Metadata string   // of more than 4,096 bytes the brokers refuse the commit
+	TopicID  [16]byte // of the topic as it is now; told by Start alone, and only where the brokers know ids
 }
 
 // Group says how to join a consumer group. Its functions are called one at a time, none before the first Poll. They

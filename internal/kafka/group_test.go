@@ -24,7 +24,7 @@ func TestAMemberBeginsWhereStartSaysAndCommitsComeBack(t *testing.T) {
 		begin := func(from map[kafka.TP]int64) *kafka.Member {
 			m, err := kafka.JoinQuickly(t.Context(), l, kafka.Group{ID: topic, Topics: []string{topic},
 				Start: func(_ context.Context, commits map[kafka.TP]kafka.Commit) (map[kafka.TP]int64, error) {
-					starts <- commits
+					starts <- bare(t, commits)
 					return from, nil
 				}})
 			if err != nil {

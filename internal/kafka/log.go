@@ -17,6 +17,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,6 +29,7 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,6 +64,17 @@ type Record struct {
 	Value   []byte // nil is a tombstone
 	Headers []Header
 	Marker  bool // a marker of a transaction: an offset and nothing else; only Follow and members give them
+}
+
+// Clone is a copy that shares no memory with what was fetched together with the record.
+func (r Record) Clone() Record {
+	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	headers := make([]Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = Header{strings.Clone(h.Key), bytes.Clone(h.Value)}
+	}
+	r.Headers = headers
+	return r
 }
 
 // Config says how to reach one cluster.

@@ -54,6 +54,31 @@ func (l *Log) list(ctx context.Context, ask func(context.Context, ...string) (ka
 	return out, nil
 }
 
+// Bounds are the first offset of a partition and the one that its next record will get.
+type Bounds struct{ First, End int64 }
+
+// Bounds returns those of the partitions that answer; others, such as one without a leader, are absent.
+func (l *Log) Bounds(ctx context.Context, topics ...string) (map[TP]Bounds, error) {
+	starts, err := l.admin.ListStartOffsets(ctx, topics...)
+	if err == nil {
+		var ends kadm.ListedOffsets
+		if ends, err = l.admin.ListEndOffsets(ctx, topics...); err == nil {
+			return bounds(starts, ends), nil
+		}
+	}
+	return nil, unreachable(l.cfg, err)
+}
+
+func bounds(starts, ends kadm.ListedOffsets) map[TP]Bounds {
+	out := map[TP]Bounds{}
+	starts.Each(func(s kadm.ListedOffset) {
+		if e, ok := ends.Lookup(s.Topic, s.Partition); ok && s.Err == nil && e.Err == nil {
+			out[TP{s.Topic, s.Partition}] = Bounds{s.Offset, e.Offset}
+		}
+	})
+	return out
+}
+
 // listed takes the whole answer or none: a start position guessed for one partition would lose its events.
 func (l *Log) listed(offsets kadm.ListedOffsets, err error) (map[TP]int64, error) {
 	var missing error
