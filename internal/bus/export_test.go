@@ -2,7 +2,27 @@
 
 package bus
 
-import "time"
+import (
+	"time"
+
+	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
 
 // SetLinger shortens how long a group stays without sessions.
 func (b *Bus) SetLinger(d time.Duration) { b.groups.linger = d }
+
+// Stored is the rule of where a subscription stands.
+func (b *Bus) Stored(name string, v control.Subscription, tp kafka.TP, commit kafka.Commit, log kafka.Bounds) (base int64,
+	incarnation uint32, verdict string) {
+	at := b.stored(name, v, tp, commit, log)
+	switch {
+	case at.newer:
+		verdict = "newer"
+	case at.lost(log):
+		verdict = "lost"
+	case len(at.doubts) > 0:
+		verdict = "doubt"
+	}
+	return at.Base, at.incarnation, verdict
+}
