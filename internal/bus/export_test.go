@@ -13,8 +13,8 @@ import (
 func (b *Bus) SetLinger(d time.Duration) { b.groups.linger = d }
 
 // Stored is the rule of where a subscription stands.
-func (b *Bus) Stored(name string, v control.Subscription, tp kafka.TP, commit kafka.Commit, log kafka.Bounds) (base int64,
-	incarnation uint32, verdict string) {
+func (b *Bus) Stored(name string, v control.Subscription, tp kafka.TP, commit kafka.Commit, log kafka.Bounds) (
+	base int64, incarnation uint32, verdict string) {
 	at := b.stored(name, v, tp, commit, log)
 	switch {
 	case at.newer:

@@ -86,8 +86,8 @@ func (s *storedPosition) lost(log kafka.Bounds) bool {
 	return s.remade || s.Base < log.First || s.Base > log.End
 }
 
-// everywhere are the bounds of a partition that does not tell them now: nothing is held against them. What is wrong with
-// the position then shows when it is read.
+// everywhere are the bounds of a partition that does not tell them now: nothing is held against them. What is wrong
+// with the position then shows when it is read.
 var everywhere = kafka.Bounds{First: 0, End: math.MaxInt64}
 
 // otherTopic reports whether two ids of a topic, as far as they are known, are different ones.

@@ -22,7 +22,7 @@ const PositionVersion = 1
 type Position struct {
 	Version     int       `json:"version"`
 	Offset      int64     `json:"offset"`             // everything before it is done
-	SeekEpoch   uint32    `json:"seek_epoch"`         // the subscription's, see Subscription; under another one it does not count
+	SeekEpoch   uint32    `json:"seek_epoch"`         // see Subscription; under another one it does not count
 	Incarnation uint32    `json:"incarnation"`        // of the partition; the next owner takes a higher one
 	Time        time.Time `json:"time"`               // when it was copied, by the writer's clock
 	TopicID     string    `json:"topic_id,omitempty"` // hex; see Subscription.TopicIDs

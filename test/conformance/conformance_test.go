@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package conformance runs the conformance suite of internal/bustest against the whole bus in process: log, control
-// and state log, registry and hot path, as cmd/autobus wires them, on the embedded broker and on a real Kafka cluster.
+// Package conformance runs the conformance suite of internal/bustest against the whole bus: log, control and state log,
+// registry and hot path, as cmd/autobus wires them, on the embedded broker and on a real Kafka cluster. It does so in
+// process, and through each protocol against a server with the edges: small clients implement autobus.Bus over
+// WebSocket, NDJSON, server-sent events and long poll.
 package conformance
 
 import (
