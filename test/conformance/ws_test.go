@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conformance
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/bustest"
+)
+
+// TestWebSocket runs all of the suite over text frames.
+func TestWebSocket(t *testing.T) {
+	transport(t, newWSBus, bustest.Exercise, bustest.Features{
+		NoDetached: "leases end with the connection",
+		NoVerdict:  "stale is the one answer to acks that did not count",
+		NoOwner:    "an ack names no subscription: the lease says it all",
+	})
+}
+
+// wsBus speaks frames: each session and each stream of publishes has a connection of its own, whatever else is asked
+// goes over one that is free.
+type wsBus struct {
+	site  *site
+	token string
+
+	mu      sync.Mutex
+	free    []*socket
+	streams map[*autobus.Stream]*socket
+}
+
+func newWSBus(s *site, token string) autobus.Bus {
+	b := &wsBus{site: s, token: token, streams: map[*autobus.Stream]*socket{}}
+	s.t.Cleanup(b.close)
+	return b
+}
+
+func (b *wsBus) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.free {
+		c.goodbye()
+	}
+	for _, c := range b.streams {
+		c.goodbye()
+	}
+}
+
+// take gives a connection over which nothing is under way.
+func (b *wsBus) take(ctx context.Context) (*socket, error) {
+	b.mu.Lock()
+	for n := len(b.free); n > 0; n = len(b.free) {
+		c := b.free[n-1]
+		b.free = b.free[:n-1]
+		if c.alive() {
+			b.mu.Unlock()
+			return c, nil
+		}
+	}
+	b.mu.Unlock()
+	return dialSocket(ctx, b.site, b.token, nil)
+}
+
+func (b *wsBus) give(c *socket) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = append(b.free, c)
+}
+
+// Publish does not wait when the batch belongs to a stream: any number of them is in flight then. One that stands alone
+// has a connection to itself, since a connection remembers which keys have to wait.
+func (b *wsBus) Publish(ctx context.Context, batch *autobus.Batch) error {
+	if batch.Stream != nil {
+		return b.pipeline(ctx, batch)
+	}
+	c, err := b.take(ctx)
+	if err != nil {
+		return err
+	}
+	answer := make(chan frame, 1)
+	if _, err := c.ask("publish", publishMembers(batch), func(f frame) { answer <- f }); err != nil {
+		return err
+	}
+	f := <-answer
+	if f.Op != "published" && !f.disconnected() {
+		c.goodbye()
+		return f.failure()
+	}
+	if err := batch.Open(); err != nil {
+		c.goodbye()
+		return err
+	}
+	published(batch, f)
+	if slices.ContainsFunc(batch.Receipts, func(r autobus.Receipt) bool { return r.Status != autobus.Written }) {
+		c.goodbye()
+		return nil
+	}
+	b.give(c)
+	return nil
+}
+
+func (b *wsBus) pipeline(ctx context.Context, batch *autobus.Batch) error {
+	c, err := b.stream(ctx, batch.Stream)
+	if err != nil {
+		return err
+	}
+	if err := batch.Open(); err != nil {
+		return err
+	}
+	_, err = c.ask("publish", publishMembers(batch), func(f frame) { published(batch, f) })
+	if err != nil {
+		lose(batch, err)
+	}
+	return nil
+}
+
+func (b *wsBus) stream(ctx context.Context, s *autobus.Stream) (*socket, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.streams[s]; c != nil {
+		return c, nil
+	}
+	c, err := dialSocket(ctx, b.site, b.token, nil)
+	if err == nil {
+		b.streams[s] = c
+	}
+	return c, err
+}
+
+// published settles a batch, which is open, by the answer to its frame.
+func published(batch *autobus.Batch, f frame) {
+	switch {
+	case f.Op == "published":
+		resolve(batch, f.Results)
+	case f.disconnected():
+		lose(batch, f.failure())
+	default:
+		for i := range batch.Events {
+			batch.Resolve(i, autobus.Receipt{Status: autobus.Refused, Err: autobus.AsError(f.failure())})
+		}
+	}
+}
+
+func publishMembers(batch *autobus.Batch) []byte {
+	return appendEvents([]byte(`"mode":"`+modeWord(batch.Mode)+`","events":`), batch.Events)
+}
+
+// Settle tells all outcomes in one frame. What counts is not answered, so that a publish of nothing follows, whose
+// answer comes after whatever the server has to say.
+func (b *wsBus) Settle(ctx context.Context, ss []autobus.Settlement) error {
+	c, err := b.take(ctx)
+	if err != nil {
+		return err
+	}
+	acks := make([]ack, len(ss))
+	for i := range ss {
+		acks[i], ss[i].Err = ackOf(&ss[i]), nil
+	}
+	var failed error
+	seq, err := c.ask("ack", members(map[string]any{"results": acks}), func(f frame) {
+		why := autobus.NewError(autobus.ReasonLeaseStale, "the answer says so")
+		if f.Op == "error" {
+			why = autobus.AsError(f.failure())
+		}
+		if f.Op == "error" && len(f.Leases) == 0 {
+			failed = why
+		}
+		for _, l := range f.Leases {
+			refuse(ss, l, why)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	over := make(chan struct{})
+	if _, err := c.ask("publish", []byte(`"events":[]`), func(frame) { close(over) }); err != nil {
+		return err
+	}
+	<-over
+	c.forget(seq)
+	b.give(c)
+	return failed
+}
+
+// refuse notes that a lease did not count. Of several outcomes of one lease the last are those that come too late.
+func refuse(ss []autobus.Settlement, l autobus.Lease, why *autobus.Error) {
+	for i := len(ss) - 1; i >= 0; i-- {
+		if ss[i].Lease == l && ss[i].Err == nil {
+			ss[i].Err = why
+			return
+		}
+	}
+}
+
+// Subscribe has a connection for itself. Its goodbye is answered, so that the session is over when it returns; a death
+// is the end of the connection.
+func (b *wsBus) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
+	if err := wellFormed(&s); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	hear := func(f frame) {
+		if over, err := f.hear(ctx, &s, h); over || err != nil {
+			select {
+			case ended <- err:
+			default: // it had ended before
+			}
+		}
+	}
+	c, err := dialSocket(context.WithoutCancel(ctx), b.site, b.token, hear)
+	if err != nil {
+		return err
+	}
+	defer c.goodbye()
+	op, asked := subscribeMembers(&s)
+	seq, err := c.ask(op, asked, hear)
+	for err == nil {
+		select {
+		case err := <-ended:
+			return err
+		case w := <-s.Resize:
+			_, err = c.ask("window", members(map[string]any{"subscription": s.Name, "window": w}), hear)
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), autobus.ErrReaderDied) {
+				c.cut()
+				return nil
+			}
+			return leave(c, seq, s.Name, ended)
+		}
+	}
+	return err
+}
+
+// leave says goodbye to a subscription, or to the tail of that seq, and waits for the answer.
+func leave(c *socket, seq int64, name string, ended <-chan error) error {
+	goodbye := map[string]any{"op": "unsubscribe", "seq": seq}
+	if name != "" {
+		goodbye["subscription"] = name
+	}
+	if err := c.write(append(append([]byte{'{'}, members(goodbye)...), '}')); err != nil {
+		return err
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(bustest.Patience):
+		return errors.New("the goodbye was not answered")
+	}
+}
+
+// hear does what a frame about a subscription says, which may be that it is over.
+func (f *frame) hear(ctx context.Context, s *autobus.Subscription, h autobus.Handler) (over bool, err error) {
+	switch f.Op {
+	case "subscribed":
+		if s.Opened != nil {
+			s.Opened("")
+		}
+		return false, nil
+	case "unsubscribed":
+		return true, nil
+	}
+	return false, f.tell(ctx, s, h)
+}
+
+func subscribeMembers(s *autobus.Subscription) (op string, asked []byte) {
+	m := map[string]any{}
+	if s.Name == "" {
+		m["types"], m["from"] = s.Tail, fromWord(s.From)
+		if s.Filter != "" {
+			m["filter"] = s.Filter
+		}
+		return "tail", members(m)
+	}
+	m["subscription"] = s.Name
+	if s.Window != nil {
+		m["window"] = s.Window
+	}
+	if s.Create != nil {
+		m["create"] = s.Create
+	}
+	return "subscribe", members(m)
+}
