@@ -43,7 +43,7 @@ func (e *Edge) poll(w http.ResponseWriter, r *http.Request) {
 
 	body, found := []byte(`{"deliveries":[`), 0
 	err := e.bus.Subscribe(ctx, autobus.Subscription{
-		Name: r.PathValue("name"), Window: &window, Detached: true,
+		Name: r.PathValue("name"), Window: window, Detached: true,
 		Draining: func(time.Time) { cancel(nil) },
 	}, func(_ context.Context, ds []autobus.Delivery) {
 		for i := range ds {
@@ -75,16 +75,21 @@ func ended(ctx context.Context) error {
 	return nil
 }
 
-func pollOptions(r *http.Request) (window autobus.Window, wait time.Duration, err *autobus.Error) {
+// pollOptions reads the parameters; a nil window is the policy's.
+func pollOptions(r *http.Request) (window *autobus.Window, wait time.Duration, err *autobus.Error) {
 	q, err := edge.Query(r, "max", "max_bytes", "wait")
 	if err != nil {
-		return window, 0, err
+		return nil, 0, err
 	}
-	if window.Events, err = number(q, "max", autobus.DefaultEvents, maxPoll); err != nil {
-		return window, 0, err
+	var w autobus.Window
+	if w.Events, err = number(q, "max", autobus.DefaultEvents, maxPoll); err != nil {
+		return nil, 0, err
 	}
-	if window.Bytes, err = number(q, "max_bytes", autobus.DefaultBytes, maxPollBytes); err != nil {
-		return window, 0, err
+	if w.Bytes, err = number(q, "max_bytes", autobus.DefaultBytes, maxPollBytes); err != nil {
+		return nil, 0, err
+	}
+	if q.Has("max") || q.Has("max_bytes") {
+		window = &w
 	}
 	s, err := edge.Single(q, "wait")
 	if err != nil || !q.Has("wait") {
@@ -92,7 +97,7 @@ func pollOptions(r *http.Request) (window autobus.Window, wait time.Duration, er
 	}
 	wait, bad := time.ParseDuration(s)
 	if bad != nil || wait < 0 || wait > maxWait {
-		return window, 0, autobus.NewError(autobus.ReasonRequestInvalid, "wait %q is not a duration from 0s to %s",
+		return nil, 0, autobus.NewError(autobus.ReasonRequestInvalid, "wait %q is not a duration from 0s to %s",
 			edge.Clip(s), maxWait).WithHint("Send it as 20s or 500ms.")
 	}
 	return window, max(wait, leastWait), nil

@@ -75,8 +75,11 @@ func TestPollTakesWhatComesFirst(t *testing.T) {
 	if asked.Name != "bob-kz" || !asked.Detached || *asked.Window != (autobus.Window{Events: 5, Bytes: 777}) {
 		t.Errorf("%+v", asked)
 	}
-	if poll(t, s, ""); *asked.Window != (autobus.Window{Events: 100, Bytes: 1 << 20}) {
-		t.Errorf("without parameters: %+v", asked.Window)
+	if poll(t, s, "?max=5"); *asked.Window != (autobus.Window{Events: 5, Bytes: 1 << 20}) {
+		t.Errorf("with max alone: %+v", asked.Window)
+	}
+	if poll(t, s, ""); asked.Window != nil {
+		t.Errorf("without parameters it is the policy's, not %+v", asked.Window)
 	}
 }
 
