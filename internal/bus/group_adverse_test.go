@@ -146,7 +146,7 @@ func TestDeletedDeadLettersAreMadeAnew(t *testing.T) {
 	}
 	f.orders(t, 2, "a")
 	w.settle(t, w.next(t), autobus.Outcome{Kind: autobus.Reject})
-	w.ack(t, w.next(t)) // it comes when the letter is written
+	w.ack(t, w.next(t))                      // it comes when the letter is written
 	for len(f.records(t, "dlq.shop")) != 1 { // who asks for its end may hear of the old topic for a moment
 		if t.Context().Err() != nil {
 			t.Fatal("the letter is not there")
