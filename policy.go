@@ -14,7 +14,7 @@ type Policy struct {
 	Types       []string          `json:"types"`                  // types or patterns, see MatchType
 	Filter      string            `json:"filter,omitempty"`       // CEL over an event and params; empty = everything
 	Params      map[string]string `json:"params,omitempty"`       // what the filter knows as params
-	Start       Start             `json:"start"`         // where it begins, once and for all; default latest
+	Start       Start             `json:"start"`                  // where it begins, once and for all; default latest
 	Order       Order             `json:"order,omitempty"`        // default OrderKey
 	Window      *Window           `json:"window,omitempty"`       // of sessions that name none; default 100 events, 1 MiB
 	AckWait     Duration          `json:"ack_wait,omitempty"`     // how long a lease lives; default DefaultAckWait
