@@ -93,7 +93,11 @@ func (g *group) settle(p *partition, l lease, o autobus.Outcome) *autobus.Error 
 		g.tick()
 		return nil
 	}
+	holder := sl.session
 	g.unlease(sl)
+	if holder != nil && holder.events == 0 {
+		holder.busy = false // it has settled all that it was handed, so it took it
+	}
 	switch o.Kind {
 	case autobus.Ack:
 		g.finish(sl, settledAcked)
