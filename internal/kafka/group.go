@@ -51,9 +51,10 @@ type times struct {
 	topics time.Duration // how often to look for new partitions of a topic, which nobody announces
 }
 
-// defaultTimes are shorter than Kafka's own (45 s, 3 s, 60 s, 5 min), which make every crash a stall of 45 s.
+// defaultTimes are shorter than Kafka's own (45 s, 3 s, 60 s, 5 min), which make every crash a stall of 45 s. Members
+// hear of a rebalance by their next heartbeat, and a cooperative handover takes two: they are what a restart costs.
 func defaultTimes() times {
-	return times{10 * time.Second, 3 * time.Second, 20 * time.Second, 10 * time.Second}
+	return times{10 * time.Second, time.Second, 20 * time.Second, 10 * time.Second}
 }
 
 // Join makes a member of the group, with a client of its own. It returns at once; partitions come when the group has

@@ -144,7 +144,7 @@ func TestMemberSettings(t *testing.T) {
 	defer m.Leave(context.Background())
 	for name, c := range map[string]struct{ got, want any }{
 		"a crash is noticed quickly":           {m.Setting(kgo.SessionTimeout), 10 * time.Second},
-		"heartbeats":                           {m.Setting(kgo.HeartbeatInterval), 3 * time.Second},
+		"heartbeats":                           {m.Setting(kgo.HeartbeatInterval), time.Second},
 		"time to hand over":                    {m.Setting(kgo.RebalanceTimeout), 20 * time.Second},
 		"only we commit":                       {m.Setting(kgo.DisableAutoCommit), true},
 		"a slow caller stalls nobody":          {m.Setting(kgo.BlockRebalanceOnPoll), false},
