@@ -18,7 +18,8 @@ func TestKillLeader(t *testing.T) {
 	k := bustest.Cluster(t)
 	types := bustest.NewTypes(bustest.Prefix())
 	bin := build(t)
-	p, url, token := serve(t, bin, k, writeSpecs(t, types))
+	config, token := prepare(t, bin, k, writeSpecs(t, types))
+	p, url := serve(t, bin, config, "faults")
 	k.WaitISR(t, types.Keyed)
 
 	l := newLoad(types.Keyed, streams, func(i int) string {

@@ -31,6 +31,8 @@ type load struct {
 	typ     string
 	history *bustest.History
 	streams []*stream
+	keys    int       // of each stream
+	began   time.Time // each event says how long after that it was made
 }
 
 // stream is one sender. Its parts of a connection run side by side: one writes events, one reads results.
@@ -71,7 +73,7 @@ func (w *stallWatch) tick(now time.Time) {
 }
 
 func newLoad(typ string, streams int, query func(i int) string, pace time.Duration) *load {
-	l := &load{typ: typ, history: bustest.NewHistory()}
+	l := &load{typ: typ, history: bustest.NewHistory(), keys: keysPerStream, began: time.Now()}
 	for i := range streams {
 		l.streams = append(l.streams, &stream{load: l, name: fmt.Sprintf("s%d", i), query: query(i), pace: pace})
 	}
@@ -202,8 +204,9 @@ func (s *stream) take() (*item, bool) {
 	} else {
 		n := s.next
 		s.next++
-		it = &item{number: n, key: fmt.Sprintf("%s-%d", s.name, n%keysPerStream), bad: n%badEvery == badEvery-1}
-		data := fmt.Sprintf(`{"order":%q,"n":%d,"note":"as many bytes as an event has where little is said"}`, it.key, n)
+		it = &item{number: n, key: fmt.Sprintf("%s-%d", s.name, n%s.load.keys), bad: n%badEvery == badEvery-1}
+		data := fmt.Sprintf(`{"order":%q,"n":%d,"extra":%d,"note":"as many bytes as an event has where little is said"}`,
+			it.key, n, time.Since(s.load.began))
 		if it.bad {
 			data = fmt.Sprintf(`{"order":%q,"n":"not a number"}`, it.key)
 		}

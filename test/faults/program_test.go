@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package faults kills what may die: the bus itself, in the middle of writing, and brokers below it. Each test drives
-// the real binary over HTTP with many connections, records every attempt, and then reads the whole log with a Kafka
-// client; the history checker of internal/bustest judges. A run in which the fault did not hit counts for nothing.
+// Package faults kills what may die: the bus itself, in the middle of writing and of handing out events, workers, and
+// brokers below. Each test drives the real binary over HTTP with many connections, records every attempt, delivery and
+// outcome, and then reads the whole log with a Kafka client; the history checker of internal/bustest judges. A run in
+// which the fault did not hit counts for nothing.
 package faults
 
 import (
@@ -20,6 +21,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -111,6 +113,27 @@ func (p *program) kill() {
 	<-p.ended
 }
 
+// term tells the process by SIGTERM to end; end waits for it.
+func (p *program) term(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatalf("autobus was to be stopped: %v\n%s", err, p.stderr)
+	}
+}
+
+// end returns when a process that was told to end is gone, which has to be an orderly end.
+func (p *program) end(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(bustest.Patience):
+		t.Fatalf("autobus did not end in %s\n%s", bustest.Patience, p.stderr)
+	}
+	if p.err != nil {
+		t.Errorf("autobus was stopped and ended with %v\n%s", p.err, p.stderr)
+	}
+}
+
 // killed reports whether SIGKILL is what the process died of.
 func (p *program) killed() bool {
 	var exit *exec.ExitError
@@ -150,10 +173,10 @@ func dev(t *testing.T, bin, data, specs string) (*program, banner) {
 	panic("unreachable")
 }
 
-// serve prepares the cluster and starts `autobus serve` on it. It returns the API's address and a token for everything.
-func serve(t *testing.T, bin string, k *bustest.Kafka, specs string) (p *program, url, token string) {
+// prepare makes the cluster ready for the bus. It returns a configuration and a token for everything.
+func prepare(t *testing.T, bin string, k *bustest.Kafka, specs string) (config, token string) {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "autobus.yaml")
+	config = filepath.Join(t.TempDir(), "autobus.yaml")
 	text := fmt.Sprintf("listen: 127.0.0.1:0\nspecs: %s\nkafka: {brokers: ['%s']}\nlog: {level: info, format: json}\n",
 		specs, strings.Join(k.Brokers, "','"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -161,8 +184,14 @@ func serve(t *testing.T, bin string, k *bustest.Kafka, specs string) (p *program
 	}
 	command(t, bin, "cluster", "init", "--yes", "--adopt", "--config", config)
 	token = command(t, bin, "token", "create", "--config", config, "--principal", "faults", "--grant", "publish:*",
-		"--grant", "subscribe:*", "-q")
-	p = run(t, func(string) {}, bin, "serve", "--config", config)
+		"--grant", "subscribe:*", "--grant", "manage:*", "-q")
+	return config, token
+}
+
+// serve starts `autobus serve` as an instance of that name, and returns the API's address once it takes events.
+func serve(t *testing.T, bin, config, instance string) (p *program, url string) {
+	t.Helper()
+	p = run(t, func(string) {}, bin, "serve", "--config", config, "--instance", instance)
 	bustest.Eventually(t, "autobus serve to be ready", func(context.Context) bool {
 		select {
 		case <-p.ended:
@@ -176,7 +205,7 @@ func serve(t *testing.T, bin string, k *bustest.Kafka, specs string) (p *program
 		url = "http://" + m[1]
 		return true
 	})
-	return p, url, token
+	return p, url
 }
 
 // listening finds the address in the line that serve logs once it takes events.

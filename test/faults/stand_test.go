@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/autobus-io/autobus/internal/bustest"
+)
+
+// partitions is how many partitions the type of a stand has.
+const partitions = 8
+
+// stand is where gateways run, on one type of events. Before a cluster there may be several at once; of `autobus dev`,
+// which brings its own broker, there is one at a time, on the data of the one before.
+type stand struct {
+	typ           string
+	bin, specs    string
+	cluster       *bustest.Kafka // nil = autobus dev
+	config, token string         // before a cluster
+	data          string         // of dev
+	broker        *bustest.Kafka // where the events are now
+	started       int
+}
+
+// onBoth runs a test on the embedded broker and before the real cluster.
+func onBoth(t *testing.T, test func(t *testing.T, s *stand)) {
+	bin := build(t)
+	types := bustest.NewTypes(bustest.Prefix())
+	name := "events/conf/" + types.Work + ".yaml"
+	text := string(types.Specs()[name])
+	more := strings.Replace(text, fmt.Sprintf("partitions: %d", bustest.WorkPartitions),
+		fmt.Sprintf("partitions: %d", partitions), 1)
+	if more == text {
+		t.Fatalf("the spec of %s does not say its partitions as expected:\n%s", types.Work, text)
+	}
+	specs := t.TempDir()
+	file := filepath.Join(specs, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(more), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("dev", func(t *testing.T) {
+		test(t, &stand{typ: types.Work, bin: bin, specs: specs, data: t.TempDir()})
+	})
+	t.Run("kafka", func(t *testing.T) {
+		k := bustest.Cluster(t)
+		s := &stand{typ: types.Work, bin: bin, specs: specs, cluster: k, broker: k}
+		s.config, s.token = prepare(t, bin, k, specs)
+		test(t, s)
+	})
+}
+
+// gateway is one running autobus. One that is started again is another gateway.
+type gateway struct {
+	*program
+	number int // gateways of a stand count up
+	url    string
+	token  string
+}
+
+// start runs another gateway and returns once it takes events.
+func (s *stand) start(t *testing.T) *gateway {
+	t.Helper()
+	g := &gateway{number: s.started, token: s.token}
+	s.started++
+	if s.cluster != nil {
+		g.program, g.url = serve(t, s.bin, s.config, fmt.Sprintf("g%d", g.number))
+		return g
+	}
+	var b banner
+	g.program, b = dev(t, s.bin, s.data, s.specs)
+	g.url, s.broker = b.API, &bustest.Kafka{Brokers: []string{b.Kafka}}
+	return g
+}
+
+// second starts a gateway that is to take over, where there can be two.
+func (s *stand) second(t *testing.T) *gateway {
+	t.Helper()
+	if s.cluster == nil {
+		return nil
+	}
+	return s.start(t)
+}
+
+// mustKill kills a gateway, and fails the test if it did not die of that.
+func (g *gateway) mustKill(t *testing.T) {
+	t.Helper()
+	g.kill()
+	if !g.killed() {
+		t.Fatalf("the gateway did not die of the kill: %v\n%s", g.err, g.stderr)
+	}
+}
+
+// source is a load that can be moved from one gateway to another.
+type source struct {
+	*load
+	stop func()
+}
+
+// newSource makes a load of about rate events a second, of many keys.
+func newSource(s *stand, rate int) *source {
+	const streams = 8
+	l := newLoad(s.typ, streams, func(int) string { return "" }, perSecond(rate/streams))
+	l.keys = 100
+	return &source{load: l, stop: func() {}}
+}
+
+// moveTo publishes through that gateway from now on.
+func (s *source) moveTo(t *testing.T, g *gateway) {
+	s.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.run(ctx, t, g.url, g.token)
+	}()
+	s.stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(s.stop)
+}
+
+// authorize puts the gateway's token on a request.
+func (g *gateway) authorize(r *http.Request) {
+	if g.token != "" {
+		r.Header.Set("Authorization", "Bearer "+g.token)
+	}
+}
+
+// publish sends one event and returns its result.
+func publish(t *testing.T, g *gateway, event []byte) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+"/v1/events", bytes.NewReader(event))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	g.authorize(req)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var r result
+	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+		t.Fatalf("publish: %s: %v", resp.Status, err)
+	}
+	return r
+}
