@@ -33,10 +33,11 @@ var law = map[string][]string{
 	"internal/kafka":     {"."},
 	"internal/control":   {".", "internal/kafka"},
 	"internal/ledger":    {},
+	"internal/wire":      {"."},
 	"internal/bus":       {".", "spec", "internal/kafka", "internal/control", "internal/ledger"},
 	"internal/edge":      {"."},
 	"internal/edge/rest": {".", "internal/edge"},
-	"internal/edge/ws":   {".", "internal/edge"},
+	"internal/edge/ws":   {".", "internal/edge", "internal/wire"},
 	"internal/registry":  {".", "spec", "internal/kafka", "internal/control", "internal/edge"},
 	"internal/admin": {".", "spec", "internal/kafka", "internal/control", "internal/bus",
 		"internal/edge"},
@@ -47,8 +48,8 @@ var law = map[string][]string{
 
 // Planes: the data plane touches every event and never imports the control plane.
 var (
-	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/bus", "internal/edge", "internal/sink",
-		"internal/mirror"}
+	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/bus", "internal/edge",
+		"internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin"}
 )
