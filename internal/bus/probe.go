@@ -24,7 +24,9 @@ func (b *Bus) Probe(ctx context.Context) error {
 	}
 	now := time.Now().UTC()
 	sent := autobus.Event{ID: newID(now), Source: "/autobus", Type: canary, Time: now}
-	at, err := b.cfg.Log.Write(ctx, encode(&route{Route: control.Route{Topic: canary, Partitions: 1}}, &sent, now))
+	stamp := stamper{now: now, events: 1}
+	route := newRoute(control.Route{Type: canary, Topic: canary, Partitions: 1})
+	at, err := b.cfg.Log.Write(ctx, stamp.record(route, &sent))
 	if ctx.Err() != nil {
 		return autobus.NewError(autobus.ReasonOutcomeUnknown, "the brokers did not confirm an event of the bus's own").
 			WithCause(ctx.Err())

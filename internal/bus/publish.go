@@ -19,13 +19,11 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 		return err
 	}
 	who, known := autobus.PrincipalOf(ctx)
-	p := publish{bus: b, batch: batch, who: who, now: time.Now().UTC()}
+	now := time.Now().UTC()
+	p := publish{bus: b, batch: batch, who: who, stamper: stamper{now: now, events: len(batch.Events)}}
 	for i := range batch.Events {
-		item, err := p.prepare(ctx, known, i)
-		if err != nil {
+		if err := p.prepare(ctx, known, i); err != nil {
 			p.refuse(i, err)
-		} else if item != nil {
-			p.items = append(p.items, *item)
 		}
 	}
 	p.append()
@@ -51,46 +49,51 @@ type publish struct {
 	bus   *Bus
 	batch *autobus.Batch
 	who   autobus.Principal
-	now   time.Time
-	items []item
+	stamper
+	parts []*part
 	fresh error // of the one read barrier of this call
 	asked bool
 }
 
-// item is an event that nothing speaks against: a record for a partition.
-type item struct {
-	index  int // in the batch
-	route  *route
-	record kafka.Record
-	claim  claim  // on its id in the table of duplicates
-	hint   string // goes with the receipt
+// part is what goes to one partition: events that nothing speaks against.
+type part struct {
+	tp      kafka.TP
+	records []kafka.Record
+	items   []item // of the same indexes
 }
 
-// prepare takes one event through authorize, resolve, validate and stamp. It returns nil and no error when the event
-// is a duplicate, whose receipt comes from elsewhere.
-func (p *publish) prepare(ctx context.Context, known bool, i int) (*item, *autobus.Error) {
+type item struct {
+	index int // in the batch
+	route *route
+	claim claim  // on its id in the table of duplicates
+	hint  string // goes with the receipt
+}
+
+// prepare takes one event through authorize, resolve, validate and stamp. A duplicate ends here without an error: its
+// receipt comes from elsewhere.
+func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error {
 	e := &p.batch.Events[i]
 	if err := authorize(p.who, known, e); err != nil {
-		return nil, err
+		return err
 	}
 	r, t, err := p.bus.resolve(ctx, p.who, e.Type, p.barrier)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := validate(r, t, e); err != nil {
-		return nil, err
+		return err
 	}
 	if id, ok := p.batch.Admit(i); !ok {
-		return nil, predecessorFailed(id)
+		return predecessorFailed(id)
 	}
 	if err := p.bus.cfg.Full(int64(e.Size())); err != nil {
-		return nil, err
+		return err
 	}
-	it, err := p.stamp(r, e, i)
-	if it != nil && t == nil {
+	it := item{index: i, route: r}
+	if t == nil {
 		it.hint = p.bus.unspecifiedHint(r)
 	}
-	return it, err
+	return p.stamp(it, e)
 }
 
 func predecessorFailed(id string) *autobus.Error {
@@ -111,66 +114,71 @@ func (p *publish) barrier(ctx context.Context) error {
 }
 
 // stamp fills in what is absent, takes a claim on the id and makes the record.
-func (p *publish) stamp(r *route, e *autobus.Event, i int) (*item, *autobus.Error) {
+func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 	if e.Source == "" {
 		e.Source = "/" + p.who.Name
 	}
 	if e.Time.IsZero() {
 		e.Time = p.now
 	}
-	it := item{index: i, route: r}
 	if e.ID == "" {
 		e.ID = newID(p.now) // ours is new, so there is nothing to compare it with
 	} else {
-		c, first, err := p.bus.duplicates.claim(p.who.Name, r.topicID(), e, func(rc autobus.Receipt) { p.settle(i, rc) })
+		c, first, err := p.bus.duplicates.claim(p.who.Name, it.route.topicID(), e,
+			func(rc autobus.Receipt) { p.settle(it.index, rc) })
 		if err != nil || !first {
-			return nil, err
+			return err
 		}
 		it.claim = c
 	}
-	it.record = encode(r, e, p.now)
-	return &it, nil
+	record := p.record(it.route, e)
+	to := p.part(record.TP)
+	to.records, to.items = append(to.records, record), append(to.items, it)
+	return nil
 }
 
-// append hands the items to the log, each partition's in order, whole or not at all. Between partitions there is no
+// part finds what goes to a partition. There are few of them in a batch, and neighbours often go to the same one.
+func (p *publish) part(tp kafka.TP) *part {
+	for i := len(p.parts) - 1; i >= 0; i-- {
+		if p.parts[i].tp == tp {
+			return p.parts[i]
+		}
+	}
+	p.parts = append(p.parts, &part{tp: tp})
+	return p.parts[len(p.parts)-1]
+}
+
+// append hands the records to the log, each partition's in order, whole or not at all. Between partitions there is no
 // order: a key has one.
 func (p *publish) append() {
-	groups := map[kafka.TP][]item{}
-	for _, it := range p.items {
-		groups[it.record.TP] = append(groups[it.record.TP], it)
-	}
-	for tp, group := range groups {
-		p.appendGroup(tp, group)
-	}
-}
-
-func (p *publish) appendGroup(tp kafka.TP, group []item) {
-	records := make([]kafka.Record, len(group))
-	for n := range group {
-		records[n] = group[n].record
-	}
-	err := p.bus.cfg.Log.Append(&kafka.Append{TP: tp, Records: records,
-		Done: func(n int, offset int64, err error) {
-			rc := autobus.Receipt{Status: autobus.Written, Partition: tp.Partition, Offset: offset}
-			if kafka.Gone(err) {
-				group[n].route.recheck()
-			}
-			if err != nil {
-				rc = autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown,
-					"the brokers did not confirm the event: %v", err).WithCause(err)}
-			}
-			p.resolved(group[n], rc)
-		}})
-	if err != nil {
+	for _, part := range p.parts {
+		err := p.bus.cfg.Log.Append(&kafka.Append{TP: part.tp, Records: part.records,
+			Done: func(n int, offset int64, err error) { p.appended(part, n, offset, err) }})
+		if err == nil {
+			continue
+		}
 		rc := autobus.Receipt{Status: autobus.Refused, Err: autobus.AsError(err)}
-		for n := range group {
-			p.resolved(group[n], rc)
+		for n := range part.items {
+			p.resolved(&part.items[n], rc)
 		}
 	}
 }
 
+// appended is the brokers' answer to a record.
+func (p *publish) appended(to *part, n int, offset int64, err error) {
+	rc := autobus.Receipt{Status: autobus.Written, Partition: to.tp.Partition, Offset: offset}
+	if kafka.Gone(err) {
+		to.items[n].route.recheck()
+	}
+	if err != nil {
+		rc = autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown,
+			"the brokers did not confirm the event: %v", err).WithCause(err)}
+	}
+	p.resolved(&to.items[n], rc)
+}
+
 // resolved settles an item that held a claim, and with it those who joined the claim.
-func (p *publish) resolved(it item, rc autobus.Receipt) {
+func (p *publish) resolved(it *item, rc autobus.Receipt) {
 	p.bus.duplicates.settle(it.claim, rc)
 	if rc.Status == autobus.Written {
 		rc.Hint = it.hint

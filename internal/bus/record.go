@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,43 +22,6 @@ const (
 	headerEpoch       = "autobus-epoch" // the route's epoch at the time of the append
 	defaultContent    = "application/json"
 )
-
-// encode makes the record of an event: the value is the data untouched, all else stands in headers. The record's
-// timestamp is the gateway's clock, because a broker refuses the whole batch for one timestamp in the future; the
-// event's own time is ce_time.
-func encode(r *route, e *autobus.Event, now time.Time) kafka.Record {
-	headers := make([]kafka.Header, 0, 9+len(e.Extensions))
-	add := func(key, value string) {
-		headers = append(headers, kafka.Header{Key: key, Value: []byte(value)})
-	}
-	add("ce_specversion", "1.0")
-	add("ce_id", e.ID)
-	add("ce_source", e.Source)
-	add("ce_type", e.Type)
-	add("ce_time", e.Time.Format(time.RFC3339Nano))
-	if e.Subject != "" {
-		add("ce_subject", e.Subject)
-	}
-	if e.DataSchema != "" {
-		add("ce_dataschema", e.DataSchema)
-	}
-	for _, x := range e.Extensions {
-		if x.Name == autobus.ExtTraceParent || x.Name == autobus.ExtTraceState {
-			add(x.Name, x.Value)
-		} else {
-			add(attributePrefix+x.Name, x.Value)
-		}
-	}
-	switch {
-	case e.ContentType != "":
-		add(headerContentType, e.ContentType)
-	case e.Data != nil:
-		add(headerContentType, defaultContent)
-	}
-	add(headerEpoch, strconv.FormatInt(r.Epoch, 10))
-	return kafka.Record{TP: kafka.TP{Topic: r.Topic, Partition: r.partition(e.Key)}, Time: now, Key: e.Key,
-		Value: e.Data, Headers: headers}
-}
 
 // decode makes an event of a record. A record that somebody else wrote, without CloudEvents headers, becomes an event
 // too, marked unspecified: a reader must neither crash on it nor miss it.

@@ -50,7 +50,8 @@ func store(r kafka.Record) stored {
 func TestRecordsStayReadable(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 123456789, time.UTC)
 	happened := time.Date(2026, 11, 20, 14, 59, 58, 500_000_000, time.FixedZone("", 3*3600))
-	r := &route{Route: control.Route{Topic: "orders.order.placed.v1", Partitions: 12, Hash: kafka.Murmur2, Epoch: 3}}
+	r := newRoute(control.Route{Type: "orders.order.placed.v1", Topic: "orders.order.placed.v1", Partitions: 12,
+		Hash: kafka.Murmur2, Epoch: 3})
 	for name, e := range map[string]autobus.Event{
 		"full": {ID: "e-1", Source: "/checkout", Type: "orders.order.placed.v1", Subject: "o-1", Time: happened,
 			ContentType: "application/json; charset=utf-8", DataSchema: "urn:x", Key: []byte("o-1"),
@@ -65,7 +66,8 @@ func TestRecordsStayReadable(t *testing.T) {
 			ContentType: "application/octet-stream", Data: []byte("\x01\x02")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rec := encode(r, &e, now)
+			stamp := stamper{now: now, events: 1}
+			rec := stamp.record(r, &e)
 			got, err := json.MarshalIndent(store(rec), "", "  ")
 			if err != nil {
 				t.Fatal(err)

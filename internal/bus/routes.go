@@ -25,6 +25,7 @@ type route struct {
 	control.Route
 	state atomic.Pointer[routeState]
 	hint  atomic.Pointer[string] // for publishers, when no spec declares the type
+	same  same
 
 	mu     sync.Mutex // one check at a time
 	sticky struct {
@@ -33,6 +34,8 @@ type route struct {
 		left      int
 	}
 }
+
+func newRoute(v control.Route) *route { return &route{Route: v, same: newSame(v.Type, v.Epoch)} }
 
 // routeState is what the last check found. nil = not checked yet.
 type routeState struct {
@@ -68,7 +71,7 @@ func (rs *routes) apply(rec control.Record) {
 		delete(table, rec.Name)
 	} else {
 		v, err := control.Decode[control.Route](rec)
-		r := &route{Route: v}
+		r := newRoute(v)
 		if err != nil {
 			r.Type = rec.Name
 			r.state.Store(&routeState{refused: autobus.AsError(err)})

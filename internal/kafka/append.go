@@ -36,11 +36,7 @@ func (l *Log) Append(a *Append) error {
 	for i := range a.Records {
 		r, o := &a.Records[i], &out[i]
 		o.Topic, o.Partition = a.TP.Topic, a.TP.Partition
-		o.Key, o.Value, o.Timestamp = r.Key, r.Value, r.Time
-		o.Headers = make([]kgo.RecordHeader, len(r.Headers))
-		for j, h := range r.Headers {
-			o.Headers[j] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
-		}
+		o.Key, o.Value, o.Timestamp, o.Headers = r.Key, r.Value, r.Time, r.Headers
 	}
 	for i := range out {
 		size := a.Records[i].size()

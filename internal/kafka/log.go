@@ -49,11 +49,9 @@ type TP struct {
 	Partition int32
 }
 
-// Header is one record header.
-type Header struct {
-	Key   string
-	Value []byte
-}
+// Header is one record header: Key and Value. It is the client's own type, so that a record's headers reach the client,
+// and come from it, without a copy of each.
+type Header = kgo.RecordHeader
 
 // Record is one record of a partition. Offset is the log's to give; it is ignored by Append.
 type Record struct {
@@ -71,7 +69,7 @@ func (r Record) Clone() Record {
 	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
 	headers := make([]Header, len(r.Headers))
 	for i, h := range r.Headers {
-		headers[i] = Header{strings.Clone(h.Key), bytes.Clone(h.Value)}
+		headers[i] = Header{Key: strings.Clone(h.Key), Value: bytes.Clone(h.Value)}
 	}
 	r.Headers = headers
 	return r

@@ -85,14 +85,8 @@ func record(k *kgo.Record) Record {
 	if k.Attrs.IsControl() {
 		return Record{TP: TP{k.Topic, k.Partition}, Offset: k.Offset, Time: k.Timestamp, Marker: true}
 	}
-	r := Record{TP: TP{k.Topic, k.Partition}, Offset: k.Offset, Time: k.Timestamp, Key: k.Key, Value: k.Value}
-	if len(k.Headers) > 0 {
-		r.Headers = make([]Header, len(k.Headers))
-		for i, h := range k.Headers {
-			r.Headers[i] = Header{Key: h.Key, Value: h.Value}
-		}
-	}
-	return r
+	return Record{TP: TP{k.Topic, k.Partition}, Offset: k.Offset, Time: k.Timestamp, Key: k.Key, Value: k.Value,
+		Headers: k.Headers}
 }
 
 // Close ends the reader.
