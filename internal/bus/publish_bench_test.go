@@ -5,8 +5,10 @@ package bus_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -61,10 +63,12 @@ func BenchmarkPublish(b *testing.B) {
 	through := func(event func(i int) autobus.Event) func(*testing.B) {
 		return func(b *testing.B) {
 			f := open(b, unspecified)
+			var ids atomic.Int64 // a client brings its own, so that it can send an event again
 			callers(b, func() error {
 				batch := &autobus.Batch{Events: make([]autobus.Event, benchBatch)}
 				for i := range batch.Events {
 					batch.Events[i] = event(i)
+					batch.Events[i].ID = strconv.FormatInt(ids.Add(1), 10)
 				}
 				if err := f.Publish(f.ctx, batch); err != nil {
 					return err
