@@ -27,8 +27,9 @@ const (
 // too, marked unspecified: a reader must neither crash on it nor miss it.
 func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
 	e := autobus.Event{Key: rec.Key, Data: rec.Value}
+	texts := newTexts(rec.Headers)
 	for _, h := range rec.Headers {
-		value := strings.ToValidUTF8(string(h.Value), "\uFFFD")
+		value := texts.next(h.Value)
 		name, isAttribute := strings.CutPrefix(h.Key, attributePrefix)
 		switch {
 		case h.Key == "ce_specversion":
@@ -43,13 +44,15 @@ func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
 		case h.Key == "ce_dataschema":
 			e.DataSchema = value
 		case h.Key == "ce_time":
-			e.Time, _ = time.Parse(time.RFC3339Nano, value)
+			if e.Time.UnmarshalText(h.Value) != nil { // which is quick, and strict
+				e.Time, _ = time.Parse(time.RFC3339Nano, value)
+			}
 		case h.Key == headerContentType, h.Key == "ce_datacontenttype":
 			e.ContentType = value
 		case h.Key == autobus.ExtTraceParent, h.Key == autobus.ExtTraceState:
 			e.SetExt(h.Key, value)
 		case isAttribute && autobus.ValidExtension(name):
-			e.SetExt(name, value)
+			e.SetExt(strings.Clone(name), value) // the name is a part of all that was fetched
 		}
 	}
 	if e.ID == "" || e.Source == "" || e.Type == "" {
@@ -65,6 +68,29 @@ func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
 		e.Time = rec.Time.UTC()
 	}
 	return e
+}
+
+// texts makes strings of the values of headers: parts of one string, for an event has about nine.
+type texts struct{ rest string }
+
+func newTexts(headers []kafka.Header) texts {
+	n := 0
+	for i := range headers {
+		n += len(headers[i].Value)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for i := range headers {
+		b.Write(headers[i].Value)
+	}
+	return texts{b.String()}
+}
+
+// next gives the text of the next header's value, repaired where it is no UTF-8.
+func (t *texts) next(value []byte) string {
+	s := t.rest[:len(value)]
+	t.rest = t.rest[len(value):]
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // newID makes a UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then version, variant and 74 random bits.

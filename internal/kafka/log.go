@@ -17,7 +17,6 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -64,12 +63,37 @@ type Record struct {
 	Marker  bool // a marker of a transaction: an offset and nothing else; only Follow and members give them
 }
 
-// Clone is a copy that shares no memory with what was fetched together with the record.
+// Clone is a copy that shares no memory with what was fetched together with the record. It takes three pieces of memory,
+// however many headers there are.
 func (r Record) Clone() Record {
-	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	size, names := len(r.Key)+len(r.Value), 0
+	for i := range r.Headers {
+		size += len(r.Headers[i].Value)
+		names += len(r.Headers[i].Key)
+	}
+	block := make([]byte, 0, size)
+	own := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		n := len(block)
+		block = append(block, b...)
+		return block[n:len(block):len(block)]
+	}
+	r.Key, r.Value = own(r.Key), own(r.Value)
+	if len(r.Headers) == 0 {
+		return r
+	}
+	var all strings.Builder
+	all.Grow(names)
+	for i := range r.Headers {
+		all.WriteString(r.Headers[i].Key)
+	}
+	keys := all.String()
 	headers := make([]Header, len(r.Headers))
 	for i, h := range r.Headers {
-		headers[i] = Header{Key: strings.Clone(h.Key), Value: bytes.Clone(h.Value)}
+		headers[i] = Header{Key: keys[:len(h.Key)], Value: own(h.Value)}
+		keys = keys[len(h.Key):]
 	}
 	r.Headers = headers
 	return r
