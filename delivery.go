@@ -2,7 +2,11 @@
 
 package autobus
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Delivery is an event handed to a reader. A tail's deliveries carry no lease: there is nothing to settle.
 type Delivery struct {
@@ -11,12 +15,33 @@ type Delivery struct {
 	Partition int32
 	Offset    int64
 	Attempt   int       // 1 for the first delivery
-	Fence     uint64    // grows per partition, so that a consumer's database can refuse a zombie
+	Fence     uint64    // grows with every handing out of a partition, so that a database can refuse a zombie
 	Deadline  time.Time // settle or extend before; zero without a lease
 }
 
-// Lease is the right to settle one delivery: opaque, good for one partition incarnation.
+// Lease is the right to settle one delivery: opaque, good for one partition incarnation. What was handed out together
+// of one partition has leases that differ in what follows the last dot, the offset: the rest is the frame's lease.
 type Lease string
+
+// At makes the lease of one record of the lease of its frame.
+func (l Lease) At(offset int64) Lease {
+	var buf [20]byte
+	return l + "." + Lease(strconv.AppendInt(buf[:0], offset, 10))
+}
+
+// Cut is the reverse of At. False: the lease was not made by it.
+func (l Lease) Cut() (frame Lease, offset int64, ok bool) {
+	i := strings.LastIndexByte(string(l), '.')
+	if i < 0 {
+		return "", 0, false
+	}
+	offset, err := strconv.ParseInt(string(l[i+1:]), 10, 64)
+	// One offset has one form, or one delivery could have two leases.
+	if err != nil || offset < 0 || l[i+1] == '+' || l[i+1] == '-' || l[i+1] == '0' && i+2 < len(l) {
+		return "", 0, false
+	}
+	return l[:i], offset, true
+}
 
 // OutcomeKind is what became of a delivery.
 type OutcomeKind string

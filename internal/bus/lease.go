@@ -19,13 +19,13 @@ func newNonce() (n nonce) {
 	return n
 }
 
-// lease is the right to settle one delivery. Its text is base64url, without padding, of
+// lease is the right to settle one delivery. Its text is that of its frame, a dot and the offset. A frame is what was
+// handed out together of one partition; its text is base64url, without padding, of
 //
-//	byte     version, 1
+//	byte     version, 2
 //	16 bytes nonce of the partition incarnation
-//	u32      partition, big-endian like all that follows
-//	u64      offset
-//	u32      counter of the partition's leases: the low half of the fence
+//	u32      partition, big-endian like what follows
+//	u32      counter of the partition's frames: the low half of the fence
 //	bytes    name of the instance that judges it
 type lease struct {
 	nonce     nonce
@@ -36,17 +36,19 @@ type lease struct {
 }
 
 const (
-	leaseVersion = 1
-	leaseFixed   = 1 + 16 + 4 + 8 + 4
+	leaseVersion = 2
+	leaseFixed   = 1 + 16 + 4 + 4
 	leaseMax     = 512 // of the text: more is no lease
 )
 
-func (l lease) text() autobus.Lease {
+func (l lease) text() autobus.Lease { return l.frame().At(l.offset) }
+
+// frame is what the texts of one frame have in common.
+func (l lease) frame() autobus.Lease {
 	b := make([]byte, 0, leaseFixed+len(l.instance))
 	b = append(b, leaseVersion)
 	b = append(b, l.nonce[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(l.partition))
-	b = binary.BigEndian.AppendUint64(b, uint64(l.offset))
 	b = binary.BigEndian.AppendUint32(b, l.counter)
 	b = append(b, l.instance...)
 	return autobus.Lease(base64.RawURLEncoding.EncodeToString(b))
@@ -57,16 +59,20 @@ func parseLease(text autobus.Lease) (l lease, ok bool) {
 	if len(text) > leaseMax {
 		return lease{}, false
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
+	frame, offset, ok := text.Cut()
+	if !ok {
+		return lease{}, false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(string(frame))
 	if err != nil || len(b) < leaseFixed || b[0] != leaseVersion {
 		return lease{}, false
 	}
 	copy(l.nonce[:], b[1:17])
 	l.partition = int32(binary.BigEndian.Uint32(b[17:]))
-	l.offset = int64(binary.BigEndian.Uint64(b[21:]))
-	l.counter = binary.BigEndian.Uint32(b[29:])
+	l.offset = offset
+	l.counter = binary.BigEndian.Uint32(b[21:])
 	l.instance = string(b[leaseFixed:])
-	return l, l.partition >= 0 && l.offset >= 0
+	return l, l.partition >= 0
 }
 
 // recentNonces is how many ended incarnations are remembered, to tell a late settlement from a forged one.

@@ -27,7 +27,7 @@ type partition struct {
 	backlog []arrival          // read, and no room to track them yet
 	ahead   int                // bytes of the backlog
 	bytes   int                // of the slots
-	leases  uint32             // counter
+	frames  uint32             // counter of handings out
 	leased  int
 	paused  bool          // the member does not read on
 	idle    chan struct{} // closed when nothing is leased; nil = nobody waits for that
@@ -47,7 +47,7 @@ const (
 	closed
 )
 
-// fence grows with every lease of the partition, over all incarnations.
+// fence grows with every handing out of the partition, over all incarnations.
 func (p *partition) fence(counter uint32) uint64 { return uint64(p.incarnation)<<32 | uint64(counter) }
 
 // track takes a record that was read. The slot is nil when there is nothing to hand out now; false means that there is

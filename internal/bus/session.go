@@ -130,7 +130,8 @@ type news struct {
 	err        *autobus.Error
 }
 
-// collect leases what was assigned to the session.
+// collect leases what was assigned to the session. What is of one partition has one counter, and so one fence: of a
+// key there is never more than one event.
 func (g *group) collect(s *session) news {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -138,8 +139,15 @@ func (g *group) collect(s *session) news {
 	s.revoked, s.lost = nil, nil
 	s.drained = s.drained || n.draining
 	now := time.Now()
+	frames := map[*partition]autobus.Lease{}
+	n.deliveries = make([]autobus.Delivery, 0, len(s.out))
 	for _, sl := range s.out {
-		n.deliveries = append(n.deliveries, g.lease(s, sl, now))
+		if frames[sl.part] == "" {
+			sl.part.frames++
+			frames[sl.part] = lease{nonce: sl.part.nonce, partition: sl.part.tp.Partition, counter: sl.part.frames,
+				instance: g.bus.cfg.Instance}.frame()
+		}
+		n.deliveries = append(n.deliveries, g.lease(s, sl, now, frames[sl.part]))
 	}
 	s.out, s.busy = nil, len(n.deliveries) > 0
 	return n
@@ -153,12 +161,11 @@ func (g *group) free(s *session) {
 	g.dispatch()
 }
 
-// lease hands a slot out.
-func (g *group) lease(s *session, sl *slot, now time.Time) autobus.Delivery {
+// lease hands a slot out, in the partition's newest frame.
+func (g *group) lease(s *session, sl *slot, now time.Time, frame autobus.Lease) autobus.Delivery {
 	p := sl.part
-	p.leases++
 	p.leased++
-	sl.lease, sl.state = p.leases, leased
+	sl.lease, sl.state = p.frames, leased
 	if sl.first.IsZero() {
 		sl.first = now
 	}
@@ -175,7 +182,7 @@ func (g *group) lease(s *session, sl *slot, now time.Time) autobus.Delivery {
 	if sl.attempt > 1 {
 		g.bus.metrics.redelivered.Inc()
 	}
-	return autobus.Delivery{Event: sl.event, Lease: g.leaseOf(sl).text(), Partition: p.tp.Partition,
+	return autobus.Delivery{Event: sl.event, Lease: frame.At(sl.record.Offset), Partition: p.tp.Partition,
 		Offset: sl.record.Offset, Attempt: sl.attempt, Fence: p.fence(sl.lease), Deadline: deadline}
 }
 

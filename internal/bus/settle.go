@@ -35,10 +35,9 @@ func (b *Bus) settle(who autobus.Principal, st *autobus.Settlement) *autobus.Err
 	if err := checkOutcome(st.Outcome); err != nil {
 		return err
 	}
-	unknown := autobus.NewError(autobus.ReasonLeaseUnknown, "this instance never gave that lease")
 	l, ok := parseLease(st.Lease)
 	if !ok || l.instance != b.cfg.Instance {
-		return unknown
+		return neverGiven()
 	}
 	live, ok, recent := b.leases.find(l.nonce)
 	name := recent
@@ -47,11 +46,15 @@ func (b *Bus) settle(who autobus.Principal, st *autobus.Settlement) *autobus.Err
 	}
 	switch {
 	case name == "", st.Subscription != "" && st.Subscription != name, !who.May(autobus.VerbSubscribe, name):
-		return unknown
+		return neverGiven()
 	case !ok:
 		return autobus.NewError(autobus.ReasonLeaseStale, "the partition was assigned anew since")
 	}
 	return live.group.settle(live.part, l, st.Outcome)
+}
+
+func neverGiven() *autobus.Error {
+	return autobus.NewError(autobus.ReasonLeaseUnknown, "this instance never gave that lease")
 }
 
 // checkOutcome refuses what is no outcome.
@@ -76,12 +79,12 @@ func (g *group) settle(p *partition, l lease, o autobus.Outcome) *autobus.Error 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if l.partition != p.tp.Partition {
-		return autobus.NewError(autobus.ReasonLeaseUnknown, "this instance never gave that lease")
+		return neverGiven()
 	}
 	sl := p.slots[l.offset]
 	if p.phase == closed || sl == nil || sl.state != leased || sl.lease != l.counter {
-		if l.counter > p.leases {
-			return autobus.NewError(autobus.ReasonLeaseUnknown, "this instance never gave that lease")
+		if l.counter > p.frames {
+			return neverGiven()
 		}
 		return autobus.NewError(autobus.ReasonLeaseStale, "the delivery was settled before or its lease ran out")
 	}

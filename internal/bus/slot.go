@@ -32,7 +32,7 @@ type slot struct {
 	bare    bool      // too large for a dead letter: only where it stands is told
 
 	session *session // that holds the lease; nil for a detached one
-	lease   uint32   // counter of the partition; the low half of the fence
+	lease   uint32   // counter of the partition's frames; the low half of the fence
 	at      time.Time
 	index   int    // in the timers' heap, -1 = none
 	saved   uint64 // state of the ledger that has to be committed before the next delivery; 0 = none

@@ -10,15 +10,27 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// fences demands that fences grow with every delivery of a partition: no two are the same, each session sees them grow,
-// and a session that opened later sees none that is lower than what was delivered before it.
+// fences demands that fences grow with every handing out of a partition: only what one session got together has the
+// same, and of what waits for one another never two; each session sees them grow, and a session that opened later sees
+// none that is lower than what was delivered before it.
 func (j *judge) fences(byFence []*delivery) {
-	before := map[kafka.TP]uint64{}
+	type frame struct {
+		tp    kafka.TP
+		fence uint64
+	}
+	type member struct {
+		frame
+		unit unit
+	}
+	sessions, members := map[frame]*Session{}, map[member]bool{}
 	for _, d := range byFence {
-		if d.fence == before[d.tp] {
-			j.fault(Fenced, d.id, "%s has the fence %d, which is 0 or another delivery's of its partition", d.place, d.fence)
+		f := frame{d.tp, d.fence}
+		m := member{f, j.unit(&d.recorded)}
+		switch s := sessions[f]; {
+		case d.fence == 0, members[m], s != nil && s != d.session:
+			j.fault(Fenced, d.id, "%s has the fence %d, which is 0 or that of another handing out", d.place, d.fence)
 		}
-		before[d.tp] = d.fence
+		sessions[f], members[m] = d.session, true
 	}
 
 	type reader struct {

@@ -129,7 +129,9 @@ func TestCheckDetectsBadConsumption(t *testing.T) {
 			s.again(s.pick(anyOne)).fence = 1
 		}},
 		{"a fence twice", Fenced, func(s *sim) {
-			a, b := s.pair(func(a, b *delivery) bool { return a != b && a.tp == b.tp })
+			a, b := s.pair(func(a, b *delivery) bool {
+				return a != b && a.tp == b.tp && (a.session != b.session || s.unit(a) == s.unit(b))
+			})
 			a.fence = b.fence
 		}},
 		{"no fence", Fenced, func(s *sim) { s.pick(anyOne).fence = 0 }},

@@ -130,14 +130,31 @@ func (s *sim) deliver() {
 	if len(s.sessions) == 0 || len(events) == 0 {
 		return
 	}
-	s.give(rapid.SampledFrom(s.sessions).Draw(s.t, "session"), rapid.SampledFrom(events).Draw(s.t, "event"))
+	// Several of one partition share a fence, none of which waits for another.
+	e := rapid.SampledFrom(events).Draw(s.t, "event")
+	together := []*simEvent{e}
+	for range rapid.IntRange(0, 2).Draw(s.t, "beside it") {
+		other := rapid.SampledFrom(events).Draw(s.t, "other")
+		if other.part == e.part && !slices.ContainsFunc(together, func(o *simEvent) bool {
+			return o == other || o.unit == other.unit && o.unit != ""
+		}) {
+			together = append(together, other)
+		}
+	}
+	s.give(rapid.SampledFrom(s.sessions).Draw(s.t, "session"), together...)
 }
 
-func (s *sim) give(to *Session, e *simEvent) {
-	e.part.counter++
+func (s *sim) give(to *Session, together ...*simEvent) {
+	together[0].part.counter++
+	for _, e := range together {
+		s.giveOne(to, e)
+	}
+}
+
+func (s *sim) giveOne(to *Session, e *simEvent) {
 	e.session, e.deadline = to, s.now.Add(time.Duration(autobus.MinAckWait))
 	fence := uint64(e.part.incarnation)<<32 | uint64(e.part.counter)
-	e.lease = autobus.Lease(fmt.Sprintf("%d-%d", e.record.Partition, fence))
+	e.lease = autobus.Lease(fmt.Sprintf("%d-%d", e.record.Partition, fence)).At(e.record.Offset)
 	s.leased = append(s.leased, e)
 	if e.wasDone {
 		s.g.Repeats++

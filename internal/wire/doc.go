@@ -14,8 +14,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"strconv"
-	"strings"
 
 	"github.com/autobus-io/autobus"
 )
@@ -43,25 +41,10 @@ func AppendHeader(dst, header []byte) []byte {
 }
 
 // LeaseOf makes the lease of one record of that of its frame.
-func LeaseOf(frame autobus.Lease, offset int64) autobus.Lease {
-	var buf [20]byte
-	b := strconv.AppendInt(buf[:0], offset, 10)
-	return frame + "." + autobus.Lease(b)
-}
+func LeaseOf(frame autobus.Lease, offset int64) autobus.Lease { return frame.At(offset) }
 
 // CutLease is the reverse. False: the lease was not made by LeaseOf.
-func CutLease(l autobus.Lease) (frame autobus.Lease, offset int64, ok bool) {
-	i := strings.LastIndexByte(string(l), '.')
-	if i < 0 {
-		return "", 0, false
-	}
-	offset, err := strconv.ParseInt(string(l[i+1:]), 10, 64)
-	// One offset has one form, or one delivery could have two leases.
-	if err != nil || offset < 0 || l[i+1] == '+' || l[i+1] == '0' && i+2 < len(l) {
-		return "", 0, false
-	}
-	return l[:i], offset, true
-}
+func CutLease(l autobus.Lease) (frame autobus.Lease, offset int64, ok bool) { return l.Cut() }
 
 func invalid(format string, args ...any) *autobus.Error {
 	return autobus.NewError(autobus.ReasonFrameInvalid, format, args...)

@@ -216,7 +216,9 @@ func TestLeasesOfAFrame(t *testing.T) {
 			t.Errorf("offset %d comes back as %s, %d, %v", offset, frame, got, ok)
 		}
 	}
-	for _, l := range []autobus.Lease{"", "l", "l.", "l.-1", "l.+1", "l.01", "l.00", "l.1x", "l.99999999999999999999"} {
+	for _, l := range []autobus.Lease{
+		"", "l", "l.", "l.-1", "l.-0", "l.+1", "l.01", "l.00", "l.1x", "l.99999999999999999999",
+	} {
 		if _, _, ok := wire.CutLease(l); ok {
 			t.Errorf("%q is taken", l)
 		}
