@@ -5,6 +5,7 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"time"
 
@@ -88,6 +89,46 @@ func readSettlement(raw []byte) (s autobus.Settlement) {
 	}
 	s.Outcome.Delay = time.Duration(*in.Delay)
 	return s
+}
+
+// What became of one outcome that a client told.
+const (
+	settledOK      = "ok"
+	settledStale   = "stale"   // too late
+	settledUnknown = "unknown" // forged, or of another subscription
+	settledInvalid = "invalid" // no outcome; the lease still stands
+	settledFailed  = "failed"  // the bus could not take it now; the lease still stands
+)
+
+// AppendSettled appends the members of the object that tells what became of an outcome: "lease", "status", and "error"
+// where the status does not say all.
+func AppendSettled(dst []byte, r *http.Request, s *autobus.Settlement) []byte {
+	status := settledStatus(s.Err)
+	dst = append(dst, `"lease":`...)
+	dst = autobus.AppendString(dst, string(s.Lease))
+	dst = append(dst, `,"status":"`...)
+	dst = append(dst, status...)
+	dst = append(dst, '"')
+	if status == settledInvalid || status == settledFailed {
+		LogCause(r, s.Err)
+		dst = append(dst, `,"error":`...)
+		dst = AppendProblem(dst, s.Err, RequestID(r.Context()))
+	}
+	return dst
+}
+
+func settledStatus(err *autobus.Error) string {
+	switch {
+	case err == nil:
+		return settledOK
+	case err.Reason == autobus.ReasonLeaseStale:
+		return settledStale
+	case err.Reason == autobus.ReasonLeaseUnknown:
+		return settledUnknown
+	case err.Reason == autobus.ReasonOutcomeInvalid:
+		return settledInvalid
+	}
+	return settledFailed
 }
 
 func clipReason(s string) string {

@@ -175,11 +175,7 @@ func (b *httpBus) ack(ctx context.Context, name string, ss []*autobus.Settlement
 		return err
 	}
 	var answer struct {
-		Results []struct {
-			Lease  autobus.Lease `json:"lease"`
-			Status string        `json:"status"`
-			Error  *problem      `json:"error"`
-		} `json:"results"`
+		Results []verdict `json:"results"`
 	}
 	err = b.call(ctx, http.MethodPost, subscriptionPath(name)+"/acks", "application/json", body, &answer)
 	if err != nil {
@@ -192,16 +188,10 @@ func (b *httpBus) ack(ctx context.Context, name string, ss []*autobus.Settlement
 		if r.Lease != ss[i].Lease {
 			return fmt.Errorf("result %d is of the lease %q, not of %q", i, r.Lease, ss[i].Lease)
 		}
-		switch ss[i].Err = r.Error.err(); r.Status {
-		case "ok":
-		case "stale":
-			ss[i].Err = autobus.NewError(autobus.ReasonLeaseStale, "the answer says so")
-		case "unknown":
-			ss[i].Err = autobus.NewError(autobus.ReasonLeaseUnknown, "the answer says so")
-		default: // invalid, failed
-			if ss[i].Err == nil {
-				return fmt.Errorf("the result is %q and says no reason", r.Status)
-			}
+		if ss[i].Err, err = r.read(); err != nil {
+			return err
+		}
+		if r.Error != nil {
 			continue // the lease still stands
 		}
 		if l, ok := b.leases.Load(r.Lease); ok && ss[i].Outcome.Kind != autobus.Extend && r.Status != "unknown" {

@@ -87,7 +87,8 @@ type frame struct {
 	Partition    int32           `json:"partition"`
 	From         int64           `json:"from"`
 	To           int64           `json:"to"`
-	Results      []result        `json:"results"`
+	Results      []result        `json:"-"` // of published
+	Verdicts     []verdict       `json:"-"` // of acked
 	Error        *problem        `json:"error"`
 	Heartbeat    time.Time       `json:"heartbeat"` // without an op
 }
@@ -235,6 +236,31 @@ type ack struct {
 
 func ackOf(s *autobus.Settlement) ack {
 	return ack{s.Lease, s.Outcome.Kind, autobus.Duration(s.Outcome.Delay), s.Outcome.Reason}
+}
+
+// verdict is what became of one outcome.
+type verdict struct {
+	Index  int           `json:"index"` // over a WebSocket, where it did not count
+	Lease  autobus.Lease `json:"lease"`
+	Status string        `json:"status"`
+	Error  *problem      `json:"error"`
+}
+
+// read gives why it did not count; nil = it did.
+func (v *verdict) read() (*autobus.Error, error) {
+	switch {
+	case (v.Status == "invalid" || v.Status == "failed") == (v.Error == nil):
+		return nil, fmt.Errorf("%q comes with the reason %v", v.Status, v.Error)
+	case v.Status == "ok":
+		return nil, nil
+	case v.Status == "stale":
+		return autobus.NewError(autobus.ReasonLeaseStale, "the answer says so"), nil
+	case v.Status == "unknown":
+		return autobus.NewError(autobus.ReasonLeaseUnknown, "the answer says so"), nil
+	case v.Error != nil:
+		return v.Error.err(), nil
+	}
+	return nil, fmt.Errorf("there is no status %q", v.Status)
 }
 
 // wellFormed refuses a subscription that no protocol has words for, as every client of the bus has to.

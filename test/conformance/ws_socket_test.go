@@ -53,9 +53,28 @@ func dialSocket(ctx context.Context, s *site, token string, push func(frame)) (*
 func (c *socket) next() (f frame, err error) {
 	_, raw, err := c.conn.Read(context.Background())
 	if err == nil {
-		err = json.Unmarshal(raw, &f)
+		err = f.parse(raw)
 	}
 	return f, err
+}
+
+// parse reads a frame of JSON. Results are of two kinds.
+func (f *frame) parse(raw []byte) error {
+	if err := json.Unmarshal(raw, f); err != nil {
+		return err
+	}
+	var err error
+	switch f.Op {
+	case "published":
+		err = json.Unmarshal(raw, &struct {
+			Results *[]result `json:"results"`
+		}{&f.Results})
+	case "acked":
+		err = json.Unmarshal(raw, &struct {
+			Results *[]verdict `json:"results"`
+		}{&f.Verdicts})
+	}
+	return err
 }
 
 func (c *socket) read() {
@@ -70,7 +89,7 @@ func (c *socket) read() {
 	}
 }
 
-// route gives whoever a frame is for. A publish has one answer, so that nobody waits for more.
+// route gives whoever a frame is for. What has one answer is not waited for any more.
 func (c *socket) route(f frame) func(frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,7 +97,7 @@ func (c *socket) route(f frame) func(frame) {
 		return c.push
 	}
 	hear := c.asked[*f.Seq]
-	if f.Op == "published" || f.Op == "error" && len(f.Leases) == 0 {
+	if f.Op == "published" || f.Op == "acked" || f.Op == "error" {
 		delete(c.asked, *f.Seq)
 	}
 	return hear
@@ -118,12 +137,6 @@ func (c *socket) ask(op string, rest []byte, hear func(frame)) (seq int64, err e
 		c.cut() // whoever waits for an answer hears of it
 	}
 	return seq, nil
-}
-
-func (c *socket) forget(seq int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.asked, seq)
 }
 
 func (c *socket) write(raw []byte) error {

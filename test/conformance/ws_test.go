@@ -5,7 +5,7 @@ package conformance
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -18,24 +18,24 @@ import (
 func TestWebSocket(t *testing.T) {
 	transport(t, newWSBus, bustest.Exercise, bustest.Features{
 		NoDetached: "leases end with the connection",
-		NoVerdict:  "stale is the one answer to acks that did not count",
 		NoOwner:    "an ack names no subscription: the lease says it all",
 	})
 }
 
-// wsBus speaks frames: each session and each stream of publishes has a connection of its own, whatever else is asked
-// goes over one that is free.
+// wsBus speaks frames: each session has a connection of its own, all streams of publishes share one, whatever else is
+// asked goes over one that is free.
 type wsBus struct {
 	site  *site
 	token string
 
 	mu      sync.Mutex
 	free    []*socket
-	streams map[*autobus.Stream]*socket
+	shared  *socket // of all streams
+	streams map[*autobus.Stream]int64
 }
 
 func newWSBus(s *site, token string) autobus.Bus {
-	b := &wsBus{site: s, token: token, streams: map[*autobus.Stream]*socket{}}
+	b := &wsBus{site: s, token: token, streams: map[*autobus.Stream]int64{}}
 	s.t.Cleanup(b.close)
 	return b
 }
@@ -46,8 +46,8 @@ func (b *wsBus) close() {
 	for _, c := range b.free {
 		c.goodbye()
 	}
-	for _, c := range b.streams {
-		c.goodbye()
+	if b.shared != nil {
+		b.shared.goodbye()
 	}
 }
 
@@ -72,8 +72,8 @@ func (b *wsBus) give(c *socket) {
 	b.free = append(b.free, c)
 }
 
-// Publish does not wait when the batch belongs to a stream: any number of them is in flight then. One that stands alone
-// has a connection to itself, since a connection remembers which keys have to wait.
+// Publish does not wait when the batch belongs to a stream: any number of them is in flight then. One without stands
+// alone on its connection too.
 func (b *wsBus) Publish(ctx context.Context, batch *autobus.Batch) error {
 	if batch.Stream != nil {
 		return b.pipeline(ctx, batch)
@@ -83,53 +83,50 @@ func (b *wsBus) Publish(ctx context.Context, batch *autobus.Batch) error {
 		return err
 	}
 	answer := make(chan frame, 1)
-	if _, err := c.ask("publish", publishMembers(batch), func(f frame) { answer <- f }); err != nil {
+	if _, err := c.ask("publish", publishMembers(batch, 0), func(f frame) { answer <- f }); err != nil {
 		return err
 	}
 	f := <-answer
+	b.give(c)
 	if f.Op != "published" && !f.disconnected() {
-		c.goodbye()
 		return f.failure()
 	}
 	if err := batch.Open(); err != nil {
-		c.goodbye()
 		return err
 	}
 	published(batch, f)
-	if slices.ContainsFunc(batch.Receipts, func(r autobus.Receipt) bool { return r.Status != autobus.Written }) {
-		c.goodbye()
-		return nil
-	}
-	b.give(c)
 	return nil
 }
 
 func (b *wsBus) pipeline(ctx context.Context, batch *autobus.Batch) error {
-	c, err := b.stream(ctx, batch.Stream)
+	c, stream, err := b.stream(ctx, batch.Stream)
 	if err != nil {
 		return err
 	}
 	if err := batch.Open(); err != nil {
 		return err
 	}
-	_, err = c.ask("publish", publishMembers(batch), func(f frame) { published(batch, f) })
+	_, err = c.ask("publish", publishMembers(batch, stream), func(f frame) { published(batch, f) })
 	if err != nil {
 		lose(batch, err)
 	}
 	return nil
 }
 
-func (b *wsBus) stream(ctx context.Context, s *autobus.Stream) (*socket, error) {
+func (b *wsBus) stream(ctx context.Context, s *autobus.Stream) (*socket, int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c := b.streams[s]; c != nil {
-		return c, nil
+	if b.shared == nil {
+		c, err := dialSocket(ctx, b.site, b.token, nil)
+		if err != nil {
+			return nil, 0, err
+		}
+		b.shared = c
 	}
-	c, err := dialSocket(ctx, b.site, b.token, nil)
-	if err == nil {
-		b.streams[s] = c
+	if b.streams[s] == 0 {
+		b.streams[s] = int64(len(b.streams) + 1)
 	}
-	return c, err
+	return b.shared, b.streams[s], nil
 }
 
 // published settles a batch, which is open, by the answer to its frame.
@@ -146,12 +143,12 @@ func published(batch *autobus.Batch, f frame) {
 	}
 }
 
-func publishMembers(batch *autobus.Batch) []byte {
-	return appendEvents([]byte(`"mode":"`+modeWord(batch.Mode)+`","events":`), batch.Events)
+func publishMembers(batch *autobus.Batch, stream int64) []byte {
+	members := fmt.Appendf(nil, `"stream":%d,"mode":%q,"events":`, stream, modeWord(batch.Mode))
+	return appendEvents(members, batch.Events)
 }
 
-// Settle tells all outcomes in one frame. What counts is not answered, so that a publish of nothing follows, whose
-// answer comes after whatever the server has to say.
+// Settle tells all outcomes in one frame.
 func (b *wsBus) Settle(ctx context.Context, ss []autobus.Settlement) error {
 	c, err := b.take(ctx)
 	if err != nil {
@@ -159,42 +156,34 @@ func (b *wsBus) Settle(ctx context.Context, ss []autobus.Settlement) error {
 	}
 	acks := make([]ack, len(ss))
 	for i := range ss {
-		acks[i], ss[i].Err = ackOf(&ss[i]), nil
+		acks[i] = ackOf(&ss[i])
 	}
-	var failed error
-	seq, err := c.ask("ack", members(map[string]any{"results": acks}), func(f frame) {
-		why := autobus.NewError(autobus.ReasonLeaseStale, "the answer says so")
-		if f.Op == "error" {
-			why = autobus.AsError(f.failure())
-		}
-		if f.Op == "error" && len(f.Leases) == 0 {
-			failed = why
-		}
-		for _, l := range f.Leases {
-			refuse(ss, l, why)
-		}
-	})
-	if err != nil {
+	answer := make(chan frame, 1)
+	if _, err := c.ask("ack", members(map[string]any{"results": acks}), func(f frame) { answer <- f }); err != nil {
 		return err
 	}
-	over := make(chan struct{})
-	if _, err := c.ask("publish", []byte(`"events":[]`), func(frame) { close(over) }); err != nil {
-		return err
-	}
-	<-over
-	c.forget(seq)
+	f := <-answer
 	b.give(c)
-	return failed
+	if f.Op != "acked" {
+		return f.failure()
+	}
+	return acked(ss, f.Verdicts)
 }
 
-// refuse notes that a lease did not count. Of several outcomes of one lease the last are those that come too late.
-func refuse(ss []autobus.Settlement, l autobus.Lease, why *autobus.Error) {
-	for i := len(ss) - 1; i >= 0; i-- {
-		if ss[i].Lease == l && ss[i].Err == nil {
-			ss[i].Err = why
-			return
+// acked notes what did not count.
+func acked(ss []autobus.Settlement, verdicts []verdict) (err error) {
+	for i := range ss {
+		ss[i].Err = nil
+	}
+	for _, r := range verdicts {
+		if r.Index < 0 || r.Index >= len(ss) || ss[r.Index].Lease != r.Lease {
+			return fmt.Errorf("the answer to an ack names %q as result %d", r.Lease, r.Index)
+		}
+		if ss[r.Index].Err, err = r.read(); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // Subscribe has a connection for itself. Its goodbye is answered, so that the session is over when it returns; a death

@@ -10,15 +10,6 @@ import (
 	"github.com/autobus-io/autobus/internal/edge"
 )
 
-// What became of one outcome that a client told.
-const (
-	settledOK      = "ok"
-	settledStale   = "stale"   // too late
-	settledUnknown = "unknown" // forged, or of another subscription
-	settledInvalid = "invalid" // no outcome; the lease still stands
-	settledFailed  = "failed"  // the bus could not take it now; the lease still stands
-)
-
 // acks serves POST /v1/subscriptions/{name}/acks: outcomes of deliveries, each judged by itself.
 func (e *Edge) acks(w http.ResponseWriter, r *http.Request) {
 	items, bad := readAcks(w, r)
@@ -37,7 +28,7 @@ func (e *Edge) acks(w http.ResponseWriter, r *http.Request) {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendSettled(body, r, &settled[i])
+		body = append(edge.AppendSettled(append(body, '{'), r, &settled[i]), '}')
 		if settled[i].Err != nil {
 			status = http.StatusMultiStatus
 		}
@@ -73,33 +64,4 @@ func readAcks(w http.ResponseWriter, r *http.Request) ([]json.RawMessage, *autob
 			WithHint(`Send {"results": [{"lease": "...", "outcome": "ack"}]}.`)
 	}
 	return in.Results, nil
-}
-
-func appendSettled(dst []byte, r *http.Request, s *autobus.Settlement) []byte {
-	status := settledStatus(s.Err)
-	dst = append(dst, `{"lease":`...)
-	dst = autobus.AppendString(dst, string(s.Lease))
-	dst = append(dst, `,"status":"`...)
-	dst = append(dst, status...)
-	dst = append(dst, '"')
-	if status == settledInvalid || status == settledFailed {
-		edge.LogCause(r, s.Err)
-		dst = append(dst, `,"error":`...)
-		dst = edge.AppendProblem(dst, s.Err, edge.RequestID(r.Context()))
-	}
-	return append(dst, '}')
-}
-
-func settledStatus(err *autobus.Error) string {
-	switch {
-	case err == nil:
-		return settledOK
-	case err.Reason == autobus.ReasonLeaseStale:
-		return settledStale
-	case err.Reason == autobus.ReasonLeaseUnknown:
-		return settledUnknown
-	case err.Reason == autobus.ReasonOutcomeInvalid:
-		return settledInvalid
-	}
-	return settledFailed
 }

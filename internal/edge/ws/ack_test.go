@@ -14,7 +14,7 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// judge settles by the first letter of the lease: stale, unknown, bad; else it counts.
+// judge settles by the first letter of the lease: stale, unknown, bad, failed; else it counts.
 func judge(seen *[]autobus.Settlement) func(context.Context, []autobus.Settlement) error {
 	var mu sync.Mutex
 	return func(_ context.Context, ss []autobus.Settlement) error {
@@ -28,6 +28,8 @@ func judge(seen *[]autobus.Settlement) func(context.Context, []autobus.Settlemen
 				ss[i].Err = autobus.NewError(autobus.ReasonLeaseUnknown, "forged")
 			case 'b':
 				ss[i].Err = autobus.NewError(autobus.ReasonOutcomeInvalid, "too long a delay")
+			case 'f':
+				ss[i].Err = autobus.NewError(autobus.ReasonClusterUnreachable, "not now")
 			}
 		}
 		*seen = append(*seen, ss...)
@@ -43,13 +45,13 @@ func TestOnlyAcksThatDoNotCountAreAnswered(t *testing.T) {
 		{"lease":"3","outcome":"reject","reason":"because"},{"lease":"4","outcome":"skip"},
 		{"lease":"5","outcome":"extend"}]}`)
 	c.send(`{"op":"ack","results":[]}`)
-	c.send(`{"op":"ack","seq":3,"results":[{"lease":"s1","outcome":"ack"},{"lease":"6","outcome":"ack"},
+	c.send(`{"op":"ack","results":[{"lease":"s1","outcome":"ack"},{"lease":"6","outcome":"ack"},
 		{"lease":"u1","outcome":"ack"},{"lease":"7","outcome":"nack"},{"lease":"8","outcome":"ack","delay":"1s"},
 		{"lease":"b1","outcome":"retry","delay":"9999h"},{"lease":"9","outcome":"ack"}]}`)
-	if f := c.next(); !f.is("stale", 3) || !slices.Equal(f.Leases, []string{"s1", "u1"}) {
+	if f := c.next(); !f.is("stale", 0) || !slices.Equal(f.Leases, []string{"s1", "u1"}) {
 		t.Errorf("%s", f)
 	}
-	if f := c.next(); !f.fails(3, autobus.ReasonOutcomeInvalid) || !slices.Equal(f.Leases, []string{"7", "8", "b1"}) {
+	if f := c.next(); !f.fails(0, autobus.ReasonOutcomeInvalid) || !slices.Equal(f.Leases, []string{"7", "8", "b1"}) {
 		t.Errorf("%s", f)
 	}
 	c.alive()
@@ -65,6 +67,35 @@ func TestOnlyAcksThatDoNotCountAreAnswered(t *testing.T) {
 	}
 }
 
+func TestAnAckWithASeqIsAnswered(t *testing.T) {
+	var seen []autobus.Settlement
+	c := dial(t, serve(t, &fakeBus{settle: judge(&seen)}))
+	c.send(`{"op":"ack","seq":1,"results":[]}`)
+	c.send(`{"op":"ack","seq":2,"results":[{"lease":"1","outcome":"ack"}]}`)
+	for seq := range 2 {
+		if f := c.next(); !f.is("acked", int64(seq+1)) || f.Results != nil {
+			t.Errorf("%s", f)
+		}
+	}
+	c.send(`{"op":"ack","seq":3,"results":[{"lease":"s1","outcome":"ack"},{"lease":"6","outcome":"ack"},
+		{"lease":"u1","outcome":"ack"},{"lease":"7","outcome":"nack"},{"lease":"b1","outcome":"retry","delay":"9999h"},
+		{"lease":"f1","outcome":"ack"}]}`)
+	f := c.next()
+	want := []string{"0 s1 stale", "2 u1 unknown", "3 7 invalid outcome_invalid", "4 b1 invalid outcome_invalid",
+		"5 f1 failed cluster_unreachable"}
+	var got []string
+	for _, r := range f.Results {
+		text := fmt.Sprint(r.Index, " ", r.Lease, " ", r.Status)
+		if r.Error != nil {
+			text += " " + string(r.Error.Reason)
+		}
+		got = append(got, text)
+	}
+	if !f.is("acked", 3) || !slices.Equal(got, want) {
+		t.Errorf("%s", f)
+	}
+}
+
 func TestAcksThatTheBusDoesNotTake(t *testing.T) {
 	bus := &fakeBus{settle: func(context.Context, []autobus.Settlement) error {
 		return autobus.NewError(autobus.ReasonClusterUnreachable, "gone")
@@ -72,6 +103,10 @@ func TestAcksThatTheBusDoesNotTake(t *testing.T) {
 	c := dial(t, serve(t, bus))
 	c.send(`{"op":"ack","results":[{"lease":"1","outcome":"ack"},{"lease":"2","outcome":"ack"}]}`)
 	if f := c.next(); !f.fails(0, autobus.ReasonClusterUnreachable) || !slices.Equal(f.Leases, []string{"1", "2"}) {
+		t.Errorf("%s", f)
+	}
+	c.send(`{"op":"ack","seq":1,"results":[{"lease":"1","outcome":"ack"}]}`)
+	if f := c.next(); !f.fails(1, autobus.ReasonClusterUnreachable) || f.Leases != nil {
 		t.Errorf("%s", f)
 	}
 	c.send(`{"op":"ack","seq":2,"results":[%s]}`, strings.TrimSuffix(strings.Repeat("0,", 10_001), ","))

@@ -35,7 +35,7 @@ type conn struct {
 	who    *http.Request // as whom it acts now: the upgrade in a context with the principal; the reader's alone
 
 	out      outbox
-	order    autobus.Stream // of all its publishes
+	order    order
 	inflight inflight
 	subs     subscriptions
 	work     sync.WaitGroup // subscriptions and publishes that are waited for

@@ -21,7 +21,8 @@ type operation struct {
 }
 
 var operations = map[string]operation{
-	"publish":     {[]string{"mode"}, []string{"seq", "events"}, (*conn).publish},
+	"publish":     {[]string{"mode", "stream"}, []string{"seq", "events"}, (*conn).publish},
+	"forget":      {[]string{"seq"}, []string{"stream"}, (*conn).forget},
 	"subscribe":   {[]string{"window", "create"}, []string{"seq", "subscription"}, (*conn).subscribe},
 	"window":      {[]string{"seq"}, []string{"subscription", "window"}, (*conn).window},
 	"unsubscribe": {[]string{"subscription"}, []string{"seq"}, (*conn).unsubscribe},

@@ -108,6 +108,9 @@ func TestBadFramesAreAnsweredAndTheConnectionStays(t *testing.T) {
 		{`{"op":"tail","seq":6,"types":"a"}`, 6, "field types"}, {`{"op":"tail","seq":6,"types":[]}`, 6, "types"},
 		{`{"op":"unsubscribe","seq":6}`, 6, "no tail"}, {`{"op":"unsubscribe","seq":6,"subscription":"x"}`, 6, `"x"`},
 		{`{"op":"window","subscription":"x","window":{"events":1}}`, 0, `"x"`},
+		{`{"op":"publish","seq":9,"stream":-1,"events":[]}`, 9, "stream"},
+		{`{"op":"publish","seq":9,"stream":"1","events":[]}`, 9, "field stream"},
+		{`{"op":"forget","stream":0}`, 0, "stream"}, {`{"op":"forget","seq":9}`, 9, "stream"},
 		{`{"op":"auth","seq":9,"token":17}`, 9, "token"},
 	} {
 		c.send("%s", bad.frame)

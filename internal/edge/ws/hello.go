@@ -16,6 +16,7 @@ type limits struct {
 	EventBytes      int `json:"event_bytes"`
 	PublishFrames   int `json:"publish_frames"` // in flight; more wait
 	PublishBytes    int `json:"publish_bytes"`  // in flight; more wait
+	Streams         int `json:"streams"`
 	Subscriptions   int `json:"subscriptions"`
 	WindowEvents    int `json:"window_events"`
 	WindowBytes     int `json:"window_bytes"`
@@ -31,8 +32,9 @@ func hello(version, instance string) []byte {
 		Limits   limits `json:"limits"`
 	}{"hello", "autobus/" + version, instance, limits{
 		FrameBytes: maxFrame, BatchEvents: autobus.MaxBatchEvents, EventBytes: autobus.MaxEventBytes,
-		PublishFrames: maxPublishes, PublishBytes: maxPublishBytes, Subscriptions: maxSubscriptions,
-		WindowEvents: autobus.MaxWindowEvents, WindowBytes: autobus.MaxWindowBytes,
+		PublishFrames: maxPublishes, PublishBytes: maxPublishBytes, Streams: maxStreams,
+		Subscriptions: maxSubscriptions,
+		WindowEvents:  autobus.MaxWindowEvents, WindowBytes: autobus.MaxWindowBytes,
 		ResultsPerFrame: edge.MaxSettlements,
 	}}
 	// Nothing of it cannot be encoded.

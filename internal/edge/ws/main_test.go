@@ -190,6 +190,7 @@ type got struct {
 type result struct {
 	Index  int           `json:"index"`
 	ID     string        `json:"id"`
+	Lease  string        `json:"lease"`
 	Status string        `json:"status"`
 	Offset *int64        `json:"offset"`
 	Error  *edge.Details `json:"error"`

@@ -29,10 +29,14 @@ func (c *conn) publish(f frame) *autobus.Error {
 	if err != nil {
 		return err
 	}
+	stream, err := c.stream(f)
+	if err != nil {
+		return err
+	}
 	if !c.inflight.enter(len(raw), c.over) {
 		return nil // there is nobody to answer
 	}
-	p := edge.NewParcel(c.who, mode, &c.order, 0)
+	p := edge.NewParcel(c.who, mode, stream, 0)
 	for _, e := range elements {
 		p.Add(autobus.ParseEvent(e))
 	}
@@ -48,7 +52,7 @@ func (c *conn) publishOne(raw []byte) {
 	if !c.inflight.enter(len(raw), c.over) {
 		return
 	}
-	p := edge.NewParcel(c.who, autobus.Independent, &c.order, 0)
+	p := edge.NewParcel(c.who, autobus.Independent, &c.order.own, 0)
 	p.Add(autobus.ParseEvent(bytes.Clone(raw)))
 	if err := c.send(nil, p, len(raw)); err != nil {
 		c.reply(c.appendError(nil, nil, "", nil, err))

@@ -106,6 +106,55 @@ func TestAFailedKeyHoldsBackLaterFrames(t *testing.T) {
 	}
 }
 
+func TestStreamsOfAConnectionDoNotHoldBackEachOther(t *testing.T) {
+	bus := &fakeBus{judge: func(e *autobus.Event) *autobus.Error {
+		if strings.HasPrefix(e.ID, "bad") {
+			return autobus.NewError(autobus.ReasonCapacity, "full")
+		}
+		return nil
+	}}
+	c := dial(t, serve(t, bus))
+	const held = string(autobus.ReasonPredecessorFailed)
+	for i, step := range []struct{ stream, id, reason string }{
+		{`,"stream":1`, "bad 1", "capacity"}, {`,"stream":1`, "2", held}, {`,"stream":2`, "2", ""}, {"", "2", ""},
+		{`,"stream":0`, "bad 0", "capacity"}, {`,"stream":0`, "2", ""},
+		{"", "bad own", "capacity"}, {"", "2", held}, {`,"stream":2`, "2", ""}, {`,"stream":1`, "2", held},
+		{"forget", "", ""}, {`,"stream":1`, "2", ""}, {"", "2", held},
+	} {
+		if step.stream == "forget" {
+			c.send(`{"op":"forget","stream":1}`)
+			c.send(`{"op":"forget","stream":77}`)
+			continue
+		}
+		c.send(`{"op":"publish","seq":%d%s,"events":[%s]}`, i, step.stream, event(step.id, "k"))
+		f := c.next()
+		var reason string
+		if f.Results[0].Error != nil {
+			reason = string(f.Results[0].Error.Reason)
+		}
+		if reason != step.reason {
+			t.Errorf("step %d: %s", i, f)
+		}
+	}
+}
+
+func TestTooManyStreams(t *testing.T) {
+	c := dial(t, serve(t, &fakeBus{}))
+	for i := range maxStreams {
+		if c.send(`{"op":"publish","seq":1,"stream":%d,"events":[]}`, i+1); !c.next().is("published", 1) {
+			t.Fatalf("stream %d", i+1)
+		}
+	}
+	more := fmt.Sprintf(`{"op":"publish","seq":2,"stream":%d,"events":[%s]}`, maxStreams+1, event("1", "k"))
+	if c.send("%s", more); !c.next().fails(2, autobus.ReasonRequestInvalid) {
+		t.Error("one stream too many is taken")
+	}
+	c.send(`{"op":"forget","stream":5}`)
+	if c.send("%s", more); !c.next().is("published", 2) {
+		t.Error("a forgotten stream makes no room")
+	}
+}
+
 func TestPublishFramesThatAreRefused(t *testing.T) {
 	bus := &fakeBus{before: func(b *autobus.Batch) error {
 		if len(b.Events) == 2 {

@@ -45,6 +45,7 @@ const (
 	maxFrame         = autobus.MaxBatchBytes + 64<<10 // a whole batch and what stands around it
 	maxPublishes     = 64                             // frames whose events are not settled
 	maxPublishBytes  = autobus.MaxBatchBytes          // of those frames; one always fits
+	maxStreams       = 1024                           // numbered by the client
 	maxSubscriptions = 64                             // tails among them
 	maxUnread        = 1 << 20                        // bytes of frames that the client has still to take
 
