@@ -12,14 +12,14 @@ import (
 // The frames that a server sends about a subscription: the same objects over WebSocket and on a stream of HTTP. Each is
 // one line of JSON without its end.
 
-// frameBytes is about how much of events goes into one frame, so that a reader with little room gets along.
-const frameBytes = 256 << 10
+// FrameBytes is about how much of events goes into one frame, so that a reader with little room gets along.
+const FrameBytes = 256 << 10
 
 // Portions cuts deliveries into what goes into one frame each: at least one delivery, else about 256 KiB.
 func Portions(ds []autobus.Delivery, yield func(part []autobus.Delivery) error) error {
 	for len(ds) > 0 {
 		n, size := 1, ds[0].Size()
-		for n < len(ds) && size+ds[n].Size() <= frameBytes {
+		for n < len(ds) && size+ds[n].Size() <= FrameBytes {
 			size += ds[n].Size()
 			n++
 		}

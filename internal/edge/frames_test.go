@@ -21,8 +21,8 @@ func TestPortions(t *testing.T) {
 	for _, c := range []struct {
 		sizes, parts []int
 	}{
-		{nil, nil}, {[]int{1}, []int{1}}, {[]int{1, 2, 3}, []int{3}}, {[]int{frameBytes, 1}, []int{1, 1}},
-		{[]int{frameBytes - 1, 1, 1}, []int{2, 1}}, {[]int{1, 2 * frameBytes, 1, 1}, []int{1, 1, 2}},
+		{nil, nil}, {[]int{1}, []int{1}}, {[]int{1, 2, 3}, []int{3}}, {[]int{FrameBytes, 1}, []int{1, 1}},
+		{[]int{FrameBytes - 1, 1, 1}, []int{2, 1}}, {[]int{1, 2 * FrameBytes, 1, 1}, []int{1, 1, 2}},
 	} {
 		var parts []int
 		err := Portions(of(c.sizes...), func(part []autobus.Delivery) error {
@@ -34,7 +34,7 @@ func TestPortions(t *testing.T) {
 		}
 	}
 	stop, calls := errors.New("stop"), 0
-	err := Portions(of(frameBytes, frameBytes), func([]autobus.Delivery) error { calls++; return stop })
+	err := Portions(of(FrameBytes, FrameBytes), func([]autobus.Delivery) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)
 	}

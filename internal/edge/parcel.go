@@ -5,34 +5,48 @@ package edge
 import (
 	"context"
 	"net/http"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/autobus-io/autobus"
 )
 
 // Parcel is what one request or frame publishes together: the events that could be read and, in their places, the
-// refusals of the rest. Use it in this order: New, Add, Publish, Wait, AppendResults.
+// refusals of the rest. Use it in this order: NewParcel, Add, then either Publish and Wait, or Begin and Outcomes, then
+// AppendResults.
 type Parcel struct {
 	// Broken: in mode ordered an item without a readable key may have been of any key, so it stops them all. A stream
 	// hands it on from one parcel to the next.
 	Broken bool
 
-	r     *http.Request
-	first int
-	items []item
-	batch autobus.Batch
+	r       *http.Request
+	first   int
+	items   []item
+	refused []refusal // those that never came into the batch, in order
+	whole   *autobus.Error
+	batch   autobus.Batch
 
 	ctx    context.Context //nolint:containedctx // ends when the outcome is no longer waited for
 	cancel context.CancelFunc
 }
 
-// item is one event of the parcel.
-type item struct {
-	at                 int            // its place in the batch
-	refused            *autobus.Error // why it never came into the batch
-	id                 string         // of a refused one, as far as it could be read
-	ownSource, ownTime bool           // brought along; what the bus fills in, the answer tells
+// item says of one event what it brought along, or that it was refused. What the bus fills in, the answer tells.
+type item byte
+
+const (
+	ownID item = 1 << iota
+	ownSource
+	ownTime
+	unread
+
+	ownAll = ownID | ownSource | ownTime
+)
+
+// refusal is why an item never came into the batch.
+type refusal struct {
+	index int
+	err   *autobus.Error
+	id    string // as far as it could be read
 }
 
 // NewParcel makes an empty parcel for the request r, whose context bounds it. first is the index of its first item as
@@ -43,17 +57,34 @@ func NewParcel(r *http.Request, mode autobus.Mode, stream *autobus.Stream, first
 	return p
 }
 
+// Grow makes room for n items.
+func (p *Parcel) Grow(n int) {
+	p.items = slices.Grow(p.items, n)
+	p.batch.Events = slices.Grow(p.batch.Events, n)
+}
+
 // Add takes an event, or why it could not be read; then ev holds what could be.
 func (p *Parcel) Add(ev autobus.Event, err *autobus.Error) {
 	if err == nil && p.Broken {
 		err = autobus.NewError(autobus.ReasonPredecessorFailed, "an earlier event of this request could not be read")
 	}
 	if err != nil {
-		p.items = append(p.items, item{refused: err, id: ev.ID})
+		p.refused = append(p.refused, refusal{len(p.items), err, ev.ID})
+		p.items = append(p.items, unread)
 		p.Broken = p.Broken || p.batch.Mode == autobus.Ordered
 		return
 	}
-	p.items = append(p.items, item{at: len(p.batch.Events), ownSource: ev.Source != "", ownTime: !ev.Time.IsZero()})
+	var own item
+	if ev.ID != "" {
+		own |= ownID
+	}
+	if ev.Source != "" {
+		own |= ownSource
+	}
+	if !ev.Time.IsZero() {
+		own |= ownTime
+	}
+	p.items = append(p.items, own)
 	p.batch.Events = append(p.batch.Events, ev)
 }
 
@@ -62,24 +93,32 @@ func (p *Parcel) Len() int { return len(p.items) }
 
 // Publish appends what could be read. The error means that nothing of it was looked at; then every item is refused.
 func (p *Parcel) Publish(bus autobus.Bus, timeout time.Duration) *autobus.Error {
-	ctx, release := outcomeContext(p.r.Context())
+	ctx, release := OutcomeContext(p.r.Context())
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	p.ctx, p.cancel = bounded, func() { cancel(); release() }
 	if len(p.batch.Events) == 0 {
 		return nil
 	}
-	err := autobus.AsError(bus.Publish(p.ctx, &p.batch))
-	if err == nil {
+	return p.append(p.ctx, bus)
+}
+
+// Begin is Publish for those who do not wait: settled is called once when every outcome is known, possibly before Begin
+// returns, and must not take long. ctx bounds the appending alone. With an error settled is not called.
+func (p *Parcel) Begin(ctx context.Context, bus autobus.Bus, settled func(*autobus.Batch)) *autobus.Error {
+	if len(p.batch.Events) == 0 {
+		settled(&p.batch)
 		return nil
 	}
-	LogCause(p.r, err)
-	for i := range p.items {
-		if it := &p.items[i]; it.refused == nil {
-			it.refused, it.id = err, p.batch.Events[it.at].ID
-		}
+	p.batch.Done = settled
+	return p.append(ctx, bus)
+}
+
+func (p *Parcel) append(ctx context.Context, bus autobus.Bus) *autobus.Error {
+	if err := bus.Publish(ctx, &p.batch); err != nil {
+		p.whole = autobus.AsError(err)
+		LogCause(p.r, p.whole)
 	}
-	p.batch.Events = nil
-	return err
+	return p.whole
 }
 
 // Cancel lets go of a published parcel whose outcome nobody waits for.
@@ -88,88 +127,32 @@ func (p *Parcel) Cancel() { p.cancel() }
 // Wait gives the outcome of each item, in order, and lets go of the parcel's context.
 func (p *Parcel) Wait() []autobus.Receipt {
 	defer p.cancel()
+	return p.Outcomes(p.ctx)
+}
+
+// Outcomes waits for the outcome of each item until ctx ends; those that are not known by then are unknown.
+func (p *Parcel) Outcomes(ctx context.Context) []autobus.Receipt {
 	var settled []autobus.Receipt
-	if len(p.batch.Events) > 0 {
-		settled = p.batch.Wait(p.ctx)
-	}
-	out := make([]autobus.Receipt, len(p.items))
-	for i, it := range p.items {
-		if it.refused != nil {
-			out[i] = autobus.Receipt{Status: autobus.Refused, Err: it.refused}
-			continue
-		}
-		out[i] = settled[it.at]
-		if out[i].Err != nil {
-			LogCause(p.r, out[i].Err)
+	switch {
+	case p.whole != nil:
+		settled = slices.Repeat([]autobus.Receipt{{Status: autobus.Refused, Err: p.whole}}, len(p.batch.Events))
+	case len(p.batch.Events) > 0:
+		settled = p.batch.Wait(ctx)
+		for i := range settled {
+			if settled[i].Err != nil {
+				LogCause(p.r, settled[i].Err)
+			}
 		}
 	}
-	return out
-}
-
-// AppendResults appends the JSON array of all results.
-func (p *Parcel) AppendResults(dst []byte, receipts []autobus.Receipt) []byte {
-	dst = append(dst, '[')
-	for i, rc := range receipts {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = p.AppendResult(dst, i, rc)
+	if len(p.refused) == 0 {
+		return settled
 	}
-	return append(dst, ']')
-}
-
-// AppendResult appends the result of item i as the wire protocol lays it out.
-func (p *Parcel) AppendResult(dst []byte, i int, rc autobus.Receipt) []byte {
-	it := p.items[i]
-	ev := autobus.Event{ID: it.id}
-	if it.refused == nil {
-		ev = p.batch.Events[it.at]
+	out := make([]autobus.Receipt, 0, len(p.items))
+	for _, refused := range p.refused {
+		n := refused.index - len(out)
+		out = append(out, settled[:n]...)
+		out = append(out, autobus.Receipt{Status: autobus.Refused, Err: refused.err})
+		settled = settled[n:]
 	}
-	dst = append(dst, `{"index":`...)
-	dst = strconv.AppendInt(dst, int64(p.first+i), 10)
-	if ev.ID != "" {
-		dst = append(dst, `,"id":`...)
-		dst = autobus.AppendString(dst, ev.ID)
-	}
-	dst = append(dst, `,"status":"`...)
-	dst = append(dst, rc.Status.String()...)
-	dst = append(dst, '"')
-	if rc.Duplicate {
-		dst = append(dst, `,"duplicate":true`...)
-	}
-	if rc.Status == autobus.Written {
-		dst = append(dst, `,"type":`...)
-		dst = autobus.AppendString(dst, ev.Type)
-		dst = append(dst, `,"partition":`...)
-		dst = strconv.AppendInt(dst, int64(rc.Partition), 10)
-		dst = append(dst, `,"offset":`...)
-		dst = strconv.AppendInt(dst, rc.Offset, 10)
-	}
-	if rc.Status != autobus.Refused {
-		dst = it.appendFilled(dst, &ev, rc.Duplicate)
-	}
-	if rc.Hint != "" {
-		dst = append(dst, `,"hint":`...)
-		dst = autobus.AppendString(dst, rc.Hint)
-	}
-	if rc.Err != nil {
-		dst = append(dst, `,"error":`...)
-		dst = AppendProblem(dst, rc.Err, RequestID(p.r.Context()))
-	}
-	return append(dst, '}')
-}
-
-// appendFilled tells what the bus filled in; the id stands in every result anyway. The time of a duplicate is that of
-// the first copy, which is not known here.
-func (it item) appendFilled(dst []byte, ev *autobus.Event, duplicate bool) []byte {
-	if !it.ownSource && ev.Source != "" {
-		dst = append(dst, `,"source":`...)
-		dst = autobus.AppendString(dst, ev.Source)
-	}
-	if !it.ownTime && !duplicate && !ev.Time.IsZero() {
-		dst = append(dst, `,"time":"`...)
-		dst = ev.Time.AppendFormat(dst, time.RFC3339Nano)
-		dst = append(dst, '"')
-	}
-	return dst
+	return append(out, settled...)
 }

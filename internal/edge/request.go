@@ -60,10 +60,10 @@ func StreamContext(ctx context.Context) (context.Context, context.CancelCauseFun
 	}
 }
 
-// outcomeContext is for what waits for an outcome of the bus: it ends when the server cuts requests off, not with the
+// OutcomeContext is for what waits for an outcome of the bus: it ends when the server cuts requests off, not with the
 // request. That one net/http ends for reasons that say nothing of the outcome, such as a client that closed its side
 // or a deadline of reading, and what would be told then is unknown to nobody but us.
-func outcomeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+func OutcomeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	outcome, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := func() bool { return true }
 	if d, ok := ctx.Value(drainKey{}).(drain); ok {

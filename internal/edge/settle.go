@@ -24,9 +24,8 @@ const (
 func Settle(
 	ctx context.Context, bus autobus.Bus, subscription string, raw []json.RawMessage,
 ) ([]autobus.Settlement, *autobus.Error) {
-	if len(raw) > MaxSettlements {
-		return nil, autobus.NewError(autobus.ReasonBatchTooLarge, "%d results, at most %d are taken at once", len(raw),
-			MaxSettlements).WithHint("Send at most %d results at once.", MaxSettlements)
+	if err := TooManySettlements(len(raw)); err != nil {
+		return nil, err
 	}
 	all := make([]autobus.Settlement, len(raw))
 	good := make([]autobus.Settlement, 0, len(raw))
@@ -50,6 +49,32 @@ func Settle(
 	return all, nil
 }
 
+// SettleFrame tells the bus one outcome of several records of a frame. The error means that none counted.
+func SettleFrame(
+	ctx context.Context, bus autobus.Bus, frame autobus.Lease, o autobus.Outcome, offsets []int64,
+) ([]autobus.Settlement, *autobus.Error) {
+	all := make([]autobus.Settlement, len(offsets))
+	for i, offset := range offsets {
+		all[i] = autobus.Settlement{Lease: frame.At(offset), Outcome: o}
+	}
+	if len(all) == 0 {
+		return all, nil
+	}
+	if err := bus.Settle(ctx, all); err != nil {
+		return all, autobus.AsError(err)
+	}
+	return all, nil
+}
+
+// TooManySettlements refuses n outcomes at once; nil = they are not too many.
+func TooManySettlements(n int) *autobus.Error {
+	if n <= MaxSettlements {
+		return nil
+	}
+	return autobus.NewError(autobus.ReasonBatchTooLarge, "%d results, at most %d are taken at once", n, MaxSettlements).
+		WithHint("Send at most %d results at once.", MaxSettlements)
+}
+
 // readSettlement reads {"lease","outcome","delay"?,"reason"?}. With an Err it holds what could be read.
 func readSettlement(raw []byte) (s autobus.Settlement) {
 	var in struct {
@@ -60,35 +85,41 @@ func readSettlement(raw []byte) (s autobus.Settlement) {
 	}
 	err := autobus.StrictJSON(raw, &in)
 	s.Lease = in.Lease
-	s.Outcome = autobus.Outcome{Kind: in.Outcome, Reason: clipReason(in.Reason)}
-	invalid := func(format string, args ...any) autobus.Settlement {
-		s.Err = autobus.NewError(autobus.ReasonOutcomeInvalid, format, args...)
-		return s
+	switch {
+	case err != nil:
+		s.Err = outcomeInvalid("the result cannot be read: %s", JSONFault(err))
+	case in.Lease == "":
+		s.Err = outcomeInvalid("the result names no lease")
+	default:
+		s.Outcome, s.Err = Outcome(in.Outcome, in.Delay, in.Reason)
 	}
-	if err != nil {
-		return invalid("the result cannot be read: %s", JSONFault(err))
-	}
-	if in.Lease == "" {
-		return invalid("the result names no lease")
-	}
-	switch in.Outcome {
+	return s
+}
+
+// Outcome makes one of what a client says of it; a delay is nil when none is told.
+func Outcome(kind autobus.OutcomeKind, delay *autobus.Duration, reason string) (autobus.Outcome, *autobus.Error) {
+	o := autobus.Outcome{Kind: kind, Reason: clipReason(reason)}
+	switch kind {
 	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
 	case "":
-		return invalid("the result has no outcome")
+		return o, outcomeInvalid("the result has no outcome")
 	default:
-		return invalid("there is no outcome %q", Clip(string(in.Outcome)))
+		return o, outcomeInvalid("there is no outcome %q", Clip(string(kind)))
 	}
-	if in.Delay == nil {
-		return s
+	switch {
+	case delay == nil:
+		return o, nil
+	case kind != autobus.Retry:
+		return o, outcomeInvalid("%s takes no delay", kind)
+	case *delay < 0:
+		return o, outcomeInvalid("the delay %s is negative", delay)
 	}
-	if in.Outcome != autobus.Retry {
-		return invalid("%s takes no delay", in.Outcome)
-	}
-	if *in.Delay < 0 {
-		return invalid("the delay %s is negative", in.Delay)
-	}
-	s.Outcome.Delay = time.Duration(*in.Delay)
-	return s
+	o.Delay = time.Duration(*delay)
+	return o, nil
+}
+
+func outcomeInvalid(format string, args ...any) *autobus.Error {
+	return autobus.NewError(autobus.ReasonOutcomeInvalid, format, args...)
 }
 
 // What became of one outcome that a client told.

@@ -4,6 +4,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,10 +145,25 @@ func varintLen(v int64) int {
 	return n
 }
 
+// CountRecords counts the records of a body without reading them.
+func CountRecords(body []byte) (n int, err *autobus.Error) {
+	for ; len(body) > 0; n++ {
+		size, at := binary.Varint(body)
+		if at <= 0 || size < 0 || size > int64(len(body)-at) {
+			return n, invalid("record %d cannot be read: its length is %d, %d bytes are left", n, size,
+				len(body)-max(at, 0))
+		}
+		body = body[at+int(size):]
+	}
+	return n, nil
+}
+
 // Records reads the records of a body, one after the other.
 type Records struct {
 	shared Shared
 	body   []byte
+	room   []autobus.Extension // for those of the records to come
+	made   int                 // how much of it was made at once
 	read   int
 	err    *autobus.Error
 }
@@ -176,13 +192,36 @@ func (r *Records) Next(e *autobus.Event) (delta int64, refused *autobus.Error, o
 	if c.bad || count < 0 || count > int64(len(c.rest)) {
 		return r.fail("it ends too early, or a length is wrong")
 	}
+	r.grow(e, count)
 	refused = c.headers(e, count)
+	r.shrink(e)
 	if c.bad || len(c.rest) > 0 {
 		return r.fail("its headers do not end where it does")
 	}
 	r.fill(e)
 	r.read++
 	return delta, refused, true
+}
+
+// grow gives an event room for the extensions that its headers can hold; shrink takes back what it did not need.
+func (r *Records) grow(e *autobus.Event, headers int64) {
+	const most = autobus.MaxExtensions
+	n := int(min(headers, most))
+	if len(r.room) < n {
+		r.made = max(n, min(2*r.made, 4*most))
+		r.room = make([]autobus.Extension, r.made)
+	}
+	e.Extensions = r.room[:0:n]
+}
+
+func (r *Records) shrink(e *autobus.Event) {
+	switch n := len(e.Extensions); {
+	case n == 0:
+		e.Extensions = nil
+	case n <= autobus.MaxExtensions: // else they found a place of their own
+		r.room = r.room[n:]
+		e.Extensions = slices.Clip(e.Extensions)
+	}
 }
 
 func (r *Records) fail(format string, args ...any) (int64, *autobus.Error, bool) {

@@ -47,7 +47,7 @@ func tailOf(r *http.Request, protocol string) (*autobus.Subscription, *autobus.E
 }
 
 // accept takes the connection over. raw is what lies below, for a hard end.
-func accept(w http.ResponseWriter, r *http.Request, protocol string) (*websocket.Conn, net.Conn, *autobus.Error) {
+func accept(w http.ResponseWriter, r *http.Request, protocol string) (*websocket.Conn, *corked, *autobus.Error) {
 	up := &upgrade{ResponseWriter: w}
 	socket, err := websocket.Accept(up, r, &websocket.AcceptOptions{
 		Subprotocols: []string{protocol}, CompressionMode: websocket.CompressionDisabled,
@@ -71,7 +71,7 @@ func accept(w http.ResponseWriter, r *http.Request, protocol string) (*websocket
 type upgrade struct {
 	http.ResponseWriter
 	status int
-	conn   net.Conn
+	conn   *corked
 }
 
 func (u *upgrade) WriteHeader(status int) {
@@ -86,6 +86,10 @@ func (u *upgrade) Write(p []byte) (int, error) { return len(p), nil }
 // Hijack implements http.Hijacker.
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(u.ResponseWriter).Hijack()
-	u.conn = conn
-	return conn, rw, err
+	if err != nil {
+		return nil, nil, err
+	}
+	u.conn = &corked{Conn: conn}
+	rw.Writer.Reset(u.conn)
+	return u.conn, rw, nil
 }

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"github.com/coder/websocket"
+
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
+	"github.com/autobus-io/autobus/internal/wire"
 )
 
 // ack settles deliveries before the next frame is read.
@@ -17,20 +20,25 @@ func (c *conn) ack(f frame) *autobus.Error {
 		return err
 	}
 	settled, err := edge.Settle(c.who.Context(), c.edge.bus, "", items)
-	return c.settled(f.seq, settled, err)
+	return c.settled(f, settled, err)
 }
 
 // settled answers an ack: one with a seq in any case, one without only where something did not count. The error means
 // that nothing did.
-func (c *conn) settled(seq *int64, settled []autobus.Settlement, err *autobus.Error) *autobus.Error {
+func (c *conn) settled(f frame, settled []autobus.Settlement, err *autobus.Error) *autobus.Error {
 	switch {
-	case seq == nil:
+	case f.seq == nil:
 		c.uncounted(settled, err)
 		return nil
 	case err != nil:
 		return err
 	}
-	c.reply(c.appendAcked(nil, *seq, settled))
+	answer := c.appendAcked(nil, *f.seq, settled)
+	if f.binary {
+		c.replyAs(websocket.MessageBinary, wire.AppendHeader(nil, answer))
+	} else {
+		c.reply(answer)
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ func (c *conn) auth(f frame) *autobus.Error {
 		return nil
 	}
 	c.who = c.r.WithContext(autobus.WithPrincipal(c.ctx, p))
+	c.outcome = autobus.WithPrincipal(c.outcomes, p)
 	return nil
 }
 

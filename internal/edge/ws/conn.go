@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -26,15 +25,23 @@ type conn struct {
 	logger *slog.Logger
 	r      *http.Request // the upgrade; its context ends when the token is revoked or the server's drain is over
 	socket *websocket.Conn
-	raw    net.Conn
-	frames bool             // the client speaks autobus.v1, else plain events
-	handle func(raw []byte) // does what a text frame asks
+	raw    *corked // what lies below, for a hard end
+	frames bool    // the client speaks autobus.v1, else plain events
+	text   func(raw []byte)
+	binary func(raw []byte) // nil = binary frames are not taken
 
 	ctx    context.Context //nolint:containedctx // of all that the connection does; its cause says how it ended
 	cancel context.CancelCauseFunc
 	who    *http.Request // as whom it acts now: the upgrade in a context with the principal; the reader's alone
 
+	outcomes context.Context //nolint:containedctx // of publishes: it ends when the server cuts off
+	outcome  context.Context //nolint:containedctx // the same with the principal; the reader's alone
+	release  context.CancelFunc
+	past     context.Context //nolint:containedctx // has ended
+
 	out      outbox
+	in       touching // what the reader reads
+	head     []byte   // buffer of the writer
 	order    order
 	inflight inflight
 	subs     subscriptions
@@ -58,12 +65,19 @@ type ending struct {
 	reason string
 }
 
-func newConn(e *Edge, r *http.Request, socket *websocket.Conn, raw net.Conn) *conn {
+func newConn(e *Edge, r *http.Request, socket *websocket.Conn, raw *corked) *conn {
 	c := &conn{edge: e, r: r, socket: socket, raw: raw, over: make(chan struct{}), start: time.Now(),
 		draining: make(chan struct{}), out: newOutbox(), inflight: newInflight(),
 		logger: e.logger.With(slog.String("request_id", edge.RequestID(r.Context())))}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	c.in.c = c
 	c.who = r.WithContext(c.ctx)
+	c.outcomes, c.release = edge.OutcomeContext(r.Context())
+	c.outcome = c.outcomes
+	c.inflight.wake = func() { c.overdue(false) }
+	past, end := context.WithCancel(context.Background())
+	end()
+	c.past = past
 	return c
 }
 
@@ -75,9 +89,14 @@ func (c *conn) run() {
 	side.Go(c.watch)
 	defer edge.OnDrain(c.r.Context(), c.drain)()
 
+	stop := context.AfterFunc(c.outcomes, func() { c.overdue(true) })
+
 	cause := c.read()
 	c.cancel(cause)
 	c.work.Wait()
+	stop()
+	c.release()
+	c.inflight.stop()
 	c.out.finish()
 	if c.ending.Load() == nil {
 		c.hangUp()
@@ -94,14 +113,15 @@ var errRefused = errors.New("the frame was refused, the connection with it")
 func (c *conn) read() error {
 	var buf bytes.Buffer
 	for {
-		if err := c.next(&buf); err != nil {
+		handle, err := c.next(&buf)
+		if err != nil {
 			return c.parting(err)
 		}
 		if c.ending.Load() != nil {
 			continue // what comes after this side said goodbye counts no more
 		}
 		c.busy.Store(true)
-		c.handle(buf.Bytes())
+		handle(buf.Bytes())
 		c.touch()
 		c.busy.Store(false)
 		if buf.Cap() > maxUnread {
@@ -118,39 +138,61 @@ func (c *conn) parting(err error) error {
 	return nil
 }
 
-// next reads a text frame.
-func (c *conn) next(buf *bytes.Buffer) error {
+// next reads a frame, and gives what does it.
+func (c *conn) next(buf *bytes.Buffer) (handle func(raw []byte), err error) {
 	buf.Reset()
 	// The context is one without an end: the library would cut the connection when it ends.
 	kind, r, err := c.socket.Reader(context.Background())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.touch()
-	if kind != websocket.MessageText {
-		c.fail(nil, autobus.NewError(autobus.ReasonFrameInvalid, "binary frames are not offered").
-			WithHint("Send text frames with one JSON object each."))
-		return errRefused
+	handle = c.text
+	if kind == websocket.MessageBinary {
+		handle = c.binary
 	}
-	if _, err := buf.ReadFrom(io.LimitReader(&touching{c, r}, maxFrame+1)); err != nil {
-		return err
+	if handle == nil {
+		c.fail(nil, autobus.NewError(autobus.ReasonFrameInvalid, "this subprotocol has no binary frames").
+			WithHint("Send text frames with one event each."))
+		return nil, errRefused
+	}
+	c.in.r, c.in.left = r, maxFrame+1
+	if _, err := buf.ReadFrom(&c.in); err != nil {
+		return nil, err
 	}
 	if buf.Len() > maxFrame {
 		c.fail(nil, autobus.NewError(autobus.ReasonBatchTooLarge, "the frame has more than %d bytes", maxFrame))
-		return errRefused
+		return nil, errRefused
 	}
-	return nil
+	return handle, nil
 }
 
-// touching notes that the client is alive while a long frame comes in.
+// The library fills the whole of what it is given before it returns.
+const (
+	little = 16 << 10
+	much   = 64 << 10
+)
+
+// touching reads up to left bytes of a frame and notes that the client is alive while a long one comes in.
 type touching struct {
-	c *conn
-	r io.Reader
+	c    *conn
+	r    io.Reader
+	left int
+	fast bool
 }
 
 func (t *touching) Read(p []byte) (int, error) {
-	const little = 16 << 10 // the library fills the whole of p before it returns
-	n, err := t.r.Read(p[:min(len(p), little)])
+	if t.left == 0 {
+		return 0, io.EOF
+	}
+	most := little
+	if t.fast {
+		most = much
+	}
+	began := time.Now()
+	n, err := t.r.Read(p[:min(len(p), most, t.left)])
+	t.left -= n
+	t.fast = time.Since(began) < time.Second
 	t.c.touch()
 	return n, err
 }

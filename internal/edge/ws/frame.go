@@ -3,12 +3,16 @@
 package ws
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -32,59 +36,77 @@ var operations = map[string]operation{
 	"auth":        {[]string{"seq"}, []string{"token"}, (*conn).auth},
 }
 
-// frame is one text frame of a client.
+// frame is one frame of a client.
 type frame struct {
 	op     string
 	seq    *int64
 	fields map[string]json.RawMessage // copies: the buffer below is used again
+	binary bool
+	body   []byte // of a binary frame; a part of that buffer
+	run    func(*conn, frame) *autobus.Error
 }
 
-// dispatch does what a text frame asks. A bad frame is answered, the connection stays.
-func (c *conn) dispatch(raw []byte) {
-	f, err := parseFrame(raw)
+// readText does what a text frame asks.
+func (c *conn) readText(raw []byte) {
+	var f frame
+	err := f.parse(raw)
 	if err == nil {
-		err = operations[f.op].run(c, f)
+		err = f.run(c, f)
 	}
 	if err != nil {
-		edge.LogCause(c.r, err)
-		c.reply(c.appendError(nil, f.seq, "", nil, err))
+		c.refuse(f.seq, err)
 	}
 }
 
-// parseFrame reads a frame as far as all operations have it in common. With an error it holds what could be read.
-func parseFrame(raw []byte) (f frame, err *autobus.Error) {
+// refuse answers a bad frame. The connection stays.
+func (c *conn) refuse(seq *int64, err *autobus.Error) {
+	edge.LogCause(c.r, err)
+	c.reply(c.appendError(nil, seq, "", nil, err))
+}
+
+// parse reads a frame's object as far as all operations have it in common. With an error f holds what could be read.
+func (f *frame) parse(raw []byte) *autobus.Error {
 	if err := json.Unmarshal(raw, &f.fields); err != nil {
-		return f, invalid("the frame is not one JSON object: %s", edge.JSONFault(err))
+		return invalid("the frame is not one JSON object: %s", edge.JSONFault(err))
 	}
 	if err := f.get("seq", &f.seq); err != nil {
 		f.seq = nil
-		return f, err
+		return err
 	}
 	if err := f.get("op", &f.op); err != nil {
-		return f, err
+		return err
 	}
 	op, ok := operations[f.op]
 	if !ok {
 		known := slices.Sorted(maps.Keys(operations))
-		return f, invalid("there is no op %q", edge.Clip(f.op)).WithHint("The operations are %s.", strings.Join(known, ", "))
+		return invalid("there is no op %q", edge.Clip(f.op)).WithHint("The operations are %s.", strings.Join(known, ", "))
 	}
+	if with, ok := bodied[f.op]; ok && f.binary {
+		op = with
+	} else if len(f.body) > 0 {
+		return invalid("%s has no body", f.op)
+	}
+	f.run = op.run
 	for name := range f.fields {
 		if name != "op" && !slices.Contains(op.must, name) && !slices.Contains(op.may, name) {
-			return f, invalid("%s has no field %q", f.op, edge.Clip(name))
+			return invalid("%s has no field %q", f.op, edge.Clip(name))
 		}
 	}
 	for _, name := range op.must {
 		if v, ok := f.fields[name]; !ok || string(v) == "null" {
-			return f, invalid("%s needs the field %s", f.op, name)
+			return invalid("%s needs the field %s", f.op, name)
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // get reads a field strictly; an absent one leaves v as it is.
 func (f frame) get(name string, v any) *autobus.Error {
 	raw, ok := f.fields[name]
 	if !ok {
+		return nil
+	}
+	if simple(raw, v) {
 		return nil
 	}
 	err := autobus.StrictJSON(raw, v)
@@ -97,14 +119,37 @@ func (f frame) get(name string, v any) *autobus.Error {
 	return invalid("the field %s cannot be read: %s", name, edge.JSONFault(err))
 }
 
+// simple reads plain strings and numbers, of which nearly every frame consists, for less than a decoder of JSON costs.
+// False: it has to do it.
+func simple(raw []byte, v any) bool {
+	switch v := v.(type) {
+	case *string:
+		n := len(raw)
+		if n < 2 || raw[0] != '"' || bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw) {
+			return false
+		}
+		*v = string(raw[1 : n-1])
+		return true
+	case **int64:
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		if err == nil {
+			*v = &n
+		}
+		return err == nil
+	}
+	return false
+}
+
 func invalid(format string, args ...any) *autobus.Error {
 	return autobus.NewError(autobus.ReasonFrameInvalid, format, args...)
 }
 
 // reply waits for a client that does not take answers.
-func (c *conn) reply(answer []byte) {
+func (c *conn) reply(answer []byte) { c.replyAs(websocket.MessageText, answer) }
+
+func (c *conn) replyAs(kind websocket.MessageType, answer []byte) {
 	// It fails when the connection is over; there is nobody to tell.
-	_ = c.out.send(c.ctx, answer)
+	_ = c.out.sendAs(c.ctx, kind, answer)
 }
 
 // appendHead begins a frame: op, and seq and subscription where they are known.

@@ -125,9 +125,14 @@ func TestBadFramesAreAnsweredAndTheConnectionStays(t *testing.T) {
 	c.alive()
 }
 
-func TestABinaryFrameEndsTheConnection(t *testing.T) {
-	c := dial(t, serve(t, &fakeBus{}))
-	if err := c.conn.Write(t.Context(), websocket.MessageBinary, []byte("{}")); err != nil {
+func TestABinaryFrameOfPlainEventsEndsTheConnection(t *testing.T) {
+	conn, _, err := try(t, serve(t, &fakeBus{}), "/v1/ws", nil, protocolEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	c := &client{t, conn}
+	if err := conn.Write(t.Context(), websocket.MessageBinary, []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	code, before := c.closed()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
+	"github.com/autobus-io/autobus/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -259,16 +260,47 @@ func (c *client) send(format string, args ...any) {
 	}
 }
 
+// next takes a text frame.
 func (c *client) next() (f got) {
 	c.t.Helper()
-	_, raw, err := c.conn.Read(context.Background())
+	kind, raw, err := c.conn.Read(context.Background())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := json.Unmarshal(raw, &f); err != nil {
+	if err := json.Unmarshal(raw, &f); err != nil || kind != websocket.MessageText {
 		c.t.Fatalf("frame %q: %v", raw, err)
 	}
 	return f
+}
+
+// sendBinary sends a binary frame.
+func (c *client) sendBinary(header string, body []byte) {
+	c.t.Helper()
+	c.sendRaw(append(wire.AppendHeader(nil, []byte(header)), body...))
+}
+
+func (c *client) sendRaw(raw []byte) {
+	c.t.Helper()
+	if err := c.conn.Write(context.Background(), websocket.MessageBinary, raw); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// nextBinary takes a binary frame.
+func (c *client) nextBinary() (f got, header string, body []byte) {
+	c.t.Helper()
+	kind, raw, err := c.conn.Read(context.Background())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	h, body, bad := wire.Split(raw)
+	if kind != websocket.MessageBinary || bad != nil {
+		c.t.Fatalf("instead of a binary frame %q came (%v)", raw, bad)
+	}
+	if err := json.Unmarshal(h, &f); err != nil {
+		c.t.Fatalf("header %q: %v", h, err)
+	}
+	return f, string(h), body
 }
 
 // closed reads on until the close frame.

@@ -6,36 +6,49 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/coder/websocket"
 )
 
 var errOver = errors.New("the connection takes no more frames")
 
-// outbox holds the frames that are still to be written. Who may wait sends; who must not pushes, which is bounded by
+// message is one that is to be written: a frame as it is, or the answer to a publish, which is made only then.
+type message struct {
+	kind   websocket.MessageType
+	frame  []byte
+	answer *publication
+}
+
+// outbox holds the messages that are still to be written. Who may wait sends; who must not pushes, which is bounded by
 // what the client itself began.
 type outbox struct {
 	mu     sync.Mutex
-	frames [][]byte
-	bytes  int
+	queue  []message
+	taker  int           // place in the queue of the next one
+	bytes  int           // of frames; answers are bounded as publishes in flight
 	done   bool          // no more are taken
 	filled chan struct{} // holds a token when there is something to see
-	room   chan struct{} // closed when there may be room again
+	room   chan struct{} // closed when there may be room again; nil = nobody waits for that
 }
 
-func newOutbox() outbox { return outbox{filled: make(chan struct{}, 1), room: make(chan struct{})} }
+func newOutbox() outbox { return outbox{filled: make(chan struct{}, 1)} }
 
-// push takes a frame at once; after the end it is dropped.
-func (o *outbox) push(frame []byte) {
+// push takes a text frame at once; after the end it is dropped.
+func (o *outbox) push(frame []byte) { o.add(message{kind: websocket.MessageText, frame: frame}) }
+
+// add takes a message at once; after the end it is dropped.
+func (o *outbox) add(m message) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.put(frame)
+	o.put(m)
 }
 
-func (o *outbox) put(frame []byte) {
+func (o *outbox) put(m message) {
 	if o.done {
 		return
 	}
-	o.frames = append(o.frames, frame)
-	o.bytes += len(frame)
+	o.queue = append(o.queue, m)
+	o.bytes += len(m.frame)
 	o.signal()
 }
 
@@ -48,6 +61,11 @@ func (o *outbox) signal() {
 
 // send waits until the client has taken enough of what came before.
 func (o *outbox) send(ctx context.Context, frame []byte) error {
+	return o.sendAs(ctx, websocket.MessageText, frame)
+}
+
+// sendAs is send for a frame of either kind.
+func (o *outbox) sendAs(ctx context.Context, kind websocket.MessageType, frame []byte) error {
 	for {
 		o.mu.Lock()
 		if o.done {
@@ -55,9 +73,12 @@ func (o *outbox) send(ctx context.Context, frame []byte) error {
 			return errOver
 		}
 		if o.bytes < maxUnread {
-			o.put(frame)
+			o.put(message{kind: kind, frame: frame})
 			o.mu.Unlock()
 			return nil
+		}
+		if o.room == nil {
+			o.room = make(chan struct{})
 		}
 		room := o.room
 		o.mu.Unlock()
@@ -69,21 +90,25 @@ func (o *outbox) send(ctx context.Context, frame []byte) error {
 	}
 }
 
-// next waits for a frame; false = there is none any more. For one writer.
-func (o *outbox) next() ([]byte, bool) {
+// next waits for a message; more tells whether others wait behind it, ok whether there is one at all. For one writer.
+func (o *outbox) next() (m message, more, ok bool) {
 	for {
 		o.mu.Lock()
-		if len(o.frames) > 0 {
-			frame := o.frames[0]
-			o.frames[0] = nil
-			o.frames = o.frames[1:]
+		if o.taker < len(o.queue) {
+			m = o.queue[o.taker]
+			o.queue[o.taker] = message{}
+			o.taker++
+			more = o.taker < len(o.queue)
+			if !more {
+				o.queue, o.taker = o.queue[:0], 0
+			}
 			o.mu.Unlock()
-			return frame, true
+			return m, more, true
 		}
 		done := o.done
 		o.mu.Unlock()
 		if done {
-			return nil, false
+			return message{}, false, false
 		}
 		<-o.filled
 	}
@@ -94,9 +119,8 @@ func (o *outbox) taken(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bytes -= n
-	if o.bytes < maxUnread && !o.done {
-		close(o.room)
-		o.room = make(chan struct{})
+	if o.bytes < maxUnread {
+		o.call()
 	}
 }
 
@@ -108,6 +132,14 @@ func (o *outbox) finish() {
 		return
 	}
 	o.done = true
-	close(o.room)
+	o.call()
 	o.signal()
+}
+
+// call wakes those who wait for room.
+func (o *outbox) call() {
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
 }

@@ -4,15 +4,35 @@ package ws
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"sync"
+	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
+	"github.com/autobus-io/autobus/internal/wire"
 )
 
 // publish appends the events of a frame before the next frame is read; the answer comes when all are settled.
 func (c *conn) publish(f frame) *autobus.Error {
+	raw := f.fields["events"]
+	elements, err := autobus.SplitBatch(raw)
+	if err != nil {
+		return err
+	}
+	p, err := c.parcel(f)
+	if err != nil {
+		return err
+	}
+	p.Grow(len(elements))
+	for _, e := range elements {
+		p.Add(autobus.ParseEvent(e))
+	}
+	return c.send(&publication{seq: f.seq, parcel: p, size: len(raw)})
+}
+
+// parcel begins what a frame publishes, in its mode and stream.
+func (c *conn) parcel(f frame) (*edge.Parcel, *autobus.Error) {
 	mode := autobus.Independent
 	if f.fields["mode"] != nil {
 		var word string
@@ -21,26 +41,14 @@ func (c *conn) publish(f frame) *autobus.Error {
 			mode, err = edge.ParseMode(word)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-	}
-	raw := f.fields["events"]
-	elements, err := autobus.SplitBatch(raw)
-	if err != nil {
-		return err
 	}
 	stream, err := c.stream(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !c.inflight.enter(len(raw), c.over) {
-		return nil // there is nobody to answer
-	}
-	p := edge.NewParcel(c.who, mode, stream, 0)
-	for _, e := range elements {
-		p.Add(autobus.ParseEvent(e))
-	}
-	return c.send(f.seq, p, len(raw))
+	return edge.NewParcel(c.who, mode, stream, 0), nil
 }
 
 // publishOne publishes a text frame that is one structured event.
@@ -49,76 +57,46 @@ func (c *conn) publishOne(raw []byte) {
 		c.reply(c.appendError(nil, nil, "", nil, invalid("the frame is not one event in JSON")))
 		return
 	}
-	if !c.inflight.enter(len(raw), c.over) {
-		return
-	}
 	p := edge.NewParcel(c.who, autobus.Independent, &c.order.own, 0)
 	p.Add(autobus.ParseEvent(bytes.Clone(raw)))
-	if err := c.send(nil, p, len(raw)); err != nil {
+	if err := c.send(&publication{parcel: p, size: len(raw)}); err != nil {
 		c.reply(c.appendError(nil, nil, "", nil, err))
 	}
 }
 
-// send appends a parcel and has its outcome waited for. With an error nothing of it was looked at: it is of the wrong
-// form, or this instance takes no more events at all, so that nothing after it can overtake it.
-func (c *conn) send(seq *int64, p *edge.Parcel, size int) *autobus.Error {
-	if err := p.Publish(c.edge.bus, publishTime); err != nil {
-		p.Cancel()
-		c.inflight.leave(size)
+// send waits for room and appends a parcel; its outcome is waited for elsewhere. With an error nothing of it was looked
+// at: it is of the wrong form, or this instance takes no more events at all, so that nothing after it can overtake it.
+func (c *conn) send(p *publication) *autobus.Error {
+	if !c.inflight.enter(p.size, c.over) {
+		return nil // there is nobody to answer
+	}
+	p.conn, p.began = c, time.Now()
+	c.work.Add(1)
+	ctx, cancel := context.WithTimeout(c.outcome, publishTime)
+	defer cancel()
+	if err := p.parcel.Begin(ctx, c.edge.bus, p.settled); err != nil {
+		c.work.Done()
+		c.inflight.leave(p.size)
 		return err
 	}
-	c.work.Go(func() {
-		defer c.inflight.leave(size)
-		answer := append(appendHead(nil, "published", seq, ""), `,"results":`...)
-		answer = p.AppendResults(answer, p.Wait())
-		// While answers are not taken the frame counts as in flight, so that no more are read.
-		_ = c.out.send(c.ctx, append(answer, '}'))
-	})
+	c.inflight.await(p)
+	if c.outcome.Err() != nil {
+		c.overdue(true)
+	}
 	return nil
 }
 
-// inflight bounds what was published and is not answered.
-type inflight struct {
-	mu     sync.Mutex
-	frames int
-	bytes  int
-	left   chan struct{} // holds a token when something left
-}
-
-func newInflight() inflight { return inflight{left: make(chan struct{}, 1)} }
-
-// enter waits for room for a frame; false = the connection is over. For one reader.
-func (f *inflight) enter(size int, over <-chan struct{}) bool {
-	for {
-		f.mu.Lock()
-		if f.frames == 0 || f.frames < maxPublishes && f.bytes+size <= maxPublishBytes {
-			f.frames++
-			f.bytes += size
-			f.mu.Unlock()
-			return true
-		}
-		f.mu.Unlock()
-		select {
-		case <-f.left:
-		case <-over:
-			return false
-		}
+// appendPublished appends the answer to a publish, in the form in which it was asked.
+func (c *conn) appendPublished(dst []byte, p *publication) []byte {
+	receipts := p.parcel.Outcomes(c.past)
+	if !p.binary {
+		dst = append(appendHead(dst, "published", p.seq, ""), `,"results":`...)
+		return append(p.parcel.AppendResults(dst, receipts), '}')
 	}
-}
-
-func (f *inflight) leave(size int) {
-	f.mu.Lock()
-	f.frames--
-	f.bytes -= size
-	f.mu.Unlock()
-	select {
-	case f.left <- struct{}{}:
-	default:
+	c.head = p.parcel.AppendNotable(appendHead(c.head[:0], "published", p.seq, ""), receipts)
+	dst = wire.AppendHeader(dst, append(c.head, '}'))
+	for i := range receipts {
+		dst = wire.AppendReceipt(dst, receipts[i])
 	}
-}
-
-func (f *inflight) none() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.frames == 0
+	return dst
 }

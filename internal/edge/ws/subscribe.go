@@ -100,6 +100,9 @@ func (c *conn) subscribe(f frame) *autobus.Error {
 	s.Revoke = func(ls []autobus.Lease) { c.out.push(edge.AppendRevoke(nil, s.Name, ls)) }
 	s.Lost = func(p autobus.PositionLost) { c.out.push(edge.AppendPositionLost(nil, s.Name, p)) }
 	return c.open(sub, s, func(ctx context.Context, ds []autobus.Delivery) error {
+		if f.binary {
+			return c.sendRecords(ctx, s.Name, nil, ds)
+		}
 		return edge.Portions(ds, func(part []autobus.Delivery) error {
 			return c.out.send(ctx, edge.AppendEvents(nil, s.Name, part))
 		})

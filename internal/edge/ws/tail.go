@@ -28,6 +28,9 @@ func (c *conn) tail(f frame) *autobus.Error {
 	}
 	s.Opened = func(autobus.Address) { c.out.push(append(appendHead(nil, "subscribed", f.seq, ""), '}')) }
 	return c.open(&subscription{seq: f.seq}, s, func(ctx context.Context, ds []autobus.Delivery) error {
+		if f.binary {
+			return c.sendRecords(ctx, "", f.seq, ds)
+		}
 		return edge.Portions(ds, func(part []autobus.Delivery) error {
 			events := edge.AppendDeliveries(append(appendHead(nil, "events", f.seq, ""), ','), part, edge.AppendTailed)
 			return c.out.send(ctx, append(events, '}'))

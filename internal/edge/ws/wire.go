@@ -11,21 +11,34 @@ import (
 
 // write writes what the outbox holds, and the close frame when this side ends the connection.
 func (c *conn) write() {
+	var buf []byte
 	for {
-		frame, ok := c.out.next()
+		m, more, ok := c.out.next()
 		if !ok {
 			break
 		}
 		began := time.Now()
 		c.writing.Store(true)
-		ctx, cancel := context.WithTimeout(context.Background(), writeTime)
-		err := c.socket.Write(ctx, websocket.MessageText, frame)
-		cancel()
-		if err != nil {
+		frame := m.frame
+		if m.answer != nil {
+			buf = c.appendPublished(buf[:0], m.answer)
+			frame, m.kind = buf, websocket.MessageText
+			if m.answer.binary {
+				m.kind = websocket.MessageBinary
+			}
+		}
+		c.raw.hold(more)
+		// The connection below bounds how long it takes.
+		if err := c.socket.Write(context.Background(), m.kind, frame); err != nil {
 			c.hangUp()
 			return
 		}
-		c.out.taken(len(frame))
+		if c.out.taken(len(m.frame)); m.answer != nil {
+			c.inflight.leave(m.answer.size)
+		}
+		if cap(buf) > maxUnread {
+			buf = nil
+		}
 		if time.Since(began) > time.Second {
 			c.touch() // a ping may have waited behind it
 		}

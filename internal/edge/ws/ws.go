@@ -52,7 +52,7 @@ const (
 	publishTime = 15 * time.Second // after which an outcome is unknown
 	pingEvery   = 20 * time.Second
 	pongTime    = 10 * time.Second
-	writeTime   = 10 * time.Second // of one frame
+	writeTime   = 10 * time.Second // of what is given to the connection at once
 	closeTime   = 2 * time.Second  // for what is still to be sent and the closing handshake
 	quietTime   = time.Second      // without a frame, after which a connection that drains is done
 )
@@ -111,9 +111,9 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := newConn(e, r, socket, raw)
-	c.frames, c.handle = protocol == protocolFrames, c.publishOne
+	c.frames, c.text = protocol == protocolFrames, c.publishOne
 	if c.frames {
-		c.handle = c.dispatch
+		c.text, c.binary = c.readText, c.readBinary
 		c.out.push(e.hello)
 	}
 	if tail != nil {
