@@ -25,32 +25,84 @@ func (b *Bus) Settle(ctx context.Context, ss []autobus.Settlement) error {
 	if !known {
 		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to settle")
 	}
-	for i := range ss {
-		ss[i].Err = b.settle(who, &ss[i])
+	j := judge{bus: b, who: who}
+	for len(ss) > 0 {
+		ss = j.settle(ss)
 	}
 	return nil
 }
 
-func (b *Bus) settle(who autobus.Principal, st *autobus.Settlement) *autobus.Error {
+// judge finds what leases are about. Workers settle what they were handed together, so neighbours are mostly of one
+// frame, which is looked up once.
+type judge struct {
+	bus *Bus
+	who autobus.Principal
+
+	frame autobus.Lease // of what stands below
+	lease lease         // but for the offset
+	name  string        // of the subscription
+	live  incarnation
+	err   *autobus.Error
+}
+
+// settle settles the first of ss, and those after it that are of the same group, in one go. It returns the rest.
+func (j *judge) settle(ss []autobus.Settlement) []autobus.Settlement {
+	if ss[0].Err = j.find(&ss[0]); ss[0].Err != nil {
+		return ss[1:]
+	}
+	g := j.live.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer g.dispatch()
+	for i := range ss {
+		if i > 0 {
+			if ss[i].Err = j.find(&ss[i]); ss[i].Err == nil && j.live.group != g {
+				return ss[i:]
+			}
+		}
+		if ss[i].Err == nil {
+			ss[i].Err = g.settle(j.live.part, j.lease, ss[i].Outcome)
+		}
+	}
+	return nil
+}
+
+// find looks up whose lease it is that st settles.
+func (j *judge) find(st *autobus.Settlement) *autobus.Error {
 	if err := checkOutcome(st.Outcome); err != nil {
 		return err
 	}
-	l, ok := parseLease(st.Lease)
-	if !ok || l.instance != b.cfg.Instance {
+	frame, offset, ok := st.Lease.Cut()
+	if !ok {
 		return neverGiven()
 	}
-	live, ok, recent := b.leases.find(l.nonce)
-	name := recent
-	if ok {
-		name = live.group.name
+	if frame != j.frame {
+		j.frame = frame
+		j.err = j.lookUp(st.Lease)
+	}
+	j.lease.offset = offset
+	if st.Subscription != "" && st.Subscription != j.name {
+		return neverGiven()
+	}
+	return j.err
+}
+
+func (j *judge) lookUp(text autobus.Lease) *autobus.Error {
+	l, ok := parseLease(text)
+	if j.lease, j.name = l, ""; !ok || l.instance != j.bus.cfg.Instance {
+		return neverGiven()
+	}
+	live, ok, recent := j.bus.leases.find(l.nonce)
+	if j.live, j.name = live, recent; ok {
+		j.name = live.group.name
 	}
 	switch {
-	case name == "", st.Subscription != "" && st.Subscription != name, !who.May(autobus.VerbSubscribe, name):
+	case j.name == "", !j.who.May(autobus.VerbSubscribe, j.name):
 		return neverGiven()
 	case !ok:
 		return autobus.NewError(autobus.ReasonLeaseStale, "the partition was assigned anew since")
 	}
-	return live.group.settle(live.part, l, st.Outcome)
+	return nil
 }
 
 func neverGiven() *autobus.Error {
@@ -74,10 +126,8 @@ func checkOutcome(o autobus.Outcome) *autobus.Error {
 	return nil
 }
 
-// settle applies an outcome to the delivery of a lease.
+// settle applies an outcome to the delivery of a lease. The group is locked, and dispatches afterwards.
 func (g *group) settle(p *partition, l lease, o autobus.Outcome) *autobus.Error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if l.partition != p.tp.Partition {
 		return neverGiven()
 	}
@@ -112,7 +162,6 @@ func (g *group) settle(p *partition, l lease, o autobus.Outcome) *autobus.Error 
 		sl.failure = or(o.Reason, "the worker rejected it")
 		g.exhaust(sl)
 	}
-	g.dispatch()
 	return nil
 }
 
