@@ -91,6 +91,10 @@ type frame struct {
 	Verdicts     []verdict       `json:"-"` // of acked
 	Error        *problem        `json:"error"`
 	Heartbeat    time.Time       `json:"heartbeat"` // without an op
+
+	binary bool
+	read   []autobus.Delivery // of a binary frame
+	body   []byte             // of one that is no frame of deliveries
 }
 
 // tell hands a frame on to the reader of a subscription. The error ends it.
@@ -101,6 +105,9 @@ func (f *frame) tell(ctx context.Context, s *autobus.Subscription, h autobus.Han
 	switch f.Op {
 	case "events":
 		ds, err := readDeliveries(f.Deliveries)
+		if f.binary {
+			ds = f.read
+		}
 		if err == nil {
 			h(ctx, ds)
 		}
@@ -156,26 +163,30 @@ func resolve(b *autobus.Batch, results []result) {
 			b.Resolve(i, r)
 			continue
 		}
-		in, e := results[i], &b.Events[i]
-		r = autobus.Receipt{Duplicate: in.Duplicate, Partition: in.Partition, Offset: in.Offset, Err: in.Error.err(),
-			Hint: in.Hint}
-		statuses := []autobus.Status{autobus.Written, autobus.Refused, autobus.Unknown}
-		if at := slices.IndexFunc(statuses, func(s autobus.Status) bool { return s.String() == in.Status }); at >= 0 {
-			r.Status = statuses[at]
-		} else {
-			r.Err = autobus.NewError(autobus.ReasonInternal, "there is no status %q", in.Status)
-		}
-		if e.ID == "" {
-			e.ID = in.ID
-		}
-		if e.Source == "" {
-			e.Source = in.Source
-		}
-		if e.Time.IsZero() {
-			e.Time = in.Time
-		}
-		b.Resolve(i, r)
+		b.Resolve(i, results[i].receipt(&b.Events[i]))
 	}
+}
+
+// receipt is what the result says; what the bus filled in goes into the event.
+func (in *result) receipt(e *autobus.Event) autobus.Receipt {
+	r := autobus.Receipt{Status: autobus.Unknown, Duplicate: in.Duplicate, Partition: in.Partition, Offset: in.Offset,
+		Err: in.Error.err(), Hint: in.Hint}
+	statuses := []autobus.Status{autobus.Written, autobus.Refused, autobus.Unknown}
+	if at := slices.IndexFunc(statuses, func(s autobus.Status) bool { return s.String() == in.Status }); at >= 0 {
+		r.Status = statuses[at]
+	} else {
+		r.Err = autobus.NewError(autobus.ReasonInternal, "there is no status %q", in.Status)
+	}
+	if e.ID == "" {
+		e.ID = in.ID
+	}
+	if e.Source == "" {
+		e.Source = in.Source
+	}
+	if e.Time.IsZero() {
+		e.Time = in.Time
+	}
+	return r
 }
 
 // lose settles a batch, which is open, when no answer came.

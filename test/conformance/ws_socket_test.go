@@ -14,13 +14,15 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bustest"
+	"github.com/autobus-io/autobus/internal/wire"
 )
 
 // socket is one WebSocket of a client. Its reader hands each frame to whoever asked by its seq, else to push.
 type socket struct {
-	conn *websocket.Conn
-	push func(frame)
-	over chan struct{} // closed when the reader has ended
+	conn   *websocket.Conn
+	binary bool // it asks by binary frames
+	push   func(frame)
+	over   chan struct{} // closed when the reader has ended
 
 	mu    sync.Mutex
 	seq   int64
@@ -51,8 +53,12 @@ func dialSocket(ctx context.Context, s *site, token string, push func(frame)) (*
 }
 
 func (c *socket) next() (f frame, err error) {
-	_, raw, err := c.conn.Read(context.Background())
-	if err == nil {
+	kind, raw, err := c.conn.Read(context.Background())
+	switch {
+	case err != nil:
+	case kind == websocket.MessageBinary:
+		err = f.parseBinary(raw)
+	default:
 		err = f.parse(raw)
 	}
 	return f, err
@@ -124,6 +130,11 @@ func (f *frame) disconnected() bool {
 // ask sends a frame with these members under the next seq. What answers it goes to hear, and so does the loss of the
 // connection, unless it is lost already.
 func (c *socket) ask(op string, rest []byte, hear func(frame)) (seq int64, err error) {
+	return c.askWith(op, rest, nil, c.binary, hear)
+}
+
+// askWith is ask in the given form, with the body of a binary frame.
+func (c *socket) askWith(op string, rest, body []byte, binary bool, hear func(frame)) (seq int64, err error) {
 	c.mu.Lock()
 	if c.lost != nil {
 		c.mu.Unlock()
@@ -133,14 +144,19 @@ func (c *socket) ask(op string, rest []byte, hear func(frame)) (seq int64, err e
 	seq = c.seq
 	c.asked[seq] = hear
 	c.mu.Unlock()
-	if err := c.write(append(append(fmt.Appendf(nil, `{"op":%q,"seq":%d,`, op, seq), rest...), '}')); err != nil {
+	object := append(append(fmt.Appendf(nil, `{"op":%q,"seq":%d,`, op, seq), rest...), '}')
+	if err := c.write(object, body, binary); err != nil {
 		c.cut() // whoever waits for an answer hears of it
 	}
 	return seq, nil
 }
 
-func (c *socket) write(raw []byte) error {
-	return c.conn.Write(context.Background(), websocket.MessageText, raw)
+func (c *socket) write(object, body []byte, binary bool) error {
+	if binary {
+		frame := append(wire.AppendHeader(nil, object), body...)
+		return c.conn.Write(context.Background(), websocket.MessageBinary, frame)
+	}
+	return c.conn.Write(context.Background(), websocket.MessageText, object)
 }
 
 // members gives the members of an object, which has some.

@@ -22,11 +22,20 @@ func TestWebSocket(t *testing.T) {
 	})
 }
 
+// TestWebSocketFrames runs all of it over binary frames.
+func TestWebSocketFrames(t *testing.T) {
+	transport(t, newFramesBus, bustest.Exercise, bustest.Features{
+		NoDetached: "leases end with the connection",
+		NoOwner:    "an ack names no subscription: the lease says it all",
+	})
+}
+
 // wsBus speaks frames: each session has a connection of its own, all streams of publishes share one, whatever else is
 // asked goes over one that is free.
 type wsBus struct {
-	site  *site
-	token string
+	site   *site
+	token  string
+	binary bool
 
 	mu      sync.Mutex
 	free    []*socket
@@ -34,8 +43,12 @@ type wsBus struct {
 	streams map[*autobus.Stream]int64
 }
 
-func newWSBus(s *site, token string) autobus.Bus {
-	b := &wsBus{site: s, token: token, streams: map[*autobus.Stream]int64{}}
+func newWSBus(s *site, token string) autobus.Bus { return openWSBus(s, token, false) }
+
+func newFramesBus(s *site, token string) autobus.Bus { return openWSBus(s, token, true) }
+
+func openWSBus(s *site, token string, binary bool) *wsBus {
+	b := &wsBus{site: s, token: token, binary: binary, streams: map[*autobus.Stream]int64{}}
 	s.t.Cleanup(b.close)
 	return b
 }
@@ -63,7 +76,15 @@ func (b *wsBus) take(ctx context.Context) (*socket, error) {
 		}
 	}
 	b.mu.Unlock()
-	return dialSocket(ctx, b.site, b.token, nil)
+	return b.dial(ctx, nil)
+}
+
+func (b *wsBus) dial(ctx context.Context, push func(frame)) (*socket, error) {
+	c, err := dialSocket(ctx, b.site, b.token, push)
+	if err == nil {
+		c.binary = b.binary
+	}
+	return c, err
 }
 
 func (b *wsBus) give(c *socket) {
@@ -83,7 +104,7 @@ func (b *wsBus) Publish(ctx context.Context, batch *autobus.Batch) error {
 		return err
 	}
 	answer := make(chan frame, 1)
-	if _, err := c.ask("publish", publishMembers(batch, 0), func(f frame) { answer <- f }); err != nil {
+	if err := c.publish(batch, 0, func(f frame) { answer <- f }); err != nil {
 		return err
 	}
 	f := <-answer
@@ -106,8 +127,7 @@ func (b *wsBus) pipeline(ctx context.Context, batch *autobus.Batch) error {
 	if err := batch.Open(); err != nil {
 		return err
 	}
-	_, err = c.ask("publish", publishMembers(batch, stream), func(f frame) { published(batch, f) })
-	if err != nil {
+	if err := c.publish(batch, stream, func(f frame) { published(batch, f) }); err != nil {
 		lose(batch, err)
 	}
 	return nil
@@ -117,7 +137,7 @@ func (b *wsBus) stream(ctx context.Context, s *autobus.Stream) (*socket, int64, 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.shared == nil {
-		c, err := dialSocket(ctx, b.site, b.token, nil)
+		c, err := b.dial(ctx, nil)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -132,6 +152,8 @@ func (b *wsBus) stream(ctx context.Context, s *autobus.Stream) (*socket, int64, 
 // published settles a batch, which is open, by the answer to its frame.
 func published(batch *autobus.Batch, f frame) {
 	switch {
+	case f.Op == "published" && f.binary:
+		resolveReceipts(batch, f)
 	case f.Op == "published":
 		resolve(batch, f.Results)
 	case f.disconnected():
@@ -143,27 +165,40 @@ func published(batch *autobus.Batch, f frame) {
 	}
 }
 
-func publishMembers(batch *autobus.Batch, stream int64) []byte {
-	members := fmt.Appendf(nil, `"stream":%d,"mode":%q,"events":`, stream, modeWord(batch.Mode))
-	return appendEvents(members, batch.Events)
+func (c *socket) publish(batch *autobus.Batch, stream int64, hear func(frame)) (err error) {
+	members := fmt.Appendf(nil, `"stream":%d,"mode":%q`, stream, modeWord(batch.Mode))
+	if c.binary {
+		_, err = c.askWith("publish", members, recordsOf(batch.Events), true, hear)
+		return err
+	}
+	_, err = c.ask("publish", appendEvents(append(members, `,"events":`...), batch.Events), hear)
+	return err
 }
 
-// Settle tells all outcomes in one frame.
+// Settle tells all outcomes in one text frame, or in several binary ones.
 func (b *wsBus) Settle(ctx context.Context, ss []autobus.Settlement) error {
 	c, err := b.take(ctx)
 	if err != nil {
 		return err
 	}
+	defer b.give(c)
+	if b.binary {
+		return c.settleFrames(ss)
+	}
+	return c.settle(ss)
+}
+
+func (c *socket) settle(ss []autobus.Settlement) error {
 	acks := make([]ack, len(ss))
 	for i := range ss {
 		acks[i] = ackOf(&ss[i])
 	}
 	answer := make(chan frame, 1)
-	if _, err := c.ask("ack", members(map[string]any{"results": acks}), func(f frame) { answer <- f }); err != nil {
+	_, err := c.askWith("ack", members(map[string]any{"results": acks}), nil, false, func(f frame) { answer <- f })
+	if err != nil {
 		return err
 	}
 	f := <-answer
-	b.give(c)
 	if f.Op != "acked" {
 		return f.failure()
 	}
@@ -201,7 +236,7 @@ func (b *wsBus) Subscribe(ctx context.Context, s autobus.Subscription, h autobus
 			}
 		}
 	}
-	c, err := dialSocket(context.WithoutCancel(ctx), b.site, b.token, hear)
+	c, err := b.dial(context.WithoutCancel(ctx), hear)
 	if err != nil {
 		return err
 	}
@@ -231,7 +266,7 @@ func leave(c *socket, seq int64, name string, ended <-chan error) error {
 	if name != "" {
 		goodbye["subscription"] = name
 	}
-	if err := c.write(append(append([]byte{'{'}, members(goodbye)...), '}')); err != nil {
+	if err := c.write(append(append([]byte{'{'}, members(goodbye)...), '}'), nil, c.binary); err != nil {
 		return err
 	}
 	select {
