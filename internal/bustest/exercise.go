@@ -20,6 +20,10 @@ type Target struct {
 	Bus autobus.Bus
 	Log *kafka.Log // the bus's own cluster: judges read it, foreign writers append to it
 
+	// Read stands in for Log where there is none: all records of the topics, as ReadAll gives them. A topic that does not
+	// exist has none.
+	Read func(t testing.TB, topics ...string) []kafka.Record
+
 	// As returns a bus on which this principal acts. nil: Bus takes the principal from the context, as in process.
 	As func(t testing.TB, p autobus.Principal) autobus.Bus
 
@@ -42,6 +46,8 @@ type Features struct {
 	NoDurability string // it does not refuse types whose topic is weaker than the bus promises
 	NoFull       string // its storage cannot be made full by a test
 	NoFilter     string // its tails take no filter
+	NoCEL        string // it does not compile the filters of its subscriptions
+	NoLog        string // there is no log beside it, which others read and write
 	NoGroups     string // it has no named subscriptions
 	NoPush       string // other specs cannot be put in force
 	NoStream     string // it does not tie the batches of a Stream
@@ -165,7 +171,15 @@ func refused(t testing.TB, r autobus.Receipt, why autobus.Reason) {
 // log reads the whole topic of a type, in the order of partitions and offsets.
 func (s *suite) log(t testing.TB, typ string) []kafka.Record {
 	t.Helper()
-	return ReadAll(t, s.target.Log, typ)
+	return s.read(t, typ)
+}
+
+func (s *suite) read(t testing.TB, topics ...string) []kafka.Record {
+	t.Helper()
+	if s.target.Read != nil {
+		return s.target.Read(t, topics...)
+	}
+	return ReadAll(t, s.target.Log, topics...)
 }
 
 // copies returns the records of an id.

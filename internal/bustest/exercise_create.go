@@ -100,7 +100,9 @@ func (s *suite) create(t *testing.T) {
 		} {
 			p := s.policy(s.types.Work)
 			c.change(&p)
-			all = append(all, refusal(name, s.subscription(p), c.why))
+			if c.why != autobus.ReasonFilterInvalid || !lacks(t, s.features.NoCEL) {
+				all = append(all, refusal(name, s.subscription(p), c.why))
+			}
 		}
 		s.answers(t, all...)
 	})

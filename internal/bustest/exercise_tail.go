@@ -113,6 +113,9 @@ func (s *suite) filter(t *testing.T) {
 
 // foreign writes records past the bus. A tail delivers and marks them, and goes on.
 func (s *suite) foreign(t *testing.T) {
+	if lacks(t, s.features.NoLog) {
+		return
+	}
 	in := s.open(t, autobus.Subscription{Tail: []string{s.types.Keyed}})
 	tp := kafka.TP{Topic: s.types.Keyed, Partition: 1}
 	records := []kafka.Record{

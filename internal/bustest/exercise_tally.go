@@ -52,11 +52,9 @@ func (s *suite) newCrew(t *testing.T, order autobus.Order) *crew {
 	p.Order, p.Window, p.Retry.MaxAttempts = order, &autobus.Window{Events: 4}, autobus.MaxAttempts
 	c := &crew{suite: s, history: NewHistory(), sub: s.subscription(p)}
 	c.group = c.history.Group(c.sub.Name, p)
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
-	defer cancel()
-	var err error
-	if c.group.From, err = s.target.Log.Ends(ctx, s.types.Work); err != nil {
-		t.Fatal(err)
+	c.group.From = map[kafka.TP]int64{}
+	for _, r := range s.log(t, s.types.Work) {
+		c.group.From[r.TP] = r.Offset + 1
 	}
 	return c
 }

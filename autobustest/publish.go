@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package autobustest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+// Publish implements autobus.Bus. Receipts are settled before it returns, unless a planned failure delays them.
+func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
+	b.lock()
+	ended := b.ended
+	b.unlock()
+	switch {
+	case ended:
+		return autobus.NewError(autobus.ReasonShuttingDown, "the test is over")
+	case batch.Mode != autobus.Independent && batch.Mode != autobus.Ordered:
+		return autobus.NewError(autobus.ReasonModeInvalid, "there is no mode %d", batch.Mode)
+	case len(batch.Events) > autobus.MaxBatchEvents:
+		return autobus.NewError(autobus.ReasonBatchTooLarge, "%d events, at most %d", len(batch.Events),
+			autobus.MaxBatchEvents)
+	}
+	if err := batch.Open(); err != nil {
+		return err
+	}
+	who := b.principal(ctx)
+	for i := range batch.Events {
+		if err := b.publish(who, batch, i); err != nil {
+			b.refuse(batch, i, err)
+		}
+	}
+	return nil
+}
+
+// publish takes one event through the steps of the bus: authorize, resolve, validate, stamp, append. Without an error
+// its receipt is on its way.
+func (b *Bus) publish(who autobus.Principal, batch *autobus.Batch, i int) *autobus.Error {
+	e := &batch.Events[i]
+	if err := authorize(who, e); err != nil {
+		return err
+	}
+	t, err := b.resolve(who, e.Type)
+	if err != nil {
+		return err
+	}
+	if err := validate(t, e); err != nil {
+		return err
+	}
+	if id, ok := batch.Admit(i); !ok {
+		return predecessorFailed(id)
+	}
+	return b.write(who, t, e, func(r autobus.Receipt) { batch.Resolve(i, r) })
+}
+
+func predecessorFailed(id string) *autobus.Error {
+	if id == "" {
+		return autobus.NewError(autobus.ReasonPredecessorFailed,
+			"an earlier event was not written that was of the same key, or may have been, and had no id")
+	}
+	return autobus.NewError(autobus.ReasonPredecessorFailed, "event %s of the same key was not written", id)
+}
+
+// refuse settles an event that was not written. Its key is looked for even so: the failure may stop it.
+func (b *Bus) refuse(batch *autobus.Batch, i int, err *autobus.Error) {
+	if e := &batch.Events[i]; e.Key == nil {
+		t, _ := b.specs.Type(e.Type)
+		_ = takeKey(t, e)
+	}
+	batch.Resolve(i, autobus.Receipt{Status: autobus.Refused, Err: err})
+}
+
+// identity is what makes an event known again.
+type identity struct{ principal, source, id string }
+
+// attempt is the first one under an identity.
+type attempt struct {
+	event   autobus.Event // as it was sent
+	receipt autobus.Receipt
+	at      time.Time
+	joined  []func(autobus.Receipt) // of those who sent it again while it is pending
+}
+
+// duplicateAge is how long ids are remembered.
+const duplicateAge = 10 * time.Minute
+
+// write fills in what is absent and writes the event, unless it is known already or a failure was planned. receipt is
+// called without the mutex, once, unless there is an error.
+func (b *Bus) write(who autobus.Principal, t *topic, e *autobus.Event, receipt func(autobus.Receipt)) *autobus.Error {
+	b.lock()
+	defer b.unlock()
+	now := b.clock.now().UTC()
+	if e.Source == "" {
+		e.Source = "/" + who.Name
+	}
+	if e.Time.IsZero() {
+		e.Time = now
+	}
+	id := identity{who.Name, e.Source, e.ID}
+	if e.ID == "" {
+		e.ID = newID(now) // new, so there is nothing to compare it with
+		id.id = e.ID
+	}
+	if known := b.duplicates[id]; known != nil && now.Sub(known.at) <= duplicateAge {
+		return b.again(known, e, receipt)
+	}
+	first := &attempt{event: clone(e), at: now}
+	b.duplicates[id] = first
+	b.perform(t, first, func(r autobus.Receipt) {
+		first.receipt = r
+		if r.Status != autobus.Written {
+			delete(b.duplicates, id)
+		}
+		joined := first.joined
+		b.later = append(b.later, func() {
+			receipt(r)
+			r.Duplicate, r.Hint = r.Status == autobus.Written, ""
+			for _, f := range joined {
+				f(r)
+			}
+		})
+	})
+	return nil
+}
+
+// again answers for an event that came before.
+func (b *Bus) again(known *attempt, e *autobus.Event, receipt func(autobus.Receipt)) *autobus.Error {
+	if k := &known.event; k.Type != e.Type || string(k.Key) != string(e.Key) || string(k.Data) != string(e.Data) {
+		return autobus.NewError(autobus.ReasonIDConflict, "id %s of source %s was used for another type, key or data", e.ID,
+			e.Source)
+	}
+	if known.receipt.Status == autobus.Pending {
+		known.joined = append(known.joined, receipt)
+		return nil
+	}
+	r := known.receipt
+	r.Duplicate, r.Hint = true, ""
+	b.later = append(b.later, func() { receipt(r) })
+	return nil
+}
+
+// perform appends the event, or lets the failure happen that was planned for it. settle is called once.
+func (b *Bus) perform(t *topic, a *attempt, settle func(autobus.Receipt)) {
+	f := b.failureOf(&a.event, nil)
+	switch f.kind {
+	case refuse:
+		settle(autobus.Receipt{Status: autobus.Refused, Err: f.error()})
+		return
+	case loseRequest:
+		settle(autobus.Receipt{Status: autobus.Unknown, Err: f.error()})
+		return
+	default:
+	}
+	r := b.append(t, &a.event, nil)
+	written := autobus.Receipt{Status: autobus.Written, Partition: r.partition, Offset: r.offset, Hint: t.hint}
+	switch f.kind {
+	case loseAnswer:
+		settle(autobus.Receipt{Status: autobus.Unknown, Err: f.error()})
+	case delay:
+		b.clock.set(b.clock.now().Add(f.delay), func() { settle(written) })
+	default:
+		settle(written)
+	}
+}
+
+// newID makes a UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then version, variant and 74 random bits.
+func newID(now time.Time) string {
+	var b [16]byte
+	_, _ = rand.Read(b[6:]) // never fails since Go 1.24
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
+	copy(b[:6], ms[2:])
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package autobustest
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/spec"
+)
+
+// The rules of this file are those of the bus. They stand here again because the bus cannot be imported; the
+// conformance suite holds both to the same.
+
+// validate holds an event against the limits, its spec and its key, and sets e.Key.
+func validate(t *topic, e *autobus.Event) *autobus.Error {
+	if err := e.Check(); err != nil {
+		return err
+	}
+	if limit := t.maxEvent(); len(e.Data) > limit {
+		return tooLarge(e, len(e.Data), limit)
+	}
+	if t.spec != nil {
+		if err := hasJSON(t.spec, e); err != nil {
+			return err
+		}
+	}
+	// The key comes before the rest of the data: whatever is wrong there, it is known whose order it concerns.
+	keyErr := takeKey(t.spec, e)
+	if err := worse(keyErr, checkData(t.spec, e), e.Data); err != nil {
+		return err
+	}
+	if limit := t.maxEvent(); e.Size() > limit {
+		return tooLarge(e, e.Size(), limit)
+	}
+	return nil
+}
+
+// worse chooses what to refuse an event for. A key that is not there has a reason of its own, unless there is no object
+// that could have it.
+func worse(keyErr, dataErr *autobus.Error, data []byte) *autobus.Error {
+	switch {
+	case keyErr == nil:
+		return dataErr
+	case dataErr == nil:
+		return keyErr
+	case dataErr.Reason != autobus.ReasonDataInvalid || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")):
+		return dataErr
+	}
+	for _, f := range dataErr.Faults {
+		if !slices.ContainsFunc(keyErr.Faults, func(k autobus.Fault) bool { return k.Pointer == f.Pointer }) {
+			keyErr.Faults = append(keyErr.Faults, f)
+		}
+	}
+	return keyErr
+}
+
+func checkData(t *spec.Type, e *autobus.Event) *autobus.Error {
+	if t != nil {
+		return t.Check(e.Data)
+	}
+	if e.Data != nil && e.IsJSON() {
+		return spec.CheckJSON(e.Data)
+	}
+	return nil
+}
+
+// hasJSON refuses what a schema cannot judge.
+func hasJSON(t *spec.Type, e *autobus.Event) *autobus.Error {
+	if !e.IsJSON() {
+		return autobus.NewError(autobus.ReasonContentType, "%s takes JSON, not %q", t.Name, e.ContentType)
+	}
+	if e.Data == nil {
+		err := autobus.NewError(autobus.ReasonDataInvalid, "the event has no data")
+		err.Faults = []autobus.Fault{{Rule: "required"}}
+		return err
+	}
+	return nil
+}
+
+// takeKey sets the partition key: from the field the spec names, else from the extension partitionkey, else none.
+func takeKey(t *spec.Type, e *autobus.Event) *autobus.Error {
+	given, has := e.Ext(autobus.ExtPartitionKey)
+	if has {
+		e.Key = []byte(given)
+	}
+	if t == nil || t.KeyPointer == "" {
+		return nil // how long partitionkey may be was checked with the attributes
+	}
+	key, err := t.Key(e.Data)
+	if err != nil {
+		e.Key = nil
+		return err
+	}
+	fault := []autobus.Fault{{Pointer: t.KeyPointer, Rule: "key"}}
+	differs := has && !bytes.Equal(key, e.Key)
+	e.Key = key
+	if differs {
+		err = autobus.NewError(autobus.ReasonKeyMismatch, "partitionkey is not what the field %s says", t.KeyPointer)
+		err.Faults = fault
+		return err
+	}
+	if len(key) > autobus.MaxKeyBytes {
+		err = autobus.NewError(autobus.ReasonKeyTooLarge, "the key %s has %d bytes, at most %d", t.KeyPointer, len(key),
+			autobus.MaxKeyBytes)
+		err.Faults = fault
+		return err
+	}
+	return nil
+}
+
+func tooLarge(e *autobus.Event, size, limit int) *autobus.Error {
+	return autobus.NewError(autobus.ReasonEventTooLarge, "the event has %d bytes, %s takes at most %d", size, e.Type,
+		limit)
+}
