@@ -29,6 +29,7 @@ const module = "github.com/autobus-io/autobus"
 // root package, "*" stands for any. ARCHITECTURE.md shows the same table.
 var law = map[string][]string{
 	".":                  {},
+	"autobustest":        {".", "spec"},
 	"spec":               {"."},
 	"internal/kafka":     {"."},
 	"internal/control":   {".", "internal/kafka"},

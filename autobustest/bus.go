@@ -148,8 +148,9 @@ func (b *Bus) end() {
 	b.ended = true
 	b.clock.stop()
 	b.eject(autobus.NewError(autobus.ReasonShuttingDown, "the test is over"))
+	failed := b.t.Failed() // which may be why
 	for _, f := range b.failures {
-		if f.happened == 0 && !b.t.Failed() {
+		if f.happened == 0 && !failed {
 			b.t.Errorf("autobustest: a planned failure never happened: %s", f.what)
 		}
 	}

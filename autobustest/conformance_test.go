@@ -12,15 +12,11 @@ import (
 	"testing/fstest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/autobustest"
 	"github.com/autobus-io/autobus/internal/bustest"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestConformance holds the bus in memory to what the real one does.
 func TestConformance(t *testing.T) {
