@@ -82,8 +82,9 @@ func TestTheClockOfABubble(t *testing.T) {
 		w := work(t, bus, "shipping", nil)
 		publish(t, bus, placed, order("o-1"))
 		begun := time.Now()
+		<-w.got
 		d := <-w.got
-		if d = <-w.got; d.Attempt != 2 || time.Since(begun) != 31*time.Second {
+		if d.Attempt != 2 || time.Since(begun) != 31*time.Second {
 			t.Errorf("attempt %d came after %s, want the lease's 30 s and the backoff's 1 s", d.Attempt, time.Since(begun))
 		}
 		time.Sleep(20 * time.Second)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package autobustest is an autobus.Bus in memory, for the unit tests of services. A test publishes and consumes through
-// it as the service does through the real bus, without a network, a broker or a wait:
+// Package autobustest is an autobus.Bus in memory, for the unit tests of services. A test publishes and consumes
+// through it as the service does through the real bus, without a network, a broker or a wait:
 //
 //	bus := autobustest.New(t, autobustest.Specs("../specs"))
 //	service := shipping.New(bus)

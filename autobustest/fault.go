@@ -109,6 +109,7 @@ func (b *Bus) LosePosition(subscription, typ string, partition int32) {
 	}
 	b.unlock()
 	if !known {
-		b.t.Fatalf("autobustest: LosePosition: subscription %s does not read partition %d of %q", subscription, partition, typ)
+		b.t.Fatalf("autobustest: LosePosition: subscription %s does not read partition %d of %q", subscription,
+			partition, typ)
 	}
 }

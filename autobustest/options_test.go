@@ -122,7 +122,8 @@ func TestGrantsAreChecked(t *testing.T) {
 
 func TestABadSubscriptionFailsTheTest(t *testing.T) {
 	says(t, failing(func(t testing.TB) {
-		autobustest.New(t, autobustest.Specs(specsDir)).Subscription("x", autobus.Policy{Types: []string{"orders.order.placd.v1"}})
+		bus := autobustest.New(t, autobustest.Specs(specsDir))
+		bus.Subscription("x", autobus.Policy{Types: []string{"orders.order.placd.v1"}})
 	}), "type_unknown", placed)
 	says(t, failing(func(t testing.TB) { autobustest.New(t).Subscription("X", autobus.Policy{}) }), "cannot name")
 }

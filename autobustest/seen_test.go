@@ -98,14 +98,14 @@ func TestAHandlerThatHangsFailsTheTest(t *testing.T) {
 
 func TestTheNameOfASubscriptionHasToExist(t *testing.T) {
 	for name, use := range map[string]func(*autobustest.Bus){
-		"Idle":        func(b *autobustest.Bus) { b.Idle("shiping") },
-		"Settled":     func(b *autobustest.Bus) { b.Settled("shiping") },
-		"DeadLetters": func(b *autobustest.Bus) { b.DeadLetters("shiping") },
-		"Deliver":     func(b *autobustest.Bus) { b.Deliver("shiping") },
+		"Idle":        func(b *autobustest.Bus) { b.Idle("shippin") },
+		"Settled":     func(b *autobustest.Bus) { b.Settled("shippin") },
+		"DeadLetters": func(b *autobustest.Bus) { b.DeadLetters("shippin") },
+		"Deliver":     func(b *autobustest.Bus) { b.Deliver("shippin") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			says(t, failing(func(t testing.TB) { use(autobustest.New(t, autobustest.Specs(specsDir))) }),
-				`no subscription "shiping"`, "Did you mean shipping?")
+				`no subscription "shippin"`, "Did you mean shipping?")
 		})
 	}
 }
