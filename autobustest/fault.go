@@ -20,7 +20,6 @@ func (b *Bus) Revoke(l autobus.Lease) {
 		g := sl.group
 		g.revoke(sl)
 		g.enqueue(sl)
-		g.sort()
 		g.dispatch()
 	}
 	b.unlock()
@@ -43,7 +42,6 @@ func (b *Bus) Disconnect() {
 				g.enqueue(sl)
 			}
 		}
-		g.sort()
 	}
 	b.eject(autobus.NewError(autobus.ReasonServerUnreachable, "the test cut the connection"))
 }
@@ -62,7 +60,6 @@ func (b *Bus) Drain(wait time.Duration) {
 	}
 	for _, g := range b.groups {
 		g.withdraw(nil)
-		g.sort()
 		for _, s := range g.sessions {
 			s.drain = deadline
 			signal(s.wake)

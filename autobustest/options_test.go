@@ -120,6 +120,27 @@ func TestGrantsAreChecked(t *testing.T) {
 	refused(t, orNil(b.Wait(ctx)[0].Err), autobus.ReasonForbidden)
 }
 
+func TestATailHasOnlyWhatIsGranted(t *testing.T) {
+	bus := withSpecs(t)
+	publish(t, bus, placed, order("o-1"))
+	publish(t, bus, "shipping.parcel.sent.v1", `{"order_id":"o-1"}`)
+	publish(t, bus, placed, order("o-2"))
+	ctx, stop := context.WithCancel(autobus.WithPrincipal(t.Context(), autobus.Principal{Name: "reader",
+		Grants: []autobus.Grant{{Verb: autobus.VerbSubscribe, Pattern: "orders.*"}}}))
+	defer stop()
+	var got []string
+	err := bus.Subscribe(ctx, autobus.Subscription{Tail: []string{"*"}, From: autobus.Start{Earliest: true}},
+		func(_ context.Context, ds []autobus.Delivery) {
+			for _, d := range ds {
+				got = append(got, d.Type+" "+string(d.Key))
+			}
+			stop()
+		})
+	if want := placed + " o-1, " + placed + " o-2"; err != nil || strings.Join(got, ", ") != want {
+		t.Errorf("got %v and %v, want %s", got, err, want)
+	}
+}
+
 func TestABadSubscriptionFailsTheTest(t *testing.T) {
 	says(t, failing(func(t testing.TB) {
 		bus := autobustest.New(t, autobustest.Specs(specsDir))

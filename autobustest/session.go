@@ -249,17 +249,5 @@ func (g *group) leave(s *session, cause error) {
 			g.enqueue(sl)
 		}
 	}
-	g.sort()
 	g.dispatch()
-}
-
-// sort brings what came back into the order in which it was written.
-func (g *group) sort() {
-	at := map[*slot]int{}
-	for i, s := range g.slots {
-		at[s] = i
-	}
-	for _, q := range [][]*slot{g.ready, g.alone} {
-		slices.SortFunc(q, func(a, b *slot) int { return at[a] - at[b] })
-	}
 }
