@@ -63,7 +63,7 @@ type Record struct {
 	Marker  bool // a marker of a transaction: an offset and nothing else; only Follow and members give them
 }
 
-// Clone is a copy that shares no memory with what was fetched together with the record. It takes three pieces of memory,
+// Clone is a copy that shares no memory with what was fetched with the record. It takes three pieces of memory,
 // however many headers there are.
 func (r Record) Clone() Record {
 	size, names := len(r.Key)+len(r.Value), 0
