@@ -126,7 +126,7 @@ func (c *closer) appendItemSchemas(subs, flat []*jsonschema.Schema, i int, item 
 				subs = append(subs, sub)
 			}
 		}
-		if s.Contains != nil && c.s.matches(s.Contains, item) {
+		if s.Contains != nil && s.Contains.Validate(item) == nil {
 			subs = append(subs, s.Contains)
 		}
 	}
@@ -151,7 +151,7 @@ func (c *closer) applicableOf(flat []*jsonschema.Schema, s *jsonschema.Schema, v
 	flat = c.matching(flat, s.OneOf, v)
 	if s.If != nil {
 		side := s.Else
-		if c.s.matches(s.If, v) {
+		if s.If.Validate(v) == nil {
 			flat, side = c.applicableOf(flat, s.If, v), s.Then
 		}
 		if side != nil {
@@ -171,7 +171,7 @@ func (c *closer) applicableOf(flat []*jsonschema.Schema, s *jsonschema.Schema, v
 func (c *closer) matching(flat, branches []*jsonschema.Schema, v any) []*jsonschema.Schema {
 	before := len(flat)
 	for _, b := range branches {
-		if c.s.matches(b, v) {
+		if b.Validate(v) == nil {
 			flat = c.applicableOf(flat, b, v)
 		}
 	}

@@ -22,10 +22,16 @@ func (t *Type) Key(data []byte) ([]byte, *autobus.Error) {
 			return nil, err
 		}
 	}
+	if raw == nil {
+		return nil, t.keyMissing("required", "")
+	}
+	return t.keyOf(raw)
+}
+
+// keyOf gives the key that a raw value is.
+func (t *Type) keyOf(raw []byte) ([]byte, *autobus.Error) {
 	got := "null"
 	switch {
-	case raw == nil:
-		return nil, t.keyMissing("required", "")
 	case raw[0] == '"':
 		if text := raw[1 : len(raw)-1]; bytes.IndexByte(text, '\\') < 0 {
 			return slices.Clip(text), nil

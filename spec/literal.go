@@ -26,6 +26,41 @@ func (sp span) text(data []byte) []byte {
 	return appendUnescaped(nil, raw)
 }
 
+// openKeys are the keys of all open objects.
+type openKeys struct {
+	few  [48]span // as long as they fit: then nothing is allocated
+	n    int
+	many []span // all of them, once they did not fit
+}
+
+func (k *openKeys) all() []span {
+	if k.many != nil {
+		return k.many
+	}
+	return k.few[:k.n]
+}
+
+func (k *openKeys) push(key span) {
+	switch {
+	case k.many != nil:
+		k.many = append(k.many, key)
+	case k.n < len(k.few):
+		k.few[k.n] = key
+		k.n++
+	default:
+		k.many = append(slices.Clone(k.few[:]), key)
+	}
+}
+
+// pop leaves the first n keys.
+func (k *openKeys) pop(n int) {
+	if k.many != nil {
+		k.many = k.many[:n]
+		return
+	}
+	k.n = n
+}
+
 // fewKeys is how many keys are compared each with each; more are sorted by hash first.
 const fewKeys = 12
 

@@ -116,6 +116,7 @@ func (d *reader) data(sound bool) {
 		return d.mayDeclare(payload, field)
 	})
 	if usable {
+		d.t.program = compileProgram(d.t.schema, d.t.Schema, d.t.KeyPointer)
 		d.examples()
 	}
 }

@@ -4,7 +4,6 @@ package spec
 
 import (
 	"fmt"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/autobus-io/autobus"
@@ -36,9 +35,7 @@ type scanner struct {
 	pos   int
 	depth int
 	path  [autobus.MaxDepth]step
-	few   [48]span // the keys of all open objects, as long as they fit: then nothing is allocated
-	n     int
-	many  []span // all of them, once they did not fit
+	keys  openKeys
 	err   *autobus.Error
 }
 
@@ -84,7 +81,7 @@ func (s *scanner) enter() bool {
 }
 
 func (s *scanner) object() bool {
-	base := len(s.keys())
+	base := len(s.keys.all())
 	if s.space(); s.at('}') {
 		s.depth--
 		return true
@@ -100,7 +97,7 @@ func (s *scanner) object() bool {
 		if !ok {
 			return false
 		}
-		s.push(key)
+		s.keys.push(key)
 		*here = step{key: key, named: true}
 		if s.space(); !s.at(':') {
 			return s.unexpected("a colon")
@@ -115,42 +112,15 @@ func (s *scanner) object() bool {
 		if !s.at('}') {
 			return s.unexpected("a comma or }")
 		}
-		if twice, ok := duplicate(s.data, s.keys()[base:]); ok {
+		if twice, ok := duplicate(s.data, s.keys.all()[base:]); ok {
 			*here = step{key: twice, named: true}
 			s.pos = twice.start - 1
 			return s.fail("duplicate", "each key once", "")
 		}
-		s.pop(base)
+		s.keys.pop(base)
 		s.depth--
 		return true
 	}
-}
-
-func (s *scanner) keys() []span {
-	if s.many != nil {
-		return s.many
-	}
-	return s.few[:s.n]
-}
-
-func (s *scanner) push(key span) {
-	switch {
-	case s.many != nil:
-		s.many = append(s.many, key)
-	case s.n < len(s.few):
-		s.few[s.n] = key
-		s.n++
-	default:
-		s.many = append(slices.Clone(s.few[:]), key)
-	}
-}
-
-func (s *scanner) pop(base int) {
-	if s.many != nil {
-		s.many = s.many[:base]
-		return
-	}
-	s.n = base
 }
 
 func (s *scanner) array() bool {

@@ -23,7 +23,6 @@ type schema struct {
 	root *jsonschema.Schema
 	at   map[string]*jsonschema.Schema // every subschema by its location
 	open bool                          // undeclared fields are accepted
-	fast bool                          // quick can judge all of it
 }
 
 // schemaURL is the address of every schema while it is compiled; nothing is ever read from it.
@@ -54,10 +53,6 @@ func compile(raw []byte) (*schema, error) {
 	}
 	s := &schema{root: root, at: map[string]*jsonschema.Schema{}}
 	s.index(root)
-	s.fast = true
-	for _, sub := range s.at {
-		s.fast = s.fast && plain(sub)
-	}
 	return s, nil
 }
 
@@ -125,7 +120,7 @@ func (s *schema) circle() (location string, found bool) {
 // faults judges a decoded value.
 func (s *schema) faults(v any) []autobus.Fault {
 	var faults []autobus.Fault
-	if err := s.validate(s.root, v); err != nil {
+	if err := s.root.Validate(v); err != nil {
 		var invalid *jsonschema.ValidationError
 		if !errors.As(err, &invalid) {
 			return []autobus.Fault{{Rule: "schema", Want: err.Error()}}
@@ -140,21 +135,6 @@ func (s *schema) faults(v any) []autobus.Fault {
 		return nil
 	}
 	return settle(faults)
-}
-
-// validate judges v by one of the schema's parts.
-func (s *schema) validate(sub *jsonschema.Schema, v any) error {
-	if s.fast && quick(sub, v) {
-		return nil
-	}
-	return sub.Validate(v)
-}
-
-func (s *schema) matches(sub *jsonschema.Schema, v any) bool {
-	if s.fast {
-		return quick(sub, v)
-	}
-	return sub.Validate(v) == nil
 }
 
 type noLoader struct{}

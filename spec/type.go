@@ -34,6 +34,7 @@ type Type struct {
 	Examples      []json.RawMessage // data that Check accepts
 
 	schema       *schema
+	program      *program // the schema compiled
 	looseFormats bool
 }
 
@@ -46,6 +47,34 @@ type Place struct {
 // Check reports whether data is readable JSON (CheckJSON), valid, and free of undeclared fields. The error lists at
 // most 20 faults in the order of their pointers.
 func (t *Type) Check(data []byte) *autobus.Error {
+	if t.program != nil {
+		if _, valid := t.program.walk(data); valid {
+			return nil
+		}
+	}
+	return t.judge(data)
+}
+
+// CheckKey is Check and Key in one pass over the data, if it is valid; the errors are theirs.
+func (t *Type) CheckKey(data []byte) (key []byte, keyErr, err *autobus.Error) {
+	if t.program == nil {
+		key, keyErr = t.Key(data)
+		return key, keyErr, t.judge(data)
+	}
+	raw, valid := t.program.walk(data)
+	if raw != nil && t.KeyPointer != "" {
+		key, keyErr = t.keyOf(raw)
+	} else {
+		key, keyErr = t.Key(data)
+	}
+	if !valid {
+		err = t.judge(data)
+	}
+	return key, keyErr, err
+}
+
+// judge takes the long way: it decodes the data, asks the validator, and explains what that finds.
+func (t *Type) judge(data []byte) *autobus.Error {
 	if err := CheckJSON(data); err != nil {
 		return err
 	}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"encoding/json"
+	"math"
+	"math/big"
+	"math/bits"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// decimal is the number digits / 10^scale.
+type decimal struct {
+	digits int64
+	scale  int
+}
+
+const (
+	maxDigits = 18                  // of a number in the data, and of its fraction: both as integers fit in 63 bits
+	beyond    = 2 * int64(1_000e15) // is greater than any of them
+)
+
+// numberRule is what a number may be.
+type numberRule struct {
+	any       bool // there is nothing to check
+	integer   bool
+	low, high int64 // what integers must be within
+	bounds    []bound
+	multiples []decimal // each divides the number
+	listed    []decimal // all numbers allowed; nil = not listed here
+}
+
+// bound is a least or greatest value.
+type bound struct {
+	at    decimal
+	upper bool
+	open  bool // the value itself is outside
+}
+
+func (c *compiler) number(set []*jsonschema.Schema) *numberRule {
+	if list := c.candidates(set, "number"); list.known {
+		return c.listedNumbers(list.values)
+	}
+	p := c.resolve(set, "number")
+	if p.never {
+		return nil
+	}
+	n := &numberRule{low: math.MinInt64, high: math.MaxInt64}
+	ok := !p.doubt && len(p.unions) == 0
+	for _, s := range p.flat {
+		ok = ok && n.add(s)
+	}
+	if !ok {
+		c.doubt()
+		return nil
+	}
+	n.any = !n.integer && len(n.bounds) == 0 && len(n.multiples) == 0
+	return n
+}
+
+// add takes what one schema says; ok is false when a number in it has too many digits.
+func (n *numberRule) add(s *jsonschema.Schema) (ok bool) {
+	if s.Types != nil && *s.Types&typeSet("number") == 0 {
+		n.integer = true
+	}
+	if s.Format != nil && numericFormat(s.Format.Name) {
+		high := int64(math.MaxInt32)
+		if s.Format.Name == "int64" {
+			high = math.MaxInt64
+		}
+		n.integer, n.low, n.high = true, max(n.low, -high-1), min(n.high, high)
+	}
+	for _, b := range []struct {
+		at          *big.Rat
+		upper, open bool
+	}{{s.Minimum, false, false}, {s.Maximum, true, false}, {s.ExclusiveMinimum, false, true},
+		{s.ExclusiveMaximum, true, true}} {
+		if b.at == nil {
+			continue
+		}
+		at, ok := decimalOf(b.at)
+		if !ok {
+			return false
+		}
+		n.narrow(bound{at, b.upper, b.open})
+	}
+	if s.MultipleOf != nil {
+		of, ok := decimalOf(s.MultipleOf)
+		if !ok || of.digits == 0 {
+			return false
+		}
+		n.multiples = append(n.multiples, of)
+	}
+	return true
+}
+
+// narrow adds a bound, and what it means for integers.
+func (n *numberRule) narrow(b bound) {
+	n.bounds = append(n.bounds, b)
+	one := pow10(b.at.scale)
+	at := min(max(b.at.digits/one, -beyond), beyond) // towards zero
+	fraction := b.at.digits % one
+	switch {
+	case b.upper && (fraction < 0 || fraction == 0 && b.open):
+		n.high = min(n.high, at-1)
+	case b.upper:
+		n.high = min(n.high, at)
+	case fraction > 0 || fraction == 0 && b.open:
+		n.low = max(n.low, at+1)
+	default:
+		n.low = max(n.low, at)
+	}
+}
+
+func (c *compiler) listedNumbers(values []any) *numberRule {
+	n := &numberRule{}
+	for _, v := range values {
+		if d, ok := parseDecimal([]byte(v.(json.Number))); ok { //nolint:errcheck // candidates of this kind are numbers
+			n.listed = append(n.listed, d)
+		} else {
+			c.doubt()
+		}
+	}
+	if len(n.listed) == 0 {
+		return nil
+	}
+	return n
+}
+
+// accepts judges a number.
+func (n *numberRule) accepts(v decimal) bool {
+	if n.listed != nil {
+		for _, l := range n.listed {
+			if compare(v, l) == 0 {
+				return true
+			}
+		}
+		return false
+	}
+	if v.scale == 0 {
+		if v.digits < n.low || v.digits > n.high {
+			return false
+		}
+	} else if !n.acceptsFraction(v) {
+		return false
+	}
+	for _, of := range n.multiples {
+		if !divides(of, v) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *numberRule) acceptsFraction(v decimal) bool {
+	if n.integer {
+		one := pow10(v.scale)
+		return v.digits%one == 0 && v.digits/one >= n.low && v.digits/one <= n.high
+	}
+	for _, b := range n.bounds {
+		c := compare(v, b.at)
+		if b.upper {
+			c = -c
+		}
+		if c < 0 || c == 0 && b.open {
+			return false
+		}
+	}
+	return true
+}
+
+// compare is exact: both sides are brought to one scale in 128 bits.
+func compare(a, b decimal) int {
+	if (a.digits < 0) != (b.digits < 0) {
+		if a.digits < 0 {
+			return -1
+		}
+		return 1
+	}
+	high1, low1 := bits.Mul64(magnitude(a.digits), uint64(pow10(b.scale)))
+	high2, low2 := bits.Mul64(magnitude(b.digits), uint64(pow10(a.scale)))
+	c := 0
+	switch {
+	case high1 < high2 || high1 == high2 && low1 < low2:
+		c = -1
+	case high1 > high2 || low1 > low2:
+		c = 1
+	}
+	if a.digits < 0 {
+		return -c
+	}
+	return c
+}
+
+// divides reports whether v is a multiple of another number. Where that takes more than 64 bits, it says no.
+func divides(of, v decimal) bool {
+	high1, low1 := bits.Mul64(magnitude(v.digits), uint64(pow10(of.scale)))
+	high2, low2 := bits.Mul64(magnitude(of.digits), uint64(pow10(v.scale)))
+	return high1 == 0 && high2 == 0 && low1%low2 == 0
+}
+
+func magnitude(n int64) uint64 {
+	if n < 0 {
+		return -uint64(n)
+	}
+	return uint64(n)
+}
+
+func pow10(n int) int64 {
+	p := int64(1)
+	for range n {
+		p *= 10
+	}
+	return p
+}
+
+// decimalOf is the exact decimal of a fraction, if it is short enough.
+func decimalOf(r *big.Rat) (decimal, bool) {
+	scale, exact := r.FloatPrec()
+	if !exact || scale > maxDigits {
+		return decimal{}, false
+	}
+	digits := new(big.Rat).Mul(r, new(big.Rat).SetInt64(pow10(scale))).Num()
+	return decimal{digits.Int64(), scale}, digits.IsInt64()
+}
+
+// parseDecimal reads a JSON number of at most maxDigits digits without an exponent.
+func parseDecimal(raw []byte) (d decimal, ok bool) {
+	digits, point := 0, false
+	for i, c := range raw {
+		switch {
+		case c >= '0' && c <= '9' && digits < maxDigits:
+			d.digits = d.digits*10 + int64(c-'0')
+			digits++
+			if point {
+				d.scale++
+			}
+		case c == '.':
+			point = true
+		case c != '-' || i > 0:
+			return decimal{}, false
+		}
+	}
+	if raw[0] == '-' {
+		d.digits = -d.digits
+	}
+	return d, true
+}
+
+// numericFormat reports whether a format speaks of numbers.
+func numericFormat(name string) bool { return name == "int32" || name == "int64" }
