@@ -117,7 +117,7 @@ func (n *numberRule) narrow(b bound) {
 func (c *compiler) listedNumbers(values []any) *numberRule {
 	n := &numberRule{}
 	for _, v := range values {
-		if d, ok := parseDecimal([]byte(v.(json.Number))); ok { //nolint:errcheck // candidates of this kind are numbers
+		if d, ok := parseDecimal([]byte(v.(json.Number))); ok {
 			n.listed = append(n.listed, d)
 		} else {
 			c.doubt()
@@ -198,7 +198,7 @@ func compare(a, b decimal) int {
 func divides(of, v decimal) bool {
 	high1, low1 := bits.Mul64(magnitude(v.digits), uint64(pow10(of.scale)))
 	high2, low2 := bits.Mul64(magnitude(of.digits), uint64(pow10(v.scale)))
-	return high1 == 0 && high2 == 0 && low1%low2 == 0
+	return v.digits == 0 || high1 == 0 && high2 == 0 && low1%low2 == 0
 }
 
 func magnitude(n int64) uint64 {

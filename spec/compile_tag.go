@@ -47,7 +47,7 @@ func (c *compiler) owners(branches []parts, name string) (owners map[string]int,
 			return nil, false
 		}
 		for _, v := range values {
-			text := v.(string) //nolint:errcheck // tagValues gives strings
+			text := v.(string)
 			if first, taken := owners[text]; taken && first != i {
 				return nil, false
 			}

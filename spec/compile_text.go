@@ -4,6 +4,7 @@ package spec
 
 import (
 	"regexp"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -59,7 +60,7 @@ func listed(values []any) *textRule {
 	}
 	t := &textRule{}
 	for _, v := range values {
-		t.few = append(t.few, v.(string)) //nolint:errcheck // candidates of this kind are strings
+		t.few = append(t.few, v.(string))
 	}
 	if len(values) > fewTexts {
 		t.many = map[string]bool{}
@@ -78,12 +79,7 @@ func (t *textRule) accepts(text []byte, ascii bool) bool {
 	case t.many != nil:
 		return t.many[string(text)]
 	case t.few != nil:
-		for _, v := range t.few {
-			if v == string(text) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(t.few, func(v string) bool { return v == string(text) })
 	}
 	n := len(text)
 	if !ascii && (n > t.max || t.min > 0) {

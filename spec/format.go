@@ -3,6 +3,8 @@
 package spec
 
 import (
+	"bytes"
+
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -146,12 +148,8 @@ func usualEmail(b []byte) bool {
 
 // usualDecimal takes all that is a decimal.
 func usualDecimal(b []byte) bool {
-	n, exponent := numberLen(b)
-	if n == 0 || n != len(b) || exponent > 0 {
-		return false
-	}
-	last := b[n-1]
-	return last >= '0' && last <= '9'
+	n, _ := numberLen(b)
+	return n > 0 && n == len(b) && !bytes.ContainsAny(b, "eE")
 }
 
 // usualURI takes http and https with a host name and a path of plain characters, a query of these too.

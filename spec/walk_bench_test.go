@@ -5,10 +5,12 @@ package spec
 import "testing"
 
 // shopOrder is an order as shops send it, 1 KB without white space.
-const shopOrder = `{"event_id":"0190e2d8-7c3a-7c3a-8c3a-0190e2d87c3a","order_id":"ORD-20260131-000471","placed_at":` +
-	`"2026-01-31T12:34:56.789Z","status":"paid","channel":"web","currency":"EUR","total":1284.5,"item_count":7,` +
+const shopOrder = `{"event_id":"0190e2d8-7c3a-7c3a-8c3a-0190e2d87c3a","order_id":"ORD-20260131-000471",` +
+	`"placed_at":"2026-01-31T12:34:56.789Z","status":"paid","channel":"web","currency":"EUR","total":1284.5,` +
+	`"item_count":7,` +
 	`"customer":{"id":"0190e2d8-1111-7c3a-8c3a-0190e2d87c3b","email":"mira.novak@example.com","name":"Mira Nováková",` +
-	`"phone":"+420601234567","vip":false,"address":{"street":"Dlouhá 12/4","city":"Praha","zip":"11000","country":"CZ"}},` +
+	`"phone":"+420601234567","vip":false,` +
+	`"address":{"street":"Dlouhá 12/4","city":"Praha","zip":"11000","country":"CZ"}},` +
 	`"items":[{"sku":"BOOTS-BLACK-42","name":"Winter boots","quantity":1,"unit_price":899.9,"tax_rate":0.21},` +
 	`{"sku":"SHIRT-WHITE-M","name":"Linen shirt","quantity":2,"unit_price":49.5,"tax_rate":0.21},` +
 	`{"sku":"SOCKS-GREY-39","name":"Wool socks","quantity":3,"unit_price":12.2,"tax_rate":0.21},` +
@@ -61,7 +63,12 @@ const shopOrderSchema = `
                   tax_rate: {type: number, minimum: 0, exclusiveMaximum: 1}
             payment:
               oneOf:
-                - {type: object, required: [method, last4], properties: {method: {const: card}, brand: {type: string}, last4: {type: string, pattern: '^[0-9]{4}$'}}}
+                - type: object
+                  required: [method, last4]
+                  properties:
+                    method: {const: card}
+                    brand: {type: string}
+                    last4: {type: string, pattern: '^[0-9]{4}$'}
                 - {type: object, required: [method], properties: {method: {const: cash}}}
             shipping:
               type: object

@@ -57,7 +57,8 @@ func TestTheWalkAgreesWithTheValidator(t *testing.T) {
 	valid, walked, refused := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		doc, _ := json.Marshal(schemaOf(3).Draw(t, "schema"))
-		ty := typeFor(t, doc, rapid.Bool().Draw(t, "open"), rapid.SampledFrom([]string{"", "/a", "/a/b", "/x1"}).Draw(t, "key"))
+		key := rapid.SampledFrom([]string{"", "/a", "/a/b", "/x1"}).Draw(t, "key")
+		ty := typeFor(t, doc, rapid.Bool().Draw(t, "open"), key)
 		for range 30 {
 			data := []byte(valueOf(3).Draw(t, "value"))
 			if example, ok := ty.Example(); ok && rapid.Bool().Draw(t, "example") {
@@ -83,14 +84,30 @@ func TestTheWalkAgreesWithTheValidator(t *testing.T) {
 	}
 }
 
+// TestTheWalkAgreesOnAlmostGoodData changes a few bytes of valid data.
+func TestTheWalkAgreesOnAlmostGoodData(t *testing.T) {
+	types := fixedTypes(t)
+	good := goodData(types)
+	rapid.Check(t, func(t *rapid.T) {
+		ty := rapid.SampledFrom(types).Draw(t, "type")
+		data := []byte(rapid.SampledFrom(good).Draw(t, "data"))
+		if example, ok := ty.Example(); ok && rapid.Bool().Draw(t, "its own") {
+			data = example
+		}
+		for range 20 {
+			held(t, ty, mutated(t, data))
+		}
+	})
+}
+
 // mutated changes, cuts or doubles a few bytes.
 func mutated(t *rapid.T, data []byte) []byte {
 	data = bytes.Clone(data)
 	for range rapid.IntRange(1, 3).Draw(t, "mutations") {
 		i := rapid.IntRange(0, len(data)).Draw(t, "at")
 		n := rapid.IntRange(0, min(4, len(data)-i)).Draw(t, "length")
-		patch := rapid.SampledFrom([]string{"", " ", ",", `"`, "\\", "0", "-", ".5", "{", "}", "[]", `"a":1,`, "\xff", "é", "\x00",
-			`\u0061`, `\ud800`, "1e5", "\t"}).Draw(t, "patch")
+		patch := rapid.SampledFrom([]string{"", " ", ",", `"`, "\\", "0", "-", ".5", "{", "}", "[]", `"a":1,`, "\xff", "é",
+			"\x00", `\u0061`, `\ud800`, "1e5", "\t"}).Draw(t, "patch")
 		data = append(data[:i:i], append([]byte(patch), data[i+n:]...)...)
 	}
 	return data
@@ -98,8 +115,8 @@ func mutated(t *rapid.T, data []byte) []byte {
 
 // valueOf makes JSON out of few parts, so that values often meet schemas made of the same.
 func valueOf(depth int) *rapid.Generator[string] {
-	leaf := rapid.SampledFrom([]string{"0", "1", "2.5", "-3", "4.0", "-0", "100", "0.07", "12345678901234567890", `""`, `"a"`,
-		`"éa"`, `"abc"`, `"b"`, "true", "false", "null", `"2026-11-20"`, `"10.50"`, "{}", "[]"})
+	leaf := rapid.SampledFrom([]string{"0", "1", "2.5", "-3", "4.0", "-0", "100", "0.07", "12345678901234567890",
+		`""`, `"a"`, `"éa"`, `"abc"`, `"b"`, "true", "false", "null", `"2026-11-20"`, `"10.50"`, "{}", "[]"})
 	if depth == 0 {
 		return leaf
 	}
@@ -193,7 +210,8 @@ func unionOf(t *rapid.T, sub func() any) []any {
 			"type": "object", "properties": map[string]any{"a": sub()}}}
 	}
 	branch := func(tag any, field string) any {
-		return map[string]any{"type": "object", "required": []string{"b"}, "properties": map[string]any{"b": tag, field: sub()}}
+		return map[string]any{"type": "object", "required": []string{"b"},
+			"properties": map[string]any{"b": tag, field: sub()}}
 	}
 	return []any{branch(map[string]any{"const": "a"}, "a"), branch(map[string]any{"enum": []string{"abc", "b"}}, "x1"),
 		map[string]any{"type": "null"}}

@@ -25,8 +25,8 @@ func validate(r *route, t *spec.Type, e *autobus.Event) *autobus.Error {
 		}
 	}
 	// The key comes before the rest of the data: whatever is wrong there, it is known whose order it concerns.
-	keyErr := takeKey(t, e)
-	if err := worse(keyErr, checkData(t, e), e.Data); err != nil {
+	keyErr, dataErr := checkData(t, e)
+	if err := worse(keyErr, dataErr, e.Data); err != nil {
 		return err
 	}
 	if limit := r.maxEvent(); e.Size() > limit {
@@ -54,14 +54,16 @@ func worse(keyErr, dataErr *autobus.Error, data []byte) *autobus.Error {
 	return keyErr
 }
 
-func checkData(t *spec.Type, e *autobus.Event) *autobus.Error {
+// checkData checks the data and takes the key from it, in one pass if all is well.
+func checkData(t *spec.Type, e *autobus.Event) (keyErr, err *autobus.Error) {
 	if t != nil {
-		return t.Check(e.Data)
+		key, keyErr, err := t.CheckKey(e.Data)
+		return setKey(t, e, key, keyErr), err
 	}
 	if e.Data != nil && e.IsJSON() {
-		return spec.CheckJSON(e.Data)
+		err = spec.CheckJSON(e.Data)
 	}
-	return nil
+	return takeKey(nil, e), err
 }
 
 // hasJSON refuses what a schema cannot judge.
@@ -79,6 +81,15 @@ func hasJSON(t *spec.Type, e *autobus.Event) *autobus.Error {
 
 // takeKey sets the partition key: from the field the spec names, else from the extension partitionkey, else none.
 func takeKey(t *spec.Type, e *autobus.Event) *autobus.Error {
+	if t == nil {
+		return setKey(nil, e, nil, nil)
+	}
+	key, err := t.Key(e.Data)
+	return setKey(t, e, key, err)
+}
+
+// setKey is takeKey with what Type.Key said.
+func setKey(t *spec.Type, e *autobus.Event, key []byte, err *autobus.Error) *autobus.Error {
 	given, has := e.Ext(autobus.ExtPartitionKey)
 	if has {
 		e.Key = []byte(given)
@@ -86,7 +97,6 @@ func takeKey(t *spec.Type, e *autobus.Event) *autobus.Error {
 	if t == nil || t.KeyPointer == "" {
 		return nil // how long partitionkey may be was checked with the attributes
 	}
-	key, err := t.Key(e.Data)
 	if err != nil {
 		e.Key = nil
 		return err
