@@ -56,11 +56,10 @@ func (c *compiler) object(p parts, toKey []string) *objectRule {
 		o.min, o.max = narrow(o.min, o.max, s.MinProperties, s.MaxProperties)
 	}
 	names := c.names(p.flat)
-	unspeakable := slices.Contains(names, "") // field knows no such name
 	if len(toKey) > 0 && !slices.Contains(names, toKey[0]) {
 		names = append(names, toKey[0])
 	}
-	if unspeakable || len(names) > maxFields || !c.others(o, p.flat) {
+	if len(names) > maxFields || slices.ContainsFunc(names, odd) || !c.others(o, p.flat) {
 		c.doubt()
 		return nil
 	}
@@ -79,9 +78,17 @@ func (c *compiler) object(p parts, toKey []string) *objectRule {
 	return o
 }
 
+// odd reports whether a name cannot be found by its bytes: because it is escaped in JSON, or because it is empty, which
+// field takes for no name.
+func odd(name string) bool {
+	end, form := textEnd([]byte(name+`"`), 0)
+	return name == "" || end != len(name) || form == escapedText
+}
+
 // names are the fields that schemas name.
 func (c *compiler) names(flat []*jsonschema.Schema) []string {
 	var names []string
+	known := map[string]bool{}
 	for _, s := range flat {
 		order := map[string]int{}
 		for i, name := range c.fieldOrder(s) {
@@ -93,8 +100,8 @@ func (c *compiler) names(flat []*jsonschema.Schema) []string {
 		}
 		slices.SortFunc(of, func(a, b string) int { return cmp.Or(cmp.Compare(order[a], order[b]), cmp.Compare(a, b)) })
 		for _, name := range slices.Compact(of) {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
+			if !known[name] {
+				known[name], names = true, append(names, name)
 			}
 		}
 	}
@@ -107,12 +114,12 @@ func (c *compiler) fieldOrder(s *jsonschema.Schema) []string {
 	pointer, _ := url.PathUnescape(fragment)
 	raw, _ := find(c.raw, pointer+"/properties")
 	var names []string
-	if len(s.Properties) == 0 || len(raw) == 0 || raw[0] != '{' {
-		return nil
-	}
-	for i, more := 1, true; more; {
+	for i, more := 1, len(raw) > 1 && raw[0] == '{'; more; {
 		i = skipSpace(raw, i)
 		end := skipValue(raw, i)
+		if end < i+len(`""`) {
+			break // there are no properties
+		}
 		names = append(names, string(appendUnescaped(nil, raw[i+1:end-1])))
 		i, more, _ = nextElement(raw, skipSpace(raw, end)+1, '}')
 	}

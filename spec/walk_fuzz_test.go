@@ -29,6 +29,8 @@ var handmade = []string{
 		`[integer, 'null'], format: int64}}}]}`,
 	`{type: object, properties: {a: {format: date-time}, b: {format: uuid}, c: {format: email}, d: {format: date}, ` +
 		`e: {format: uri}, f: {format: ipv4}, g: {format: decimal}, h: {format: time}, i: {format: hostname}}}`,
+	`{type: object, properties: {'a"b': {type: string}, 'a\n': {type: string}}}`,
+	`{type: object, properties: {'': {type: string}, 'a\n': {}}}`,
 	`{}`,
 }
 
@@ -49,6 +51,7 @@ func goodData(types []*Type) []string {
 	seeds := []string{order, shopOrder, `{"kind":"tree","children":[{"a":5,"b":-5},{}]}`,
 		`{"a":9.75,"x-a":"beef","x-y":"ab"}`, `["a",2.50,null,1]`, `{"t":"a","n":1}`, `{"t":"c","m":{"free":[{}]}}`,
 		`{"a":"é","b":[{"x":{"y":1}},{"x":2}],"c":9007199254740993}`, `{"a":1,"a":2}`, `{"\u0061":1,"a":2}`, "\ufeff{}",
+		`{"a"b":""}`, `{"a\n":""}`, `{"a\"b":""}`,
 		`{"a":"2026-01-31T10:00:00.5+03:00","b":"0190e2d8-7c3a-7c3a-8c3a-0190e2d87c3a","c":"a.b@example.com",` +
 			`"d":"2024-02-29","e":"https://example.com/a?b=c","f":"192.0.2.1","g":"-10.50","h":"23:59:60Z","i":"a-b.c"}`,
 		strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65)}
@@ -76,11 +79,11 @@ func FuzzWalk(f *testing.F) {
 // The types that people write are wholly known to the walk.
 func TestTheUsualSchemasAreWhole(t *testing.T) {
 	for _, ty := range fixedTypes(t) {
-		if !ty.program.whole {
+		if odd := strings.Contains(string(ty.Schema), `a\\n`); odd == ty.program.whole {
 			t.Errorf("%s (%s) is left to the validator", ty.Name, ty.Schema)
 		}
 		if example, ok := ty.Example(); ok {
-			if _, walked := held(t, ty, example); !walked {
+			if _, walked := held(t, ty, example); ty.program.whole && !walked {
 				t.Errorf("%s: %s is left to the validator", ty.Name, example)
 			}
 		}
