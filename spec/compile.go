@@ -34,6 +34,7 @@ type rule struct {
 type arrayRule struct {
 	min, max int
 	items    *rule
+	unique   bool // no item twice; the items are strings
 }
 
 // maxRules bounds a program: merging what several schemas say of one field can multiply.
@@ -166,8 +167,7 @@ func plain(s *jsonschema.Schema, kind string) bool {
 		return s.Const == nil && s.Enum == nil && s.PropertyNames == nil && s.Dependencies == nil
 	case "array":
 		_, tuple := s.Items.([]*jsonschema.Schema)
-		return s.Const == nil && s.Enum == nil && s.Contains == nil && !s.UniqueItems && !tuple &&
-			s.AdditionalItems == nil
+		return s.Const == nil && s.Enum == nil && s.Contains == nil && !tuple && s.AdditionalItems == nil
 	case "string":
 		return s.ContentEncoding == nil && s.ContentMediaType == nil
 	}
@@ -187,12 +187,21 @@ func (c *compiler) array(set []*jsonschema.Schema) *arrayRule {
 	var items []*jsonschema.Schema
 	for _, s := range p.flat {
 		a.min, a.max = narrow(a.min, a.max, s.MinItems, s.MaxItems)
+		a.unique = a.unique || s.UniqueItems
 		if sub, ok := s.Items.(*jsonschema.Schema); ok {
 			items = append(items, sub)
 		}
 	}
 	a.items = c.rule(items, nil) // a key below an item is found by a second pass
+	if a.unique && !a.items.onlyText() {
+		c.doubt()
+		return nil
+	}
 	return a
+}
+
+func (r *rule) onlyText() bool {
+	return !r.null && !r.yes && !r.no && r.number == nil && r.array == nil && r.object == nil
 }
 
 const noLimit = int(^uint(0) >> 1)

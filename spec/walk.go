@@ -2,7 +2,11 @@
 
 package spec
 
-import "github.com/autobus-io/autobus"
+import (
+	"bytes"
+
+	"github.com/autobus-io/autobus"
+)
 
 // walk reports whether data is surely valid: readable as CheckJSON wants it, matching the schema, without undeclared
 // fields. With false nothing is said, not even that it is invalid. The key is the raw value at the program's pointer,
@@ -25,7 +29,7 @@ type walker struct {
 	data  []byte
 	depth int
 	key   span     // of the partition key's value, with its quotes
-	names openKeys // as far as they are not in a bit set
+	names openKeys // as far as they are not in a bit set, and strings of which none may stand twice
 }
 
 const stop = -1
@@ -82,13 +86,18 @@ func (w *walker) array(a *arrayRule, i int) int {
 	if w.depth++; w.depth > autobus.MaxDepth {
 		return stop
 	}
-	n := 0
+	base, n := len(w.names.all()), 0
 	if i = w.space(i); i < len(w.data) && w.data[i] == ']' {
 		i++
 	} else {
 		for more := true; more; n++ {
-			if i = w.value(a.items, w.space(i)); i < 0 {
+			start := w.space(i)
+			if i = w.value(a.items, start); i < 0 {
 				return stop
+			}
+			if a.unique {
+				text := w.data[start+1 : i-1]
+				w.names.push(span{start + 1, i - 1, bytes.IndexByte(text, '\\') >= 0})
 			}
 			if i, more = w.comma(i, ']'); i < 0 {
 				return stop
@@ -96,7 +105,7 @@ func (w *walker) array(a *arrayRule, i int) int {
 		}
 	}
 	w.depth--
-	if n < a.min || n > a.max {
+	if n < a.min || n > a.max || a.unique && w.twice(base) {
 		return stop
 	}
 	return i

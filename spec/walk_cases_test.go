@@ -42,6 +42,8 @@ var walkCases = []struct {
 		[]string{`{}`, `[]`, `[1,2,3]`, `{"a":1,"b":2,"c":3}`}},
 	{"items", `{"items":{"properties":{"a":{"type":"null"}}}}`, []string{`[]`, `[{"a":null},{},3]`}, nil,
 		[]string{`[{"a":1}]`, `[{"b":1}]`}},
+	{"different items", `{"uniqueItems":true,"items":{"type":"string"}}`, []string{`["a","b","\u0063"]`, `[]`}, nil,
+		[]string{`["a","b","a"]`, `["a","\u0061"]`}},
 	{"allOf", `{"allOf":[{"properties":{"a":{"type":"string"}}},` +
 		`{"properties":{"a":{"minLength":2},"b":{}},"required":["b"]}]}`,
 		[]string{`{"a":"xx","b":1}`}, nil, []string{`{"a":"x","b":1}`, `{"a":"xx"}`, `{"b":1,"c":1}`}},
@@ -57,7 +59,8 @@ var walkCases = []struct {
 		[]string{`{"a":1}`}, []string{`{}`}},
 	{"part that is not known", `{"properties":{"a":{"items":{"type":"integer"},"uniqueItems":true},"b":{}}}`,
 		[]string{`{"b":1}`, `{"a":1}`}, []string{`{"a":[1,2]}`}, []string{`{"a":[1,1]}`}},
-	{"condition", `{"if":{"type":"string"},"then":{"minLength":1}}`, []string{`true`}, []string{`"x"`, `1`}, []string{`""`}},
+	{"condition", `{"if":{"type":"string"},"then":{"minLength":1}}`, []string{`true`}, []string{`"x"`, `1`},
+		[]string{`""`}},
 	{"recursion", `{"properties":{"next":{"$ref":"#"},"v":{"type":"integer"}}}`,
 		[]string{`{"next":{"next":{"v":1}}}`}, nil, []string{`{"next":{"next":{"v":"x"}}}`}},
 	{"number formats", `{"format":"int32"}`, []string{`2147483647`, `1.0`, `"x"`}, []string{`1e1`},

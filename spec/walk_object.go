@@ -108,7 +108,7 @@ func (w *walker) other(o *objectRule, i int) (r *rule, next int) {
 	return o.rest[set], end + 1
 }
 
-// twice reports whether an open object has a name twice among those that are not in its bit set, and forgets them.
+// twice reports whether one of the names from base on stands there twice, and forgets them.
 func (w *walker) twice(base int) bool {
 	names := w.names.all()[base:]
 	if len(names) == 0 {

@@ -184,6 +184,10 @@ func schemaOf(depth int) *rapid.Generator[any] {
 		for _, one := range []string{"items", "additionalProperties"} {
 			maybe(one, sub)
 		}
+		maybe("uniqueItems", func() any {
+			s["items"] = map[string]any{"type": rapid.SampledFrom([]string{"string", "number"}).Draw(t, "unique type")}
+			return true
+		})
 		maybe("allOf", func() any { return []any{sub(), sub()} })
 		maybe("properties", func() any { return map[string]any{"a": sub(), "b": sub()} })
 		maybe("patternProperties", func() any { return map[string]any{"^x": sub(), "a": sub()} })
@@ -191,7 +195,6 @@ func schemaOf(depth int) *rapid.Generator[any] {
 			for _, one := range []string{"not", "if", "then", "else", "contains"} {
 				maybe(one, sub)
 			}
-			maybe("uniqueItems", func() any { return true })
 		}
 		for _, union := range []string{"anyOf", "oneOf"} {
 			maybe(union, func() any { return unionOf(t, sub) })
