@@ -7,10 +7,10 @@
 // its partition key is (Type.Key), both at once (Type.CheckKey), and which groups the services declare (Subscription).
 // Parse gives a whole Snapshot or all Problems at once, never half of one.
 //
-// Valid data, which is most of it, takes one pass over the raw bytes (compile*.go make the rules, walk*.go follow them):
-// JSON as CheckJSON wants it, the schema, closed writers, and the key. The pass never refuses. What it does not take,
-// because it is invalid, unusual, or the schema says what it does not know, goes the long way: scan.go and the validator
-// judge it, and explain.go finds the words.
+// Valid data, which is most of it, takes one pass over the raw bytes (compile*.go make the rules, walk*.go follow
+// them): JSON as CheckJSON wants it, the schema, closed writers, and the key. The pass never refuses. What it does not
+// take, because it is invalid, unusual, or the schema says what it does not know, goes the long way: scan.go and the
+// validator judge it, and explain.go finds the words.
 //
 // It refuses to know where specs come from, when they change and what topics they become: no goroutine, no clock, no
 // network, no Kafka. A Snapshot and what it gives are immutable and safe for any number of readers.

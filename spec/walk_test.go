@@ -27,7 +27,7 @@ func typeFor(t interface{ Fatalf(string, ...any) }, doc []byte, open bool, keyPo
 }
 
 // unusual is what the walk may leave to the validator though it is valid: escapes, exponents, very long numbers.
-var unusual = regexp.MustCompile(`\\|[0-9][eE]|[0-9.]{18}`)
+var unusual = regexp.MustCompile(`\\|(^|[\s:,[])-?[0-9.]+[eE]|[0-9.]{18}`)
 
 // held compares the walk with the judges. It returns whether the data is valid and whether the walk said so.
 func held(t interface{ Fatalf(string, ...any) }, ty *Type, data []byte) (valid, walked bool) {
