@@ -170,7 +170,7 @@ var reasons = []ReasonInfo{
 	{ReasonFilterInvalid, InvalidArgument, false, "The filter is not a valid CEL expression.",
 		"It must give true or false over data, id, source, type, subject, time, key, ext and params."},
 	{ReasonFrameInvalid, InvalidArgument, false, "The frame cannot be read.",
-		"Send text frames with one JSON object whose op is one of the protocol's."},
+		"Send frames with one JSON object whose op is one of the protocol's."},
 	{ReasonMediaType, InvalidArgument, false, "The content type is not one of this path's.",
 		"See hint or the documentation of the path."},
 	{ReasonMethodNotAllowed, InvalidArgument, false, "The path exists, the method does not.",

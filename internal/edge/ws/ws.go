@@ -2,26 +2,26 @@
 
 // Package ws is the WebSocket protocol: GET /v1/ws, one file per operation.
 //
-// Supported, under the subprotocol autobus.v1, as text frames with one JSON object each: publish (any number in flight,
-// appended in the order of their frames), subscribe, window, unsubscribe, ack, tail, auth; hello comes first. Beyond
-// the protocol page:
+// Supported, under the subprotocol autobus.v1, as text frames with one JSON object each or as binary frames with their
+// events behind it (package wire): publish (any number in flight, appended in the order of their frames, in streams),
+// forget, subscribe, window, unsubscribe, ack, tail, auth; hello comes first. Beyond the protocol page:
 //   - every subscribe, tail and unsubscribe is answered: {"op":"subscribed"}, for a tail without a subscription, and
 //     {"op":"unsubscribed"}, after which nothing of it comes any more;
 //   - a tail's events are {"op":"events","seq"} with the seq of the tail; an unsubscribe with that seq and without a
 //     subscription ends it;
 //   - fields that an operation does not have are refused, as everywhere: they stand for something the caller relies on;
-//   - an ack that is no outcome is answered by {"op":"error","leases"}; the lease still stands.
+//   - without a seq an ack that is no outcome is answered by {"op":"error","leases"}; the lease still stands.
 //
 // Under the subprotocol cloudevents.json a text frame is one structured event, published and answered by "published" or
 // "error" without a seq; with the query of GET /v1/tail the connection also tails, an event per frame. There is neither
 // hello nor drain.
 //
-// Deliberately not supported: a client without a subprotocol, binary frames (not yet), inboxes (not yet), compression.
+// Deliberately not supported: a client without a subprotocol, inboxes (not yet), compression.
 //
 // One goroutine reads and does what a frame asks in the frames' order, one writes, one per subscription waits in the
-// bus, one per publish waits for its outcome. When too much is in flight or too little is read, reading stops: that is
-// the back-pressure. A client that takes nothing for 10 s, or answers no ping for 10 s, is dead. It owns connections
-// and frames; it refuses to know Kafka, groups and tokens.
+// bus. The answer to a publish is queued by whoever settles its last event. When too much is in flight or too little is
+// read, reading stops: that is the back-pressure. A client that takes nothing for 10 s, or answers no ping for 10 s, is
+// dead. It owns connections and frames; it refuses to know Kafka, groups and tokens.
 package ws
 
 import (
