@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 	"sync"
 
 	"github.com/autobus-io/autobus"
@@ -38,7 +39,7 @@ type lease struct {
 const (
 	leaseVersion = 2
 	leaseFixed   = 1 + 16 + 4 + 4
-	leaseMax     = 512 // of the text: more is no lease
+	leaseMax     = 512 // of a frame's text: more is no lease
 )
 
 func (l lease) text() autobus.Lease { return l.frame().At(l.offset) }
@@ -54,13 +55,10 @@ func (l lease) frame() autobus.Lease {
 	return autobus.Lease(base64.RawURLEncoding.EncodeToString(b))
 }
 
-// parseLease reads a lease; false for what no bus of this version ever wrote.
-func parseLease(text autobus.Lease) (l lease, ok bool) {
-	if len(text) > leaseMax {
-		return lease{}, false
-	}
-	frame, offset, ok := text.Cut()
-	if !ok {
+// parseFrame reads the lease of a frame; false for what no bus of this version ever wrote.
+func parseFrame(frame autobus.Lease) (l lease, ok bool) {
+	// The decoder passes over the ends of lines; then a lease would have many forms.
+	if len(frame) > leaseMax || strings.ContainsAny(string(frame), "\r\n") {
 		return lease{}, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(string(frame))
@@ -69,7 +67,6 @@ func parseLease(text autobus.Lease) (l lease, ok bool) {
 	}
 	copy(l.nonce[:], b[1:17])
 	l.partition = int32(binary.BigEndian.Uint32(b[17:]))
-	l.offset = offset
 	l.counter = binary.BigEndian.Uint32(b[21:])
 	l.instance = string(b[leaseFixed:])
 	return l, l.partition >= 0

@@ -12,6 +12,16 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
+func parseLease(text autobus.Lease) (lease, bool) {
+	frame, offset, ok := text.Cut()
+	if !ok {
+		return lease{}, false
+	}
+	l, ok := parseFrame(frame)
+	l.offset = offset
+	return l, ok
+}
+
 // Workers hold leases while instances are replaced by newer builds: the form stays readable.
 func TestLeasesStayReadable(t *testing.T) {
 	raw, err := os.ReadFile("testdata/lease.v2.txt")
@@ -41,7 +51,7 @@ func TestALeaseHasOneForm(t *testing.T) {
 
 func FuzzParseLease(f *testing.F) {
 	f.Add("AgECAwQFBgcICQoLDA0ODxAAAAADAAAATWdhdGV3YXktMS5leGFtcGxl.1099511627776")
-	f.Add("")
+	f.Add("AgECAwQFBgcICQoLDA0ODxAAAAADAAAATWdhdGV3YXktMS5leGFtcGxl\n.7")
 	f.Fuzz(func(t *testing.T, text string) {
 		if l, ok := parseLease(autobus.Lease(text)); ok && string(l.text()) != text {
 			t.Errorf("%+v", l)

@@ -18,6 +18,9 @@ const (
 	settledDropped  = "dropped"
 )
 
+// settleAtOnce bounds how many deliveries are settled before others have a turn.
+const settleAtOnce = 500
+
 // Settle implements autobus.Bus. A lease of an incarnation that has ended, or of a delivery that was settled or taken
 // away, is stale; what this instance never gave is unknown.
 func (b *Bus) Settle(ctx context.Context, ss []autobus.Settlement) error {
@@ -26,83 +29,86 @@ func (b *Bus) Settle(ctx context.Context, ss []autobus.Settlement) error {
 		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to settle")
 	}
 	j := judge{bus: b, who: who}
-	for len(ss) > 0 {
-		ss = j.settle(ss)
+	for i := range ss {
+		of, l, err := j.find(&ss[i])
+		if ss[i].Err = err; err != nil {
+			continue
+		}
+		if of.group != j.group || len(j.found) == settleAtOnce {
+			j.settle()
+		}
+		j.group = of.group
+		j.found = append(j.found, settling{&ss[i], of.part, l})
 	}
+	j.settle()
 	return nil
 }
 
-// judge finds what leases are about. Workers settle what they were handed together, so neighbours are mostly of one
-// frame, which is looked up once.
+// judge settles what stands together and is of one group together: then what it makes room for is handed out together.
 type judge struct {
 	bus *Bus
 	who autobus.Principal
 
-	frame autobus.Lease // of what stands below
-	lease lease         // but for the offset
-	name  string        // of the subscription
-	live  incarnation
-	err   *autobus.Error
+	frame  autobus.Lease // the last one that was looked at, and what it is
+	lease  lease
+	of     incarnation
+	name   string // of its subscription; empty = nobody was given it
+	ended  bool
+	mayNot bool
+
+	group *group
+	found []settling
 }
 
-// settle settles the first of ss, and those after it that are of the same group, in one go. It returns the rest.
-func (j *judge) settle(ss []autobus.Settlement) []autobus.Settlement {
-	if ss[0].Err = j.find(&ss[0]); ss[0].Err != nil {
-		return ss[1:]
-	}
-	g := j.live.group
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	defer g.dispatch()
-	for i := range ss {
-		if i > 0 {
-			if ss[i].Err = j.find(&ss[i]); ss[i].Err == nil && j.live.group != g {
-				return ss[i:]
-			}
-		}
-		if ss[i].Err == nil {
-			ss[i].Err = g.settle(j.live.part, j.lease, ss[i].Outcome)
-		}
-	}
-	return nil
+// settling is a settlement of an incarnation that lives.
+type settling struct {
+	*autobus.Settlement
+	part  *partition
+	lease lease
 }
 
-// find looks up whose lease it is that st settles.
-func (j *judge) find(st *autobus.Settlement) *autobus.Error {
+func (j *judge) settle() {
+	if len(j.found) > 0 {
+		j.group.settle(j.found)
+		j.found = j.found[:0]
+	}
+}
+
+// find gives the incarnation that a lease is of. Leases of one frame are looked up once.
+func (j *judge) find(st *autobus.Settlement) (of incarnation, l lease, err *autobus.Error) {
 	if err := checkOutcome(st.Outcome); err != nil {
-		return err
+		return of, l, err
 	}
 	frame, offset, ok := st.Lease.Cut()
 	if !ok {
-		return neverGiven()
+		return of, l, neverGiven()
 	}
-	if frame != j.frame {
-		j.frame = frame
-		j.err = j.lookUp(st.Lease)
-	}
-	j.lease.offset = offset
-	if st.Subscription != "" && st.Subscription != j.name {
-		return neverGiven()
-	}
-	return j.err
-}
-
-func (j *judge) lookUp(text autobus.Lease) *autobus.Error {
-	l, ok := parseLease(text)
-	if j.lease, j.name = l, ""; !ok || l.instance != j.bus.cfg.Instance {
-		return neverGiven()
-	}
-	live, ok, recent := j.bus.leases.find(l.nonce)
-	if j.live, j.name = live, recent; ok {
-		j.name = live.group.name
+	if j.frame != frame {
+		j.look(frame)
 	}
 	switch {
-	case j.name == "", !j.who.May(autobus.VerbSubscribe, j.name):
-		return neverGiven()
-	case !ok:
-		return autobus.NewError(autobus.ReasonLeaseStale, "the partition was assigned anew since")
+	case j.name == "", j.mayNot, st.Subscription != "" && st.Subscription != j.name:
+		return of, l, neverGiven()
+	case j.ended:
+		return of, l, autobus.NewError(autobus.ReasonLeaseStale, "the partition was assigned anew since")
 	}
-	return nil
+	l = j.lease
+	l.offset = offset
+	return j.of, l, nil
+}
+
+func (j *judge) look(frame autobus.Lease) {
+	j.frame, j.name, j.ended, j.mayNot = frame, "", false, false
+	l, ok := parseFrame(frame)
+	if !ok || l.instance != j.bus.cfg.Instance {
+		return
+	}
+	live, ok, recent := j.bus.leases.find(l.nonce)
+	j.lease, j.of, j.name, j.ended = l, live, recent, !ok
+	if ok {
+		j.name = live.group.name
+	}
+	j.mayNot = j.name != "" && !j.who.May(autobus.VerbSubscribe, j.name)
 }
 
 func neverGiven() *autobus.Error {
@@ -126,8 +132,18 @@ func checkOutcome(o autobus.Outcome) *autobus.Error {
 	return nil
 }
 
-// settle applies an outcome to the delivery of a lease. The group is locked, and dispatches afterwards.
-func (g *group) settle(p *partition, l lease, o autobus.Outcome) *autobus.Error {
+// settle applies outcomes, in their order, and then hands out what there is room for.
+func (g *group) settle(all []settling) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range all {
+		s.Err = g.settleOne(s.part, s.lease, s.Outcome)
+	}
+	g.dispatch()
+}
+
+// settleOne applies an outcome to the delivery of a lease.
+func (g *group) settleOne(p *partition, l lease, o autobus.Outcome) *autobus.Error {
 	if l.partition != p.tp.Partition {
 		return neverGiven()
 	}

@@ -174,7 +174,7 @@ func NewRecords(body []byte, s Shared) *Records { return &Records{shared: s, bod
 // Next reads a record into e, which has to be empty. False: there are no more, or Err says why not. refused is what is
 // wrong with this event alone; then e holds what could be read.
 func (r *Records) Next(e *autobus.Event) (delta int64, refused *autobus.Error, ok bool) {
-	if r.err != nil || len(r.body) == 0 {
+	if len(r.body) == 0 {
 		return 0, nil, false
 	}
 	size, n := binary.Varint(r.body)
@@ -225,7 +225,7 @@ func (r *Records) shrink(e *autobus.Event) {
 }
 
 func (r *Records) fail(format string, args ...any) (int64, *autobus.Error, bool) {
-	r.err = invalid("record %d cannot be read: "+format, append([]any{r.read}, args...)...)
+	r.err, r.body = invalid("record %d cannot be read: "+format, append([]any{r.read}, args...)...), nil
 	return 0, nil, false
 }
 
