@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -103,6 +104,58 @@ func benchPublish(b *testing.B, events int, opcode byte, frame []byte) {
 	b.StopTimer()
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
 	close(bus.batches)
+}
+
+// BenchmarkDeliver hands out frames of 1 and of 100 deliveries of 1 KB, in the form of the subscription.
+func BenchmarkDeliver(b *testing.B) {
+	for _, events := range []int{1, 100} {
+		for _, form := range []struct {
+			name   string
+			opcode byte
+		}{{"text", 1}, {"binary", 2}} {
+			b.Run(fmt.Sprintf("%s/%d", form.name, events), func(b *testing.B) { benchDeliver(b, events, form.opcode) })
+		}
+	}
+}
+
+func benchDeliver(b *testing.B, events int, opcode byte) {
+	bus, calls := groups()
+	conn, frames := benchDial(b, bus)
+	subscribe := []byte(`{"op":"subscribe","seq":1,"subscription":"x"}`)
+	if opcode == 2 {
+		subscribe = wire.AppendHeader(nil, subscribe)
+	}
+	if _, err := conn.Write(maskedFrame(opcode, subscribe)); err != nil {
+		b.Fatal(err)
+	}
+	o := <-calls
+	if _, _, err := readFrame(frames); err != nil { // subscribed
+		b.Fatal(err)
+	}
+	ds := make([]autobus.Delivery, events)
+	for i, raw := range benchEvents(events) {
+		e, err := autobus.ParseEvent([]byte(raw))
+		if err != nil {
+			b.Fatal(err)
+		}
+		ds[i] = autobus.Delivery{Event: e, Lease: autobus.Lease(strings.Repeat("l", 55)).At(int64(i)), Offset: int64(i),
+			Attempt: 1, Fence: 1 << 32, Deadline: time.Now()}
+		ds[i].Key = []byte("o-1")
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() {
+		for range b.N {
+			o.hand(o.ctx, ds)
+		}
+	}()
+	for range b.N {
+		if _, _, err := readFrame(frames); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
 }
 
 // benchDial connects without a library and takes the hello.

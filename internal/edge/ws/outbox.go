@@ -99,9 +99,7 @@ func (o *outbox) next() (m message, more, ok bool) {
 			o.queue[o.taker] = message{}
 			o.taker++
 			more = o.taker < len(o.queue)
-			if !more {
-				o.queue, o.taker = o.queue[:0], 0
-			}
+			o.compact()
 			o.mu.Unlock()
 			return m, more, true
 		}
@@ -112,6 +110,16 @@ func (o *outbox) next() (m message, more, ok bool) {
 		}
 		<-o.filled
 	}
+}
+
+// compact uses the places of what was taken again, once they are half of the queue.
+func (o *outbox) compact() {
+	if 2*o.taker < len(o.queue) {
+		return
+	}
+	n := copy(o.queue, o.queue[o.taker:])
+	clear(o.queue[n:])
+	o.queue, o.taker = o.queue[:n], 0
 }
 
 // taken makes room for as many bytes as the client took.
