@@ -23,7 +23,7 @@ func (b *Bus) Probe(ctx context.Context) error {
 		return err
 	}
 	now := time.Now().UTC()
-	sent := autobus.Event{ID: newID(now), Source: "/autobus", Type: canary, Time: now}
+	sent := autobus.Event{ID: autobus.NewID(now), Source: "/autobus", Type: canary, Time: now}
 	stamp := stamper{now: now, events: 1}
 	route := newRoute(control.Route{Type: canary, Topic: canary, Partitions: 1})
 	at, err := b.cfg.Log.Write(ctx, stamp.record(route, &sent))

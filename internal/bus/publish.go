@@ -122,7 +122,7 @@ func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 		e.Time = p.now
 	}
 	if e.ID == "" {
-		e.ID = newID(p.now) // ours is new, so there is nothing to compare it with
+		e.ID = autobus.NewID(p.now) // ours is new, so there is nothing to compare it with
 	} else {
 		c, first, err := p.bus.duplicates.claim(p.who.Name, it.route.topicID(), e,
 			func(rc autobus.Receipt) { p.settle(it.index, rc) })

@@ -117,14 +117,3 @@ func TestAForeignRecordIsMarked(t *testing.T) {
 		t.Errorf("an empty record: %+v", e)
 	}
 }
-
-func TestNewIDsAreVersion7AndDifferent(t *testing.T) {
-	seen := map[string]bool{}
-	for range 1000 {
-		id := newID(time.UnixMilli(0x0123456789ab))
-		if len(id) != 36 || id[:13] != "01234567-89ab" || id[14] != '7' || id[19] < '8' || id[19] > 'b' || seen[id] {
-			t.Fatalf("id %s", id)
-		}
-		seen[id] = true
-	}
-}
