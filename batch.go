@@ -59,6 +59,29 @@ type Batch struct {
 	pending int
 	settled chan struct{}
 	own     Stream // when Stream is nil
+	watcher func(i int, r Receipt)
+}
+
+// watch has f told each receipt of the next publish before anybody else hears of it. It fails while the batch is in
+// flight. unwatch is for a publish that failed as a whole; else it ends by itself.
+func (b *Batch) watch(f func(i int, r Receipt)) (unwatch func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pending > 0 {
+		return nil, b.inFlight()
+	}
+	outer := b.watcher
+	b.watcher = func(i int, r Receipt) {
+		f(i, r)
+		if outer != nil {
+			outer(i, r)
+		}
+	}
+	return func() { b.watcher = outer }, nil
+}
+
+func (b *Batch) inFlight() *Error {
+	return NewError(ReasonBatchInFlight, "the batch has %d unsettled events of an earlier publish", b.pending)
 }
 
 // Open readies the batch for an implementation of Bus: one pending receipt per event. It fails while receipts of an
@@ -67,7 +90,7 @@ func (b *Batch) Open() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pending > 0 {
-		return NewError(ReasonBatchInFlight, "the batch has %d unsettled events of an earlier publish", b.pending)
+		return b.inFlight()
 	}
 	if cap(b.Receipts) < len(b.Events) {
 		b.Receipts = make([]Receipt, len(b.Events))
@@ -85,11 +108,17 @@ func (b *Batch) Open() error {
 
 // Resolve settles the receipt of event i, for an implementation of Bus: exactly once per event.
 func (b *Batch) Resolve(i int, r Receipt) {
+	if b.watcher != nil {
+		b.watcher(i, r)
+	}
 	b.mu.Lock()
 	b.Receipts[i] = r
 	b.follow(i, r)
 	b.pending--
 	last := b.pending == 0
+	if last {
+		b.watcher = nil // it has heard of all: those who told it before have been here since
+	}
 	b.mu.Unlock()
 	if last {
 		close(b.settled)
