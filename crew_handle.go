@@ -177,6 +177,8 @@ func (c *crew) finish(j *job, ctxs []context.Context, err error) {
 		outcomes[i] = c.outcome(t, errs[i])
 	}
 	defer func() { // even if a hook ends the goroutine
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		for i, t := range j.tasks {
 			c.post(t, outcomes[i])
 		}

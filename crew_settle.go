@@ -27,8 +27,6 @@ func (p post) extends() bool { return p.outcome.Kind == Extend }
 // post hands the outcome of a task on, and lets go its event. Without an outcome the lease is kept, until the
 // subscription is left.
 func (c *crew) post(t *task, o Outcome) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	delete(c.running, t.place)
 	switch {
 	case o.Kind == "":
