@@ -117,6 +117,43 @@ func TestWhatWasTriedBeforeComesAloneAndAtOnce(t *testing.T) {
 	})
 }
 
+func TestABatchIsNotLargerThanTheWindow(t *testing.T) {
+	var got batches
+	w := &autobus.Worker{Workers: 1, HandleBatch: got.handle, Window: &autobus.Window{Events: 3},
+		Limits: autobus.BatchLimits{Wait: time.Hour}}
+	inBubble(t, w, func(t *testing.T, f *fakeBus, _ func()) {
+		f.deliver(3)
+		synctest.Wait()
+		got.want(t, 3)
+	})
+}
+
+// TestWhatWaitedForAHandlerIsSpread: two events whose former handler still had them are not done one after the other.
+func TestWhatWaitedForAHandlerIsSpread(t *testing.T) {
+	w := &autobus.Worker{Workers: 2, HandleBatch: func(context.Context, []*autobus.Delivery) error {
+		time.Sleep(time.Minute)
+		return nil
+	}}
+	inBubble(t, w, func(t *testing.T, f *fakeBus, _ func()) {
+		named := func(attempt int) func(*autobus.Delivery) {
+			n := 0
+			return func(d *autobus.Delivery) {
+				n++
+				d.ID, d.Offset, d.Attempt = fmt.Sprint("same", n), int64(n), attempt
+			}
+		}
+		ls := f.deliver(2, named(1))
+		time.Sleep(autobus.DefaultBatchWait)
+		synctest.Wait()
+		f.revoke(ls...)
+		ls = f.deliver(2, named(2))
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		f.outcome(t, ls[0])
+		f.outcome(t, ls[1])
+	})
+}
+
 func TestABatchGoesOnWithoutALostLease(t *testing.T) {
 	ended := false
 	w := &autobus.Worker{HandleBatch: func(ctx context.Context, ds []*autobus.Delivery) error {

@@ -120,6 +120,56 @@ func TestOutcomesThatDoNotCountAreToldToTheHook(t *testing.T) {
 	})
 }
 
+// TestExtensionsGoTogetherAndEndWithTheWork: leases of about the same age share a call, and an extension that could not
+// be told before the handler returned is told no more.
+func TestExtensionsGoTogetherAndEndWithTheWork(t *testing.T) {
+	w := &autobus.Worker{Workers: 20, Handle: func(context.Context, *autobus.Delivery) error {
+		time.Sleep(25 * time.Second)
+		return nil
+	}}
+	inBubble(t, w, func(t *testing.T, f *fakeBus, _ func()) {
+		broken, extended := false, 0
+		f.locked(func() {
+			f.settle = func(context.Context) error {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if broken {
+					return errBroken
+				}
+				return nil
+			}
+			f.seen = func(ss []autobus.Settlement) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				for _, s := range ss {
+					if !broken && s.Outcome.Kind == autobus.Extend {
+						extended++
+					}
+				}
+			}
+		})
+		for range 10 {
+			f.deliver(1)
+			time.Sleep(200 * time.Millisecond)
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if n := f.called(); n != 1 || extended != 10 {
+			t.Errorf("%d calls for %d extensions", n, extended)
+		}
+		time.Sleep(time.Minute)
+		f.locked(func() { broken, extended = true, 0 })
+		l := f.deliverNow()[0]
+		time.Sleep(27 * time.Second)
+		f.locked(func() { broken = false })
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if f.outcome(t, l); extended != 0 {
+			t.Error("extended after the handler returned")
+		}
+	})
+}
+
 func TestWhatTheWorkerAsksFor(t *testing.T) {
 	policy := &autobus.Policy{Types: []string{"*"}}
 	var got autobus.Subscription

@@ -146,10 +146,11 @@ func TestALostLeaseEndsTheWork(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var cause, told error
+			var cause error
+			told := make(chan error, 1)
 			var after []autobus.Outcome
 			w := &autobus.Worker{Hooks: []autobus.Hooks{{
-				Error: func(_ context.Context, _ *autobus.Delivery, err error) { told = err },
+				Error: func(_ context.Context, _ *autobus.Delivery, err error) { told <- err },
 				After: func(_ context.Context, _ *autobus.Delivery, o autobus.Outcome) { after = append(after, o) },
 			}}, Handle: func(ctx context.Context, _ *autobus.Delivery) error {
 				<-ctx.Done()
@@ -160,11 +161,14 @@ func TestALostLeaseEndsTheWork(t *testing.T) {
 				ls := f.deliver(1)
 				synctest.Wait()
 				lose(f, ls[0])
+				if synctest.Wait(); (len(told) == 1) != (name == "revoked" || name == "the session ended") {
+					t.Error("the worker was told at once, or was not, and the hook heard", len(told), "errors")
+				}
 				time.Sleep(fakeLease)
 				synctest.Wait()
 				f.untold(t, ls[0])
-				if !errors.Is(cause, autobus.ErrLeaseLost) || !errors.Is(told, autobus.ErrLeaseLost) {
-					t.Errorf("cause %v, the hook was told %v", cause, told)
+				if err := <-told; !errors.Is(cause, autobus.ErrLeaseLost) || !errors.Is(err, autobus.ErrLeaseLost) {
+					t.Errorf("cause %v, the hook was told %v", cause, err)
 				}
 				if len(after) != 1 || after[0] != (autobus.Outcome{}) {
 					t.Errorf("After was told %v", after)
@@ -194,6 +198,46 @@ func TestNoEventIsHandledTwiceAtATime(t *testing.T) {
 		synctest.Wait()
 		f.untold(t, first...)
 		f.outcome(t, second[0])
+	})
+}
+
+func TestALeaseIsHandledOnceAndItsEventIsTheHandlers(t *testing.T) {
+	var handled atomic.Int32
+	w := &autobus.Worker{Handle: func(_ context.Context, d *autobus.Delivery) error {
+		handled.Add(1)
+		d.Data[0], d.Key[0] = '!', '!'
+		d.SetExt("x", "!")
+		time.Sleep(time.Second)
+		return nil
+	}}
+	inBubble(t, w, func(t *testing.T, f *fakeBus, _ func()) {
+		data, key, ext := []byte("1"), []byte("1"), []autobus.Extension{{Name: "x", Value: "1"}}
+		same := func(d *autobus.Delivery) { d.Lease, d.Data, d.Key, d.Extensions = "same", data, key, ext }
+		f.deliver(2, same)
+		synctest.Wait()
+		if data[0] != '1' || key[0] != '1' || ext[0].Value != "1" {
+			t.Error("the handler changed the bus's event")
+		}
+		time.Sleep(time.Minute)
+		if n := handled.Load(); n != 1 {
+			t.Error("handled", n, "times")
+		}
+	})
+}
+
+func TestALeaseLostWhileHooksRunIsNotSettled(t *testing.T) {
+	var f *fakeBus
+	told := make(chan error, 2)
+	w := &autobus.Worker{Handle: done, Hooks: []autobus.Hooks{{
+		After: func(_ context.Context, d *autobus.Delivery, _ autobus.Outcome) { f.revoke(d.Lease) },
+		Error: func(_ context.Context, _ *autobus.Delivery, err error) { told <- err },
+	}}}
+	inBubble(t, w, func(t *testing.T, bus *fakeBus, _ func()) {
+		f = bus
+		f.deliverNow()
+		if n := f.called(); n != 0 || len(told) != 1 || !errors.Is(<-told, autobus.ErrLeaseLost) {
+			t.Error(n, "calls of Settle,", len(told), "more errors")
+		}
 	})
 }
 
