@@ -7,6 +7,9 @@
 // the standard library. It refuses to know how events travel: Kafka lives in internal/kafka, the publishing rules in
 // internal/bus, protocols under internal/edge.
 //
+// On top of Bus stands a layer for people, which works on every Bus: Send and SendAsync publish in one line, Worker and
+// Work handle the events of a subscription, Typed and Mux make handlers, Hooks are called around all of it.
+//
 // Three outcomes of a publish exist, everywhere: Written (all in-sync replicas have the event), Refused (this attempt
 // certainly wrote nothing) and Unknown (it may still appear). A timeout is never Refused.
 package autobus

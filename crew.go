@@ -116,6 +116,7 @@ func (c *crew) run(ctx context.Context) error {
 	case err = <-ended:
 		alive = false
 	}
+	told := ctx.Err() != nil // to stop; what else ended is no matter then
 	c.stop()
 	end, cancel := context.WithTimeout(c.base, c.Grace+cutTime)
 	defer cancel()
@@ -129,9 +130,13 @@ func (c *crew) run(ctx context.Context) error {
 	}
 	goodbye()
 	if alive {
-		<-ended // whatever it says: it was told to end
+		err = <-ended
 	}
 	c.hooksDone(end)
+	if told && err != nil {
+		c.Logger.WarnContext(c.base, "the subscription ended while the worker stopped", "error", err)
+		err = nil
+	}
 	if err == nil && left {
 		err = ErrGraceOver
 	}
@@ -146,12 +151,10 @@ func (c *crew) subscribe(ctx, sub context.Context) error {
 		err := c.Bus.Subscribe(sub, Subscription{Name: c.Subscription, Create: c.Create, Window: c.Window, Resize: c.resize,
 			Opened: func(Address) { opened.Store(true) }, Revoke: c.revoke, Lost: c.positionLost}, c.take)
 		c.loseAll()
-		switch {
-		case err == nil, sub.Err() != nil, ctx.Err() != nil:
-			return nil
-		case !AsError(err).Retriable():
+		if err == nil || ctx.Err() != nil || !AsError(err).Retriable() {
 			return err
-		case opened.Load():
+		}
+		if opened.Load() {
 			pause = firstPause
 		}
 		c.Logger.WarnContext(c.base, "a subscription ended and is opened anew", "error", err, "pause", pause)

@@ -18,7 +18,7 @@ func (c *crew) arm(at, now time.Time) {
 	}
 }
 
-// look extends the leases whose time has come, together with those whose time comes soon, and gives up those that ended.
+// look extends the leases whose time has come, with those whose time comes soon, and gives up those that ended.
 func (c *crew) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

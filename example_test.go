@@ -120,7 +120,7 @@ func ExampleWorker_batch() {
 			return errs
 		},
 		Hooks: []autobus.Hooks{{After: func(_ context.Context, d *autobus.Delivery, o autobus.Outcome) {
-			fmt.Println(d.ID, o.Kind, o.Reason)
+			fmt.Println(d.ID, o.Kind)
 		}}},
 	}
 	if err := w.Run(ctx); err != nil {
@@ -128,6 +128,6 @@ func ExampleWorker_batch() {
 	}
 	// Output:
 	// e1 ack
-	// e2 reject no such article
+	// e2 reject
 	// e3 ack
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 )
 
 // Hooks are called around the work on events, for traces, metrics and the like. Each may be nil. They run in the
@@ -73,25 +74,25 @@ func or(made, otherwise context.Context) context.Context {
 }
 
 func (c hookChain) failed(ctx context.Context, d *Delivery, err error) {
-	for i := len(c.hooks) - 1; i >= 0; i-- {
-		if h := c.hooks[i].Error; h != nil {
-			c.guard(ctx, "Error", func() { h(ctx, d, err) })
+	for _, h := range slices.Backward(c.hooks) {
+		if h.Error != nil {
+			c.guard(ctx, "Error", func() { h.Error(ctx, d, err) })
 		}
 	}
 }
 
 func (c hookChain) retry(ctx context.Context, d *Delivery, o Outcome) {
-	for i := len(c.hooks) - 1; i >= 0; i-- {
-		if h := c.hooks[i].Retry; h != nil {
-			c.guard(ctx, "Retry", func() { h(ctx, d, o) })
+	for _, h := range slices.Backward(c.hooks) {
+		if h.Retry != nil {
+			c.guard(ctx, "Retry", func() { h.Retry(ctx, d, o) })
 		}
 	}
 }
 
 func (c hookChain) after(ctx context.Context, d *Delivery, o Outcome) {
-	for i := len(c.hooks) - 1; i >= 0; i-- {
-		if h := c.hooks[i].After; h != nil {
-			c.guard(ctx, "After", func() { h(ctx, d, o) })
+	for _, h := range slices.Backward(c.hooks) {
+		if h.After != nil {
+			c.guard(ctx, "After", func() { h.After(ctx, d, o) })
 		}
 	}
 }
@@ -106,9 +107,9 @@ func (c hookChain) beforePublish(ctx context.Context, e *Event) context.Context 
 }
 
 func (c hookChain) afterPublish(ctx context.Context, e *Event, r Receipt) {
-	for i := len(c.hooks) - 1; i >= 0; i-- {
-		if h := c.hooks[i].AfterPublish; h != nil {
-			c.guard(ctx, "AfterPublish", func() { h(ctx, e, r) })
+	for _, h := range slices.Backward(c.hooks) {
+		if h.AfterPublish != nil {
+			c.guard(ctx, "AfterPublish", func() { h.AfterPublish(ctx, e, r) })
 		}
 	}
 }

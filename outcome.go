@@ -52,7 +52,8 @@ func text(err error, otherwise string) string {
 }
 
 // OutcomeOf is what a Worker makes of a handler's error: Ack of nil, what RetryAfter, Skipped and Rejected say, the
-// outermost of them where they are wrapped, and Retry of everything else. The reason is the error's text, at most 1 KiB.
+// outermost of them where they are wrapped, and Retry of everything else. The reason is the error's text, of at most
+// 1 KiB.
 func OutcomeOf(err error) Outcome {
 	if err == nil {
 		return Outcome{Kind: Ack}

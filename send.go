@@ -19,8 +19,8 @@ var ErrUnknown error = NewError(ReasonOutcomeUnknown, "the event may still be wr
 //	_, err := autobus.Send(ctx, bus, "orders.order.placed.v1", order, autobus.WithKey(order.ID))
 //
 // The data is as NewEvent takes it. The error is nil exactly if the event is written; else it is the *Error of the
-// refusal, or one that errors.Is ErrUnknown. Who wants to send again then makes the event by NewEvent first and hands it
-// to PublishOne, because a second Send would be another event.
+// refusal, or one that errors.Is ErrUnknown. Who wants to send again then makes the event by NewEvent first and hands
+// it to PublishOne, because a second Send would be another event.
 func Send(ctx context.Context, b Bus, typ string, data any, opts ...EventOption) (Receipt, error) {
 	return SendAsync(ctx, b, typ, data, opts...).Wait(ctx)
 }

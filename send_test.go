@@ -30,8 +30,8 @@ func TestSendMakesAnEvent(t *testing.T) {
 	}
 	e := f.sent[0]
 	got := fmt.Sprint(e.ID, e.Source, e.Type, e.Subject, e.Time.Equal(at), e.ContentType, string(e.Data), e.Extensions)
-	if want := `i/sa.b.v1subtruex/y+json{"n":1}[{partitionkey k} {tenant t} {causationid cause} {correlationid flow}]`; got !=
-		want {
+	want := `i/sa.b.v1subtruex/y+json{"n":1}[{partitionkey k} {tenant t} {causationid cause} {correlationid flow}]`
+	if got != want {
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
 	if _, has := e.Ext(autobus.ExtCorrelationID); !has {
@@ -44,7 +44,10 @@ func TestDataAsItIsOrAsJSON(t *testing.T) {
 	for _, c := range []struct {
 		data any
 		want string
-	}{{bytes, "x < y"}, {json.RawMessage(`{ "a":1}`), `{ "a":1}`}, {nil, ""}, {"s", `"s"`}, {struct{ A int }{1}, `{"A":1}`}} {
+	}{
+		{bytes, "x < y"}, {json.RawMessage(`{ "a":1}`), `{ "a":1}`}, {nil, ""}, {"s", `"s"`},
+		{struct{ A int }{1}, `{"A":1}`},
+	} {
 		e, err := autobus.NewEvent("t.t.v1", c.data)
 		if err != nil || string(e.Data) != c.want || len(e.ID) != 36 || (e.Data == nil) != (c.data == nil) {
 			t.Errorf("%v: %+v, %v", c.data, e, err)
@@ -68,6 +71,10 @@ func TestDataAsItIsOrAsJSON(t *testing.T) {
 	}
 }
 
+func unknown(why *autobus.Error) autobus.Receipt {
+	return autobus.Receipt{Status: autobus.Unknown, Err: why}
+}
+
 func second(_ autobus.Receipt, err error) error { return err }
 
 func TestTheErrorSaysWhatIsKnown(t *testing.T) {
@@ -78,12 +85,13 @@ func TestTheErrorSaysWhatIsKnown(t *testing.T) {
 		status  autobus.Status
 		want    error
 	}{
-		"written":          {receipt: written(1), status: autobus.Written},
-		"refused":          {receipt: refused(autobus.ReasonForbidden), status: autobus.Refused, want: forbidden},
-		"unknown":          {receipt: autobus.Receipt{Status: autobus.Unknown}, status: autobus.Unknown, want: autobus.ErrUnknown},
-		"unknown, because": {receipt: autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonInternal, "")}, status: autobus.Unknown, want: autobus.ErrUnknown},
-		"not looked at":    {publish: autobus.NewError(autobus.ReasonForbidden, ""), status: autobus.Refused, want: forbidden},
-		"cut off":          {publish: context.Canceled, status: autobus.Unknown, want: autobus.ErrUnknown},
+		"written": {receipt: written(1), status: autobus.Written},
+		"refused": {receipt: refused(autobus.ReasonForbidden), status: autobus.Refused, want: forbidden},
+		"unknown": {receipt: unknown(nil), status: autobus.Unknown, want: autobus.ErrUnknown},
+		"unknown, because": {receipt: unknown(autobus.NewError(autobus.ReasonInternal, "")), status: autobus.Unknown,
+			want: autobus.ErrUnknown},
+		"not looked at": {publish: autobus.NewError(autobus.ReasonForbidden, ""), status: autobus.Refused, want: forbidden},
+		"cut off":       {publish: context.Canceled, status: autobus.Unknown, want: autobus.ErrUnknown},
 	} {
 		f := newFakeBus()
 		f.accept = func(b *autobus.Batch, i int) { b.Resolve(i, c.receipt) }

@@ -23,7 +23,8 @@ func TestTypedDecodesOrSaysWhere(t *testing.T) {
 		return errBroken
 	})
 	call := func(data, contentType string) error {
-		return handle(t.Context(), &autobus.Delivery{Event: autobus.Event{ID: "e", Data: []byte(data), ContentType: contentType}})
+		e := autobus.Event{ID: "e", Data: []byte(data), ContentType: contentType}
+		return handle(t.Context(), &autobus.Delivery{Event: e})
 	}
 	if err := call(`{"ID":"x","New":1}`, ""); !errors.Is(err, errBroken) || autobus.OutcomeOf(err).Kind != autobus.Retry {
 		t.Error("the handler's own error is", err)

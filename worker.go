@@ -37,16 +37,16 @@ func Work(ctx context.Context, b Bus, subscription string, handle HandleFunc) er
 // Worker handles the events of one subscription. Bus, Subscription and one of Handle and HandleBatch are needed; the
 // zero value of everything else is its default. Run may be called several times.
 //
-// What becomes of an event, its handler's error says: see OutcomeOf. A handler that panics is logged with its stack, and
-// the event tried again. Delivery is at least once, so a handler has to bear seeing an event twice; but never twice at
-// a time within one Run.
+// What becomes of an event, its handler's error says: see OutcomeOf. A handler that panics is logged with its stack,
+// and the event tried again. Delivery is at least once, so a handler has to bear seeing an event twice; but never twice
+// at a time within one Run.
 //
-// Leases are extended when two thirds of their time are over, from the delivery until the handler returns, also those of
-// events that wait for a free handler. Outcomes are told to the bus at once, those that come meanwhile together.
+// Leases are extended when two thirds of their time are over, from the delivery until the handler returns, also those
+// of events that wait for a free handler. Outcomes are told to the bus at once, those that come meanwhile together.
 //
-// Order needs nothing from the worker. With OrderKey the bus has one event of a key in flight, so any number of handlers
-// keep it; with OrderPartition one of a partition, so no more handlers than partitions have work; with OrderNone events
-// end in any order.
+// Order needs nothing from the worker. With OrderKey the bus has one event of a key in flight, so any number of
+// handlers keep it; with OrderPartition one of a partition, so no more handlers than partitions have work; with
+// OrderNone events end in any order.
 type Worker struct {
 	Bus          Bus
 	Subscription string
@@ -75,14 +75,14 @@ type BatchLimits struct {
 	Wait   time.Duration // of the first event for others; default DefaultBatchWait
 }
 
-// Run handles events until ctx ends, and returns nil then; or until the subscription cannot go on, and says why. An end
-// that may pass, such as a gateway that stops, is logged and the subscription opened anew, after 1 s at first, 30 s in
-// the end.
+// Run handles events until ctx ends, and returns nil then; or until the subscription cannot go on, and says why. An
+// end that may pass, such as a gateway that stops, is logged and the subscription opened anew, after 1 s at first, 30 s
+// in the end.
 //
 // When ctx ends, no further handler starts. Those that run go on until they are done or Grace is over, when their
 // context ends; their outcomes are told to the bus, and only then the subscription is left. What was not begun, or was
-// given up with an error because the grace was over, comes again elsewhere and does not count as an attempt. Run returns
-// at most 2 s after the grace, with ErrGraceOver if a handler did not return.
+// given up with an error because the grace was over, comes again elsewhere and does not count as an attempt. Run
+// returns at most 2 s after the grace, with ErrGraceOver if a handler did not return.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.check(); err != nil {
 		return err
@@ -130,7 +130,8 @@ func (w *Worker) withDefaults() Worker {
 	l.Events = orDefault(l.Events, DefaultBatchEvents)
 	l.Bytes = orDefault(l.Bytes, DefaultBatchBytes)
 	l.Wait = orDefault(l.Wait, DefaultBatchWait)
-	window := Window{Events: min((d.Workers+1)*l.Events, MaxWindowEvents), Bytes: min((d.Workers+1)*l.Bytes, MaxWindowBytes)}
+	window := Window{Events: min((d.Workers+1)*l.Events, MaxWindowEvents),
+		Bytes: min((d.Workers+1)*l.Bytes, MaxWindowBytes)}
 	if d.Window != nil {
 		window = d.Window.WithDefaults()
 	}

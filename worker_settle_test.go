@@ -16,7 +16,7 @@ import (
 
 func done(context.Context, *autobus.Delivery) error { return nil }
 
-// TestOutcomesShareCalls: what comes while a call is on its way goes into the next one, and the first waits for nothing.
+// TestOutcomesShareCalls: what comes while a call is on its way goes into the next one; the first waits for nothing.
 func TestOutcomesShareCalls(t *testing.T) {
 	inBubble(t, &autobus.Worker{Workers: 50, Handle: done}, func(t *testing.T, f *fakeBus, _ func()) {
 		f.locked(func() {

@@ -155,7 +155,7 @@ func TestStopTriesToSettleOnlyUntilTheEnd(t *testing.T) {
 				t.Error("left while there was something to tell")
 			}
 		})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		f.locked(func() {
 			if f.byes != 1 {

@@ -91,7 +91,7 @@ func TestWorkersHandleSideBySide(t *testing.T) {
 		if most.Load() != 3 || now.Load() != 3 {
 			t.Errorf("%d at a time, %d now", most.Load(), now.Load())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		for _, l := range ls {
 			f.outcome(t, l)
