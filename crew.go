@@ -34,6 +34,7 @@ type crew struct {
 	held    map[Lease]*task
 	running map[place]*task // that a handler has, even if the lease is lost
 	busy    int             // goroutines with a handler
+	hung    int             // of them, those that go on although every lease is lost
 	stopped bool
 	idle    chan struct{} // closed when stopped and nobody is busy
 	flush   *time.Timer   // when a batch has waited long enough
@@ -148,9 +149,16 @@ func (c *crew) subscribe(ctx, sub context.Context) error {
 	pause := firstPause
 	for {
 		var opened atomic.Bool
+		open := func(Address) {
+			opened.Store(true)
+			c.ready(true)
+		}
 		err := c.Bus.Subscribe(sub, Subscription{Name: c.Subscription, Create: c.Create, Window: c.Window, Resize: c.resize,
-			Opened: func(Address) { opened.Store(true) }, Revoke: c.revoke, Lost: c.positionLost}, c.take)
+			Opened: open, Revoke: c.revoke, Lost: c.positionLost}, c.take)
 		c.loseAll()
+		if opened.Load() {
+			c.ready(false)
+		}
 		if err == nil || ctx.Err() != nil || !AsError(err).Retriable() {
 			return err
 		}
@@ -164,6 +172,12 @@ func (c *crew) subscribe(ctx, sub context.Context) error {
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, maxPause)
+	}
+}
+
+func (c *crew) ready(is bool) {
+	if c.Ready != nil {
+		c.hooks.guard(c.base, "Ready", func() { c.Ready(is) })
 	}
 }
 

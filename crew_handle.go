@@ -176,13 +176,7 @@ func (c *crew) finish(j *job, ctxs []context.Context, err error) {
 	for i, t := range j.tasks {
 		outcomes[i] = c.outcome(t, errs[i])
 	}
-	defer func() { // even if a hook ends the goroutine
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for i, t := range j.tasks {
-			c.post(t, outcomes[i])
-		}
-	}()
+	defer c.returned(j, outcomes) // even if a hook ends the goroutine
 	for i, t := range j.tasks {
 		err, o := errs[i], outcomes[i]
 		if lost := c.isLost(t); lost && err == nil {

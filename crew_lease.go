@@ -18,7 +18,8 @@ func (c *crew) arm(at, now time.Time) {
 	}
 }
 
-// look extends the leases whose time has come, with those whose time comes soon, and gives up those that ended.
+// look extends the leases whose time has come, with those whose time comes soon, and gives up those that ended. What
+// waits while every handler hangs is left to other workers.
 func (c *crew) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -29,7 +30,7 @@ func (c *crew) look() {
 		case t.done:
 		case !now.Before(t.until):
 			c.lose(t)
-		case t.extending, c.tooLong(t, now):
+		case t.extending, c.tooLong(t, now), t.job == nil && c.hung >= c.Workers:
 			c.arm(t.until, now)
 		case t.due().Sub(now) <= t.term/12:
 			t.extending = true
@@ -77,6 +78,7 @@ func (c *crew) lose(t *task) {
 	if t.job != nil {
 		if t.job.live--; t.job.live == 0 {
 			t.job.cancel(ErrLeaseLost)
+			c.hung++
 		}
 		return
 	}

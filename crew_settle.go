@@ -24,12 +24,25 @@ type post struct {
 
 func (p post) extends() bool { return p.outcome.Kind == Extend }
 
+// returned takes the events of a job from its handler.
+func (c *crew) returned(j *job, outcomes []Outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if j.live == 0 {
+		c.hung--
+	}
+	for i, t := range j.tasks {
+		c.post(t, outcomes[i])
+	}
+}
+
 // post hands the outcome of a task on, and lets go its event. Without an outcome the lease is kept, until the
 // subscription is left.
 func (c *crew) post(t *task, o Outcome) {
 	delete(c.running, t.place)
 	switch {
 	case o.Kind == "":
+		t.job = nil
 	case t.lost: // while the hooks ran
 		c.report(t, ErrLeaseLost)
 	default:

@@ -15,7 +15,7 @@ import (
 // The order is fixed: Before, the handler, Error, Retry, After. Of several Hooks, the first one's Before comes first,
 // and its Error, Retry and After come last of their kind. All get the context that the Befores made.
 type Hooks struct {
-	// Before a handler, whose context it may change.
+	// Before a handler, whose context it may change; that of a batch handler stays as it is.
 	Before func(ctx context.Context, d *Delivery) context.Context
 	// Error tells what a handler returned to have the event retried or rejected, that it panicked, or that its outcome
 	// did not count: ErrLeaseLost, or the refusal of Bus.Settle, which comes after After and in a goroutine of its own.

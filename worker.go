@@ -62,9 +62,10 @@ type Worker struct {
 
 	Workers int           // handlers at a time; default 4 for each processor, since most of them wait for something
 	Window  *Window       // most events and bytes in hand; nil = the policy's, with HandleBatch a batch more than fit
-	MaxWork time.Duration // of one call of a handler; then its lease is extended no more; 0 = as long as it likes
+	MaxWork time.Duration // of one call of a handler, which then loses its lease in the end; 0 = as long as it likes
 	Grace   time.Duration // from the end of Run's context to that of the handlers'; default DefaultGrace
 	Hooks   []Hooks       // around each event
+	Ready   func(is bool) // told when events can come, and when the subscription ended; for health checks; must not wait
 	Logger  *slog.Logger  // never told an event's data; nil = slog.Default()
 }
 

@@ -41,8 +41,8 @@ func TestAWorkerOnTheHotPath(t *testing.T) {
 	next := map[string]int{} // of each key, what has to come
 	calls, ends := 0, map[autobus.OutcomeKind]int{}
 	var stop context.CancelFunc
-	w := autobus.Worker{Bus: f, Subscription: "billing", Workers: 8, Logger: slog.New(slog.DiscardHandler), Hooks: []autobus.Hooks{{
-		After: func(_ context.Context, _ *autobus.Delivery, o autobus.Outcome) {
+	w := autobus.Worker{Bus: f, Subscription: "billing", Workers: 8, Logger: slog.New(slog.DiscardHandler),
+		Hooks: []autobus.Hooks{{After: func(_ context.Context, _ *autobus.Delivery, o autobus.Outcome) {
 			mu.Lock()
 			defer mu.Unlock()
 			ends[o.Kind]++
@@ -50,26 +50,26 @@ func TestAWorkerOnTheHotPath(t *testing.T) {
 				stop()
 			}
 		}}}, Handle: autobus.Typed(func(ctx context.Context, o order, d *autobus.Delivery) error {
-		mu.Lock()
-		defer mu.Unlock()
-		calls++
-		switch {
-		case o.Total != next[o.ID]:
-			t.Errorf("%s: event %d came, %d is next", o.ID, o.Total, next[o.ID])
-		case d.Attempt == 1 && calls%7 == 0:
-			return errors.New("by chance")
-		case calls == 3: // longer than ack_wait
-			mu.Unlock()
-			select {
-			case <-ctx.Done():
-				t.Error("the lease was not extended:", context.Cause(ctx))
-			case <-time.After(3 * time.Second):
-			}
 			mu.Lock()
-		}
-		next[o.ID]++
-		return nil
-	})}
+			defer mu.Unlock()
+			calls++
+			switch {
+			case o.Total != next[o.ID]:
+				t.Errorf("%s: event %d came, %d is next", o.ID, o.Total, next[o.ID])
+			case d.Attempt == 1 && calls%7 == 0:
+				return errors.New("by chance")
+			case calls == 3: // longer than ack_wait
+				mu.Unlock()
+				select {
+				case <-ctx.Done():
+					t.Error("the lease was not extended:", context.Cause(ctx))
+				case <-time.After(3 * time.Second):
+				}
+				mu.Lock()
+			}
+			next[o.ID]++
+			return nil
+		})}
 	run := func() {
 		ctx, cancel := context.WithCancel(f.ctx)
 		defer cancel()
