@@ -158,13 +158,20 @@ func (c *crew) call(j *job, ctxs []context.Context) (err error) {
 		}
 	}()
 	if c.HandleBatch == nil {
-		return c.Handle(ctxs[0], &j.tasks[0].d)
+		err = c.Handle(ctxs[0], &j.tasks[0].d)
+	} else {
+		ds := make([]*Delivery, len(j.tasks))
+		for i, t := range j.tasks {
+			ds[i] = &t.d
+		}
+		err = c.HandleBatch(j.ctx, ds)
 	}
-	ds := make([]*Delivery, len(j.tasks))
-	for i, t := range j.tasks {
-		ds[i] = &t.d
+	if err != nil {
+		for _, e := range perEvent(err, len(j.tasks)) {
+			_ = OutcomeOf(e) // an error that panics, such as a nil pointer in an error, does so here
+		}
 	}
-	return c.HandleBatch(j.ctx, ds)
+	return err
 }
 
 // finish tells the hooks and then the bus what became of the events of a job.
@@ -179,7 +186,7 @@ func (c *crew) finish(j *job, ctxs []context.Context, err error) {
 	defer c.returned(j, outcomes) // even if a hook ends the goroutine
 	for i, t := range j.tasks {
 		err, o := errs[i], outcomes[i]
-		if lost := c.isLost(t); lost && err == nil {
+		if lost := o.Kind == "" && c.isLost(t); lost && err == nil {
 			err = ErrLeaseLost
 		} else if lost {
 			err = fmt.Errorf("%w: %w", ErrLeaseLost, err)

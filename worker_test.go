@@ -33,13 +33,16 @@ func TestAHandlersErrorIsTheOutcome(t *testing.T) {
 			switch d.ID {
 			case "e6":
 				panic("poison")
+			case "e9":
+				var none *badError
+				return none // an error that is not nil
 			case "e7":
 				runtime.Goexit()
 			}
 			return answers[d.ID]
 		}}
 	inBubble(t, w, func(t *testing.T, f *fakeBus, _ func()) {
-		ls := f.deliver(8)
+		ls := f.deliver(9)
 		synctest.Wait()
 		for i, want := range []autobus.Outcome{
 			{Kind: autobus.Ack},
@@ -50,6 +53,7 @@ func TestAHandlersErrorIsTheOutcome(t *testing.T) {
 			{Kind: autobus.Retry, Reason: "panic: poison"},
 			{Kind: autobus.Retry, Reason: "the handler ended its goroutine"},
 			{Kind: autobus.Ack},
+			{Kind: autobus.Retry, Reason: "panic: runtime error: invalid memory address or nil pointer dereference"},
 		} {
 			if got := f.outcome(t, ls[i]); got != want {
 				t.Errorf("event %d: %+v, want %+v", i+1, got, want)
@@ -60,6 +64,10 @@ func TestAHandlersErrorIsTheOutcome(t *testing.T) {
 		t.Errorf("the log does not show where the handler of e6 panicked: %s", s)
 	}
 }
+
+type badError struct{ text string }
+
+func (e *badError) Error() string { return e.text }
 
 func TestReasonsAreClippedAndDelaysFit(t *testing.T) {
 	o := autobus.OutcomeOf(autobus.RetryAfter(100*24*time.Hour, errors.New(strings.Repeat("ä", 1000))))
