@@ -4,9 +4,6 @@ package autobustest
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -103,7 +100,7 @@ func (b *Bus) write(who autobus.Principal, t *topic, e *autobus.Event, receipt f
 	}
 	id := identity{who.Name, e.Source, e.ID}
 	if e.ID == "" {
-		e.ID = newID(now) // new, so there is nothing to compare it with
+		e.ID = autobus.NewID(now) // new, so there is nothing to compare it with
 		id.id = e.ID
 	}
 	if known := b.duplicates[id]; known != nil && now.Sub(known.at) <= duplicateAge {
@@ -168,15 +165,3 @@ func (b *Bus) perform(t *topic, a *attempt, settle func(autobus.Receipt)) {
 	}
 }
 
-// newID makes a UUIDv7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then version, variant and 74 random bits.
-func newID(now time.Time) string {
-	var b [16]byte
-	_, _ = rand.Read(b[6:]) // never fails since Go 1.24
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
-	copy(b[:6], ms[2:])
-	b[6] = b[6]&0x0f | 0x70
-	b[8] = b[8]&0x3f | 0x80
-	s := hex.EncodeToString(b[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
-}

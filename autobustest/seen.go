@@ -148,7 +148,7 @@ func (b *Bus) deliver(g *group, e *autobus.Event) {
 	defer b.unlock()
 	now := b.clock.now().UTC()
 	if e.ID == "" {
-		e.ID = newID(now)
+		e.ID = autobus.NewID(now)
 	}
 	if e.Time.IsZero() {
 		e.Time = now
