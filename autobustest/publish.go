@@ -164,4 +164,3 @@ func (b *Bus) perform(t *topic, a *attempt, settle func(autobus.Receipt)) {
 		settle(written)
 	}
 }
-
