@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/autobus-io/autobus/internal/wire"
+)
+
+var errGoodbye = errors.New("the client said goodbye")
+
+// write writes what there is: what opens and ends things first, then outcomes of deliveries, then a frame of events,
+// into which goes all that came together while the one before was written.
+func (n *conn) write() {
+	var buf []byte
+	for {
+		out, acks, leaving, lost := n.next()
+		if lost != nil {
+			return
+		}
+		idle := len(out) == 0 && len(acks) == 0
+		for _, o := range out {
+			buf = o.append(buf[:0])
+			if !n.put(buf) {
+				return
+			}
+		}
+		for _, g := range acks {
+			buf = g.append(buf[:0])
+			if !n.put(buf) {
+				return
+			}
+		}
+		s := n.client.courier.load(n)
+		switch {
+		case s != nil:
+			buf = s.append(buf[:0])
+			ok := n.put(buf)
+			n.client.courier.sent(s)
+			if !ok {
+				return
+			}
+			if cap(buf) > maxBuffer {
+				buf = nil
+			}
+		case idle && leaving:
+			n.farewell()
+			return
+		case idle:
+			<-n.wake
+		}
+	}
+}
+
+// next takes what there is to write. Outcomes get their seq here, in the order in which they are written.
+func (n *conn) next() (out []*outgoing, acks []*ackGroup, leaving bool, lost error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	out, n.out = n.out, nil
+	acks = n.acks.take()
+	for _, g := range acks {
+		n.seq++
+		g.seq = n.seq
+		n.settling[g.seq] = g
+	}
+	return out, acks, n.leaving, n.lost
+}
+
+// put writes a frame. The guard sees to it that it does not take for ever.
+func (n *conn) put(frame []byte) bool {
+	n.writing.Store(max(1, int64(time.Since(n.born))))
+	err := n.socket.Write(context.Background(), websocket.MessageBinary, frame)
+	n.writing.Store(0)
+	if err != nil {
+		n.cut(err)
+	}
+	return err == nil
+}
+
+// farewell says goodbye, so that what the connection held counts for nobody.
+func (n *conn) farewell() {
+	_ = n.socket.Close(websocket.StatusNormalClosure, "") // the gateway may not wait for it
+	n.cut(errGoodbye)
+}
+
+// append is the frame of one lease's outcome.
+func (g *ackGroup) append(dst []byte) []byte {
+	o := outgoing{Op: "ack", Seq: g.seq, Lease: g.lease, Outcome: g.kind, Delay: g.delay, Reason: g.reason,
+		Subscription: g.subscription}
+	dst = o.append(dst)
+	var before int64
+	for _, offset := range g.offsets {
+		dst = wire.AppendOffset(dst, before, offset)
+		before = offset
+	}
+	return dst
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/wire"
+)
+
+// maxOffsets is how many outcomes one frame tells where the gateway does not say.
+const maxOffsets = 10_000
+
+// ackKey is what outcomes have to have in common to travel in one frame.
+type ackKey struct {
+	lease        autobus.Lease // of the frame of deliveries
+	subscription string
+	kind         autobus.OutcomeKind
+	delay        autobus.Duration
+	reason       string
+}
+
+// ackGroup is a frame of outcomes.
+type ackGroup struct {
+	ackKey
+	seq     int64
+	offsets []int64
+	callers []caller // of each offset
+}
+
+// caller is whose settlement an offset is.
+type caller struct {
+	call *settling
+	at   int
+}
+
+// acks are the outcomes that wait to be written.
+type acks struct {
+	groups []*ackGroup
+	open   map[ackKey]*ackGroup
+}
+
+func newAcks() acks { return acks{open: map[ackKey]*ackGroup{}} }
+
+func (a *acks) add(k ackKey, offset int64, c caller, most int) {
+	g := a.open[k]
+	if g == nil || len(g.offsets) >= most {
+		g = &ackGroup{ackKey: k}
+		a.open[k] = g
+		a.groups = append(a.groups, g)
+	}
+	g.offsets = append(g.offsets, offset)
+	g.callers = append(g.callers, c)
+}
+
+func (a *acks) take() []*ackGroup {
+	groups := a.groups
+	if len(groups) > 0 {
+		a.groups = nil
+		clear(a.open)
+	}
+	return groups
+}
+
+// settling is one call of Settle.
+type settling struct {
+	mu       sync.Mutex
+	ss       []autobus.Settlement // nil = the caller is gone
+	left     int
+	answered bool           // the gateway said something of at least one
+	lost     *autobus.Error // why it did not of another
+	over     chan struct{}
+}
+
+func (c *settling) tell(at int, err, lost *autobus.Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ss != nil {
+		c.ss[at].Err = cmp.Or(err, lost)
+	}
+	if lost != nil {
+		c.lost = lost
+	} else {
+		c.answered = true
+	}
+	if c.left--; c.left == 0 {
+		close(c.over)
+	}
+}
+
+// Settle implements autobus.Bus. Outcomes of many callers travel together. The error says that no outcome was answered:
+// there is no connection, or it broke (ReasonServerUnreachable), or ctx ended; what was answered can be seen by no
+// caller then.
+func (c *Client) Settle(ctx context.Context, ss []autobus.Settlement) error {
+	if err := c.Live(); err != nil {
+		return err
+	}
+	call := &settling{ss: ss, left: len(ss) + 1, over: make(chan struct{})}
+	var main *conn
+	for i := range ss {
+		ss[i].Err = nil
+		frame, offset, err := readLease(&ss[i])
+		if err != nil {
+			call.tell(i, err, nil)
+			continue
+		}
+		by := c.leases.by(frame)
+		if by != nil && ss[i].Subscription != "" && ss[i].Subscription != by.sub.s.Name {
+			call.tell(i, autobus.NewError(autobus.ReasonLeaseUnknown, "the lease is of the subscription %s", by.sub.s.Name),
+				nil)
+			continue
+		}
+		n := main
+		if by != nil {
+			n = by.conn
+		} else if main == nil {
+			if main, err = c.mainOne(ctx); err != nil {
+				call.tell(i, nil, err)
+				continue
+			}
+			n = main
+		}
+		o := &ss[i].Outcome
+		n.settle(ackKey{frame, ss[i].Subscription, o.Kind, autobus.Duration(o.Delay), clip(o.Reason)}, offset, caller{call, i})
+	}
+	call.mu.Lock()
+	call.left--
+	done := call.left == 0
+	call.mu.Unlock()
+	if !done {
+		select {
+		case <-call.over:
+		case <-ctx.Done():
+			call.mu.Lock()
+			defer call.mu.Unlock()
+			if call.left > 0 {
+				call.ss = nil
+				return autobus.NewError(autobus.ReasonServerUnreachable, "the gateway did not answer in time").
+					WithCause(context.Cause(ctx))
+			}
+		}
+	}
+	if call.lost != nil && !call.answered {
+		return call.lost
+	}
+	return nil
+}
+
+// readLease refuses what no gateway has to be asked about.
+func readLease(s *autobus.Settlement) (frame autobus.Lease, offset int64, err *autobus.Error) {
+	o := &s.Outcome
+	switch o.Kind {
+	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
+	default:
+		return "", 0, autobus.NewError(autobus.ReasonOutcomeInvalid, "there is no outcome %q", o.Kind)
+	}
+	if o.Delay != 0 && o.Kind != autobus.Retry || o.Delay < 0 || o.Delay > time.Duration(autobus.MaxRetryDelay) {
+		return "", 0, autobus.NewError(autobus.ReasonOutcomeInvalid, "%s takes no delay of %s", o.Kind, o.Delay)
+	}
+	frame, offset, ok := wire.CutLease(s.Lease)
+	if !ok || frame == "" {
+		return "", 0, autobus.NewError(autobus.ReasonLeaseUnknown, "no gateway gives such a lease")
+	}
+	return frame, offset, nil
+}
+
+const maxReason = 1 << 10 // what a gateway keeps of a reason
+
+func clip(s string) string { return s[:min(len(s), maxReason)] }
+
+// mainOne waits for the main connection.
+func (c *Client) mainOne(ctx context.Context) (*conn, *autobus.Error) {
+	for {
+		main, err, changed := c.pool.state()
+		if main != nil {
+			return main, nil
+		}
+		if permanent(err) {
+			return nil, err
+		}
+		select {
+		case <-changed:
+		case <-c.ending:
+			return nil, closed()
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// settle lets an outcome wait for the writer.
+func (n *conn) settle(k ackKey, offset int64, c caller) {
+	n.mu.Lock()
+	if n.settling == nil || n.lost != nil {
+		n.mu.Unlock()
+		c.call.tell(c.at, nil, unreachable("the connection was lost"))
+		return
+	}
+	n.acks.add(k, offset, c, cmp.Or(n.hello.Limits.AckResults, maxOffsets))
+	n.mu.Unlock()
+	n.signal()
+}
+
+// answered tells the callers what did not count, and takes the leases back.
+func (g *ackGroup) answered(l *leases, results []result) {
+	errs := make(map[int]*autobus.Error, len(results))
+	for _, r := range results {
+		errs[r.Index] = r.verdict()
+	}
+	l.settled(g.lease, g.offsets, func(i int) bool {
+		err := errs[i]
+		return err == nil && g.kind == autobus.Extend || err != nil && err.Reason == autobus.ReasonOutcomeInvalid
+	})
+	for i, c := range g.callers {
+		c.call.tell(c.at, errs[i], nil)
+	}
+}
+
+// verdict is why an outcome did not count.
+func (r *result) verdict() *autobus.Error {
+	if r.Error != nil {
+		return r.Error.err()
+	}
+	switch r.Status {
+	case "stale":
+		return autobus.NewError(autobus.ReasonLeaseStale, "the delivery was settled before, or its lease was taken away")
+	case "unknown":
+		return autobus.NewError(autobus.ReasonLeaseUnknown, "the gateway never gave that lease")
+	case "invalid":
+		return autobus.NewError(autobus.ReasonOutcomeInvalid, "the gateway takes no such outcome")
+	}
+	return autobus.NewError(autobus.ReasonInternal, "the gateway says of the outcome: %s", r.Status)
+}
+
+// failed tells the callers that the frame as a whole was not answered, or refused.
+func (g *ackGroup) failed(err *autobus.Error) {
+	for _, c := range g.callers {
+		c.call.tell(c.at, nil, err)
+	}
+}

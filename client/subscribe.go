@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/autobus-io/autobus"
+)
+
+// Subscribe implements autobus.Bus. It opens the subscription again whenever a connection is lost, until ctx ends, the
+// gateway refuses it for good (its error is returned), or the client is closed (ReasonShuttingDown). Detached and Inbox
+// are not offered over a WebSocket (ReasonUnimplemented).
+func (c *Client) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
+	switch {
+	case s.Inbox:
+		return autobus.NewError(autobus.ReasonUnimplemented, "inboxes are not offered yet")
+	case s.Detached:
+		return autobus.NewError(autobus.ReasonUnimplemented, "leases over a WebSocket end with their session").
+			WithHint("Use long poll, GET /v1/subscriptions/{name}/events, for leases that outlive their reader.")
+	case (s.Name == "") == (len(s.Tail) == 0):
+		return autobus.NewError(autobus.ReasonRequestInvalid, "a subscription has either a name or types to tail")
+	case s.Name != "" && s.Filter != "":
+		return autobus.NewError(autobus.ReasonRequestInvalid, "a subscription's filter is in its policy")
+	case s.Name == "" && len(s.From.Cursors) > 0:
+		return autobus.NewError(autobus.ReasonUnimplemented, "a tail over a WebSocket does not begin at cursors").
+			WithHint("Begin at a time, or read by a subscription.")
+	}
+	sub := &subscription{client: c, s: s, handle: h, inbox: newInbox(), over: make(chan struct{}),
+		pause: backoff{least: c.cfg.MinBackoff, most: c.cfg.MaxBackoff}}
+	if s.Name == "" {
+		sub.tail = newTail(s.From)
+	}
+	if err := c.enlist(sub); err != nil {
+		return err
+	}
+	defer c.delist(sub)
+	if err := sub.run(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// subscription is one call of Subscribe. Its own goroutine calls all functions of the caller.
+type subscription struct {
+	client *Client
+	s      autobus.Subscription
+	handle autobus.Handler
+	inbox  *inbox
+	tail   *tail // of a tail: where it is
+	over   chan struct{}
+
+	isOpen  atomic.Bool
+	opened  bool
+	current *attachment   // nil = none at the moment
+	old     []*attachment // of gateways that go down
+	pause   backoff
+	seeking sync.WaitGroup
+}
+
+// attachment is a session of the subscription on one connection.
+type attachment struct {
+	sub  *subscription
+	conn *conn
+}
+
+func (s *subscription) title() string {
+	if s.tail != nil {
+		return "(tail)"
+	}
+	return s.s.Name
+}
+
+// run hands out what comes until there is an end.
+func (s *subscription) run(ctx context.Context) *autobus.Error {
+	seeking, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		stop()
+		s.seeking.Wait()
+		for it, ok := s.inbox.next(); ok; it, ok = s.inbox.next() {
+			if it.what == sought && it.err == nil {
+				s.client.pool.leave(it.by.conn, it.by)
+			}
+		}
+		s.inbox.close()
+	}()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	resize := s.s.Resize
+	for {
+		select {
+		case <-ctx.Done():
+			s.leave(errors.Is(context.Cause(ctx), autobus.ErrReaderDied))
+			return nil
+		case <-s.client.ending:
+			s.leave(false)
+			return closed()
+		case w := <-resize:
+			if err := w.Check(); err != nil {
+				s.leave(false)
+				return autobus.AsError(err)
+			}
+			s.s.Window = &w
+			if s.current != nil {
+				s.current.conn.send(&outgoing{Op: "window", Subscription: s.s.Name, Window: &w})
+			}
+			continue
+		case <-again.C:
+			s.seek(seeking)
+			continue
+		case <-s.inbox.wake:
+		}
+		for {
+			if ctx.Err() != nil {
+				break // nothing is handed out any more
+			}
+			it, ok := s.inbox.next()
+			if !ok {
+				break
+			}
+			err, lacking := s.take(ctx, it)
+			if err != nil {
+				s.leave(false)
+				return err
+			}
+			if lacking {
+				again.Reset(s.pause.next())
+			}
+		}
+	}
+}
+
+// seek looks for a connection, beside the loop.
+func (s *subscription) seek(ctx context.Context) {
+	s.seeking.Go(func() {
+		a := &attachment{sub: s}
+		n, err := s.client.pool.seat(ctx, s.s.Name, a)
+		if err == nil {
+			a.conn = n
+			if ctx.Err() != nil {
+				s.client.pool.leave(n, a)
+				return
+			}
+		}
+		s.inbox.put(item{what: sought, by: a, err: err})
+	})
+}
+
+// take does what an item says. lacking: another connection has to be sought, after a while.
+func (s *subscription) take(ctx context.Context, it item) (err *autobus.Error, lacking bool) {
+	switch it.what {
+	case sought:
+		if it.err != nil {
+			return s.failed(it.err)
+		}
+		return nil, !s.ask(it.by)
+	case answer:
+		s.begin(it.by)
+	case deliveries:
+		if ds := s.tail.fresh(it.ds); len(ds) > 0 {
+			s.handle(ctx, ds)
+		}
+	case revoked:
+		if s.s.Revoke != nil && len(it.leases) > 0 {
+			s.s.Revoke(it.leases)
+		}
+	case lost:
+		if s.s.Lost != nil {
+			s.s.Lost(it.lost)
+		}
+	case draining:
+		if s.current != it.by {
+			return nil, false
+		}
+		s.current = nil
+		s.old = append(s.old, it.by)
+		s.isOpen.Store(false)
+		s.pause.reset()
+		if s.s.Draining != nil {
+			s.s.Draining(it.deadline)
+		}
+		return nil, true
+	case ended:
+		s.drop(it.by)
+		err, lacking := s.failed(it.err)
+		if lacking && s.s.Revoke != nil && len(it.leases) > 0 {
+			s.s.Revoke(it.leases)
+		}
+		return err, lacking
+	case gone:
+		was := s.current == it.by
+		s.drop(it.by)
+		s.tail.cut(it.by.conn)
+		if s.s.Revoke != nil && len(it.leases) > 0 {
+			s.s.Revoke(it.leases)
+		}
+		return nil, was
+	case left:
+		s.drop(it.by)
+	}
+	return nil, false
+}
+
+// failed decides whether the subscription can go on.
+func (s *subscription) failed(err *autobus.Error) (*autobus.Error, bool) {
+	if permanent(err) {
+		return err, false
+	}
+	s.client.cfg.Logger.Warn("the subscription is not open, it is tried again", slog.String("subscription", s.title()),
+		slog.String("reason", string(err.Reason)), slog.String("detail", err.Detail))
+	return nil, true
+}
+
+// ask opens the subscription on a connection.
+func (s *subscription) ask(a *attachment) bool {
+	o := &outgoing{Op: "subscribe", Subscription: s.s.Name, Window: s.s.Window, Create: s.s.Create}
+	if s.tail != nil {
+		o = &outgoing{Op: "tail", Types: s.s.Tail, Filter: s.s.Filter, From: s.tail.from()}
+	}
+	s.current = a
+	ok := a.conn.ask(o, a)
+	if !ok {
+		s.drop(a)
+	}
+	return ok
+}
+
+func (s *subscription) begin(a *attachment) {
+	if s.current != a {
+		return
+	}
+	s.isOpen.Store(true)
+	s.pause.reset()
+	if s.tail != nil {
+		s.tail.opened()
+	}
+	if !s.opened && s.s.Opened != nil {
+		s.opened = true
+		s.s.Opened("")
+	}
+	s.opened = true
+}
+
+// drop forgets an attachment that is over.
+func (s *subscription) drop(a *attachment) {
+	if s.current == a {
+		s.current = nil
+		s.isOpen.Store(false)
+	}
+	s.old = slices.DeleteFunc(s.old, func(o *attachment) bool { return o == a })
+	s.client.leases.drop(a)
+	s.client.pool.leave(a.conn, a)
+}
+
+// leave says goodbye, or that the worker died, and waits until the gateway took note. What comes meanwhile is not
+// handed out.
+func (s *subscription) leave(died bool) {
+	s.isOpen.Store(false)
+	all := slices.Clone(s.old)
+	if s.current != nil {
+		all = append(all, s.current)
+	}
+	waiting := map[*attachment]bool{}
+	for _, a := range all {
+		switch {
+		case s.tail != nil:
+			s.drop(a) // the connection says goodbye itself
+		case a.conn.bye(a, died):
+			waiting[a] = true
+		default:
+			s.drop(a)
+		}
+	}
+	timer := time.NewTimer(leaveTime)
+	defer timer.Stop()
+	for len(waiting) > 0 {
+		it, ok := s.inbox.next()
+		if !ok {
+			select {
+			case <-s.inbox.wake:
+			case <-timer.C:
+				for a := range waiting {
+					a.conn.cut(errNoAnswer)
+					s.drop(a)
+				}
+				return
+			}
+			continue
+		}
+		switch it.what {
+		case gone, left, ended:
+			delete(waiting, it.by)
+			s.drop(it.by)
+		case sought:
+			if it.err == nil {
+				s.client.pool.leave(it.by.conn, it.by)
+			}
+		}
+	}
+}
+
+// bye sends the goodbye of a session. False: the connection is over.
+func (n *conn) bye(a *attachment, died bool) bool {
+	return n.ask(&outgoing{Op: "unsubscribe", Subscription: a.sub.s.Name, Died: died}, a)
+}
