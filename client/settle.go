@@ -100,32 +100,35 @@ func (c *Client) Settle(ctx context.Context, ss []autobus.Settlement) error {
 		return err
 	}
 	call := &settling{ss: ss, left: len(ss) + 1, over: make(chan struct{})}
+	var told []outcomeTold
 	var main *conn
 	for i := range ss {
 		ss[i].Err = nil
-		frame, offset, err := readLease(&ss[i])
+		to, err := c.address(&ss[i])
+		if err == nil && to.conn == nil {
+			if main == nil {
+				main, err = c.mainOne(ctx)
+			}
+			to.conn = main
+			if err != nil {
+				call.tell(i, nil, err)
+				continue
+			}
+		}
 		if err != nil {
 			call.tell(i, err, nil)
 			continue
 		}
-		by := c.leases.by(frame)
-		if by != nil && ss[i].Subscription != "" && ss[i].Subscription != by.sub.s.Name {
-			call.tell(i, autobus.NewError(autobus.ReasonLeaseUnknown, "the lease is of the subscription %s", by.sub.s.Name),
-				nil)
-			continue
+		to.caller = caller{call, i}
+		told = append(told, to)
+	}
+	for len(told) > 0 { // those of one connection at once, so that they travel together
+		n := 1
+		for n < len(told) && told[n].conn == told[0].conn {
+			n++
 		}
-		n := main
-		if by != nil {
-			n = by.conn
-		} else if main == nil {
-			if main, err = c.mainOne(ctx); err != nil {
-				call.tell(i, nil, err)
-				continue
-			}
-			n = main
-		}
-		o := &ss[i].Outcome
-		n.settle(ackKey{frame, ss[i].Subscription, o.Kind, autobus.Duration(o.Delay), clip(o.Reason)}, offset, caller{call, i})
+		told[0].conn.settle(told[:n])
+		told = told[n:]
 	}
 	call.mu.Lock()
 	call.left--
@@ -148,6 +151,31 @@ func (c *Client) Settle(ctx context.Context, ss []autobus.Settlement) error {
 		return call.lost
 	}
 	return nil
+}
+
+// outcomeTold is a settlement on its way.
+type outcomeTold struct {
+	ackKey
+	conn   *conn // nil = the main one
+	offset int64
+	caller caller
+}
+
+// address says what to tell, and over which connection.
+func (c *Client) address(s *autobus.Settlement) (to outcomeTold, err *autobus.Error) {
+	frame, offset, err := readLease(s)
+	if err != nil {
+		return to, err
+	}
+	o := &s.Outcome
+	to = outcomeTold{ackKey{frame, s.Subscription, o.Kind, autobus.Duration(o.Delay), clip(o.Reason)}, nil, offset, caller{}}
+	if by := c.leases.by(frame); by != nil {
+		to.conn = by.conn
+		if s.Subscription != "" && s.Subscription != by.sub.s.Name {
+			return to, autobus.NewError(autobus.ReasonLeaseUnknown, "the lease is of the subscription %s", by.sub.s.Name)
+		}
+	}
+	return to, nil
 }
 
 // readLease refuses what no gateway has to be asked about.
@@ -192,17 +220,23 @@ func (c *Client) mainOne(ctx context.Context) (*conn, *autobus.Error) {
 	}
 }
 
-// settle lets an outcome wait for the writer.
-func (n *conn) settle(k ackKey, offset int64, c caller) {
+// settle lets outcomes wait for the writer.
+func (n *conn) settle(told []outcomeTold) {
 	n.mu.Lock()
-	if n.settling == nil || n.lost != nil {
-		n.mu.Unlock()
-		c.call.tell(c.at, nil, unreachable("the connection was lost"))
+	over := n.settling == nil || n.lost != nil
+	if !over {
+		for i := range told {
+			n.acks.add(told[i].ackKey, told[i].offset, told[i].caller, cmp.Or(n.hello.Limits.AckResults, maxOffsets))
+		}
+	}
+	n.mu.Unlock()
+	if !over {
+		n.signal()
 		return
 	}
-	n.acks.add(k, offset, c, cmp.Or(n.hello.Limits.AckResults, maxOffsets))
-	n.mu.Unlock()
-	n.signal()
+	for i := range told {
+		told[i].caller.call.tell(told[i].caller.at, nil, unreachable("the connection was lost"))
+	}
 }
 
 // answered tells the callers what did not count, and takes the leases back.

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/client"
+	"github.com/autobus-io/autobus/internal/wire"
+)
+
+// reader is a running Subscribe; what it is told comes by channels.
+type reader struct {
+	t        *testing.T
+	opened   chan struct{}
+	got      chan autobus.Delivery
+	revoked  chan autobus.Lease
+	draining chan time.Time
+	lost     chan autobus.PositionLost
+	ended    chan error
+	stop     context.CancelCauseFunc
+}
+
+func read(t *testing.T, bus autobus.Bus, s autobus.Subscription) *reader {
+	r := &reader{t: t, opened: make(chan struct{}, 10), got: make(chan autobus.Delivery, 10_000),
+		revoked: make(chan autobus.Lease, 1000), draining: make(chan time.Time, 10),
+		lost: make(chan autobus.PositionLost, 10), ended: make(chan error, 1)}
+	s.Opened = func(autobus.Address) { r.opened <- struct{}{} }
+	s.Revoke = func(ls []autobus.Lease) {
+		for _, l := range ls {
+			r.revoked <- l
+		}
+	}
+	s.Draining = func(d time.Time) { r.draining <- d }
+	s.Lost = func(p autobus.PositionLost) { r.lost <- p }
+	var ctx context.Context
+	ctx, r.stop = context.WithCancelCause(context.Background())
+	go func() {
+		r.ended <- bus.Subscribe(ctx, s, func(_ context.Context, ds []autobus.Delivery) {
+			for _, d := range ds {
+				r.got <- d
+			}
+		})
+	}()
+	t.Cleanup(func() { r.stop(nil) })
+	return r
+}
+
+func await[T any](t *testing.T, what string, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		t.Fatalf("%s does not come", what)
+	}
+	return v
+}
+
+// end ends it and demands that this is no error.
+func (r *reader) end(cause error) {
+	r.t.Helper()
+	r.stop(cause)
+	if err := await(r.t, "the end", r.ended); err != nil {
+		r.t.Errorf("it ended with %v", err)
+	}
+}
+
+func settle(t *testing.T, bus autobus.Bus, ss ...autobus.Settlement) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := bus.Settle(ctx, ss); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watched keeps the frames that a client sends, and the connection by which they came.
+type watched struct {
+	g      *gateway
+	frames []*frame
+	by     []*link
+}
+
+func watch(g *gateway) *watched {
+	w := &watched{g: g}
+	g.script = func(c *link, f *frame) bool {
+		g.change(func() { w.frames, w.by = append(w.frames, f), append(w.by, c) })
+		return false
+	}
+	return w
+}
+
+// next waits for the n-th frame of an operation.
+func (w *watched) next(op string, n int) (f *frame, by *link) {
+	w.g.t.Helper()
+	w.g.await(fmt.Sprint(op, " ", n), func() bool {
+		seen := 0
+		for i := range w.frames {
+			if w.frames[i].Op == op {
+				if seen++; seen == n {
+					f, by = w.frames[i], w.by[i]
+					return true
+				}
+			}
+		}
+		return false
+	})
+	return f, by
+}
+
+func TestSubscribeDelivers(t *testing.T) {
+	g := newGateway(t)
+	w := watch(g)
+	c := g.client()
+	resize := make(chan autobus.Window)
+	r := read(t, c, autobus.Subscription{Name: "billing", Window: &autobus.Window{Events: 5}, Resize: resize})
+	f, by := w.next("subscribe", 1)
+	if f.Subscription != "billing" || f.Window == nil || f.Window.Events != 5 {
+		t.Errorf("asked for %+v", f)
+	}
+	await(t, "the opening", r.opened)
+	by.deliver("billing", "L1", 10, 3)
+	var ds []autobus.Delivery
+	for i := range 3 {
+		d := await(t, "a delivery", r.got)
+		if d.Offset != int64(10+i) || d.Lease != wire.LeaseOf("L1", d.Offset) || d.Type != placed || d.Fence != 7 ||
+			string(d.Key) != d.ID || string(d.Data) != fmt.Sprintf(`{"n":%d}`, d.Offset) {
+			t.Errorf("got %+v", d)
+		}
+		ds = append(ds, d)
+	}
+	ack := autobus.Outcome{Kind: autobus.Ack}
+	settle(t, c, autobus.Settlement{Lease: ds[0].Lease, Outcome: ack}, autobus.Settlement{Lease: ds[1].Lease, Outcome: ack})
+	if f, _ := w.next("ack", 1); f.Lease != "L1" || f.Outcome != "ack" || !slices.Equal(f.offsets, []int64{10, 11}) {
+		t.Errorf("settled by %+v", f)
+	}
+	by.text(`{"op":"revoke","subscription":"billing","leases":[%q]}`, ds[2].Lease)
+	if l := await(t, "the revoke", r.revoked); l != ds[2].Lease {
+		t.Errorf("revoked %s", l)
+	}
+	by.text(`{"op":"position_lost","subscription":"billing","type":%q,"partition":3,"from":4,"to":9}`, placed)
+	if p := await(t, "the lost position", r.lost); p != (autobus.PositionLost{Type: placed, Partition: 3, From: 4, To: 9}) {
+		t.Errorf("lost %+v", p)
+	}
+	resize <- autobus.Window{Events: 9}
+	if f, _ := w.next("window", 1); f.Window.Events != 9 {
+		t.Errorf("resized by %+v", f)
+	}
+	r.end(nil)
+	if f, _ := w.next("unsubscribe", 1); f.Subscription != "billing" || f.Died {
+		t.Errorf("left by %+v", f)
+	}
+	by.deliver("billing", "L2", 20, 1)
+	select {
+	case d := <-r.got:
+		t.Errorf("%+v came after the end", d)
+	default:
+	}
+}
+
+func TestSettleTellsWhatDidNotCount(t *testing.T) {
+	g := newGateway(t)
+	g.script = func(c *link, f *frame) bool {
+		if f.Op == "ack" {
+			var results []string
+			for i, o := range f.offsets {
+				if word := map[int64]string{11: "stale", 12: "unknown", 13: "invalid"}[o]; word != "" {
+					results = append(results, fmt.Sprintf(`{"index":%d,"status":%q}`, i, word))
+				}
+			}
+			c.acked(*f.Seq, `,"results":[`+strings.Join(results, ",")+`]`)
+		}
+		return f.Op == "ack"
+	}
+	c := g.client()
+	ack := autobus.Outcome{Kind: autobus.Ack}
+	ss := []autobus.Settlement{{Lease: "L.10", Outcome: ack}, {Lease: "L.11", Outcome: ack}, {Lease: "L.12", Outcome: ack},
+		{Lease: "L.13", Outcome: ack}, {Lease: "forged", Outcome: ack}, {Lease: "L.14", Outcome: autobus.Outcome{Kind: "x"}},
+		{Lease: "L.15", Outcome: autobus.Outcome{Kind: autobus.Ack, Delay: 1}}, {Lease: "M.11", Outcome: autobus.Outcome{
+			Kind: autobus.Retry, Delay: time.Second}}}
+	settle(t, c, ss...)
+	for i, want := range []autobus.Reason{"", autobus.ReasonLeaseStale, autobus.ReasonLeaseUnknown,
+		autobus.ReasonOutcomeInvalid, autobus.ReasonLeaseUnknown, autobus.ReasonOutcomeInvalid,
+		autobus.ReasonOutcomeInvalid, autobus.ReasonLeaseStale} {
+		if err := ss[i].Err; (err == nil) != (want == "") || err != nil && err.Reason != want {
+			t.Errorf("settlement %d: got %v, want %q", i, err, want)
+		}
+	}
+}
+
+func TestSettleWithoutAnAnswer(t *testing.T) {
+	g := newGateway(t)
+	g.script = func(c *link, f *frame) bool {
+		if f.Op == "ack" && f.Lease == "cut" {
+			_ = c.socket.CloseNow()
+		}
+		return f.Op == "ack"
+	}
+	c := g.client()
+	ss := []autobus.Settlement{{Lease: "cut.1", Outcome: autobus.Outcome{Kind: autobus.Ack}}}
+	err := c.Settle(t.Context(), ss)
+	if !errors.Is(err, &autobus.Error{Reason: autobus.ReasonServerUnreachable}) || ss[0].Err == nil {
+		t.Errorf("got %v, %v", err, ss[0].Err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	ss[0].Lease = "silent.1"
+	if err := c.Settle(ctx, ss); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestSubscribeGoesOn: the subscription is opened again, and what was out is taken back.
+func TestSubscribeGoesOn(t *testing.T) {
+	g := newGateway(t)
+	w := watch(g)
+	c := g.client()
+	r := read(t, c, autobus.Subscription{Name: "billing"})
+	_, by := w.next("subscribe", 1)
+	by.deliver("billing", "L", 1, 2)
+	first, second := await(t, "a delivery", r.got), await(t, "a delivery", r.got)
+	settle(t, c, autobus.Settlement{Lease: first.Lease, Outcome: autobus.Outcome{Kind: autobus.Ack}})
+	g.cut()
+	if l := await(t, "the revoke", r.revoked); l != second.Lease {
+		t.Errorf("revoked %s, want %s", l, second.Lease)
+	}
+	_, by = w.next("subscribe", 2)
+	by.deliver("billing", "L2", 2, 1)
+	if d := await(t, "it again", r.got); d.Lease != "L2.2" {
+		t.Errorf("got %+v", d)
+	}
+	await(t, "the opening", r.opened)
+	r.end(nil)
+	if len(r.opened) > 0 || len(r.revoked) > 0 {
+		t.Errorf("it opened %d times more, %d leases were revoked that were out no more", len(r.opened), len(r.revoked))
+	}
+}
+
+func TestSubscribeIsRefused(t *testing.T) {
+	for why, ends := range map[autobus.Reason]bool{autobus.ReasonForbidden: true, autobus.ReasonSubscriptionUnknown: true,
+		autobus.ReasonSubscriptionInvalid: true, autobus.ReasonStarting: false, autobus.ReasonInternal: false,
+		autobus.ReasonClusterUnreachable: false} {
+		t.Run(string(why), func(t *testing.T) {
+			g := newGateway(t)
+			refusals := 0
+			g.script = func(c *link, f *frame) bool {
+				if f.Op != "subscribe" || refusals == 2 {
+					return false
+				}
+				refusals++
+				c.text(`{"op":"error","seq":%d,"subscription":"billing","error":%s}`, *f.Seq, problem(why))
+				return true
+			}
+			c := g.client()
+			r := read(t, c, autobus.Subscription{Name: "billing"})
+			if !ends {
+				await(t, "the opening", r.opened)
+				r.end(nil)
+				return
+			}
+			if err := await(t, "the end", r.ended); !errors.Is(err, &autobus.Error{Reason: why}) {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+}
+
+func TestSubscribeIsNotOffered(t *testing.T) {
+	c := newGateway(t).client()
+	for _, s := range []autobus.Subscription{{Name: "a", Detached: true}, {Inbox: true},
+		{Tail: []string{"*"}, From: autobus.Start{Cursors: map[string]map[int32]int64{"a": nil}}}, {},
+		{Name: "a", Tail: []string{"*"}}, {Name: "a", Filter: "true"}} {
+		err := c.Subscribe(t.Context(), s, nil)
+		if e := autobus.AsError(err); e == nil || e.Code != autobus.Unimplemented && e.Code != autobus.InvalidArgument {
+			t.Errorf("%+v: got %v", s, err)
+		}
+	}
+}
+
+// TestDrain: the old connection stays for what came over it, all else goes on over a new one.
+func TestDrain(t *testing.T) {
+	g := newGateway(t)
+	w := watch(g)
+	c := g.client()
+	r := read(t, c, autobus.Subscription{Name: "billing"})
+	_, old := w.next("subscribe", 1)
+	old.deliver("billing", "L", 1, 2)
+	first, second := await(t, "a delivery", r.got), await(t, "a delivery", r.got)
+	deadline := time.Now().Add(time.Minute).UTC()
+	old.text(`{"op":"drain","deadline":%q}`, deadline.Format(time.RFC3339Nano))
+	if d := await(t, "the drain", r.draining); !d.Equal(deadline) {
+		t.Errorf("drained until %s, want %s", d, deadline)
+	}
+	_, by := w.next("subscribe", 2)
+	if by == old {
+		t.Fatal("it was opened again on the connection that drains")
+	}
+	by.deliver("billing", "M", 9, 1)
+	third := await(t, "a delivery", r.got)
+	for i, d := range []autobus.Delivery{third, first} {
+		settle(t, c, autobus.Settlement{Lease: d.Lease, Outcome: autobus.Outcome{Kind: autobus.Ack}})
+		if _, over := w.next("ack", i+1); over != []*link{by, old}[i] {
+			t.Errorf("%s was settled over another connection than it came by", d.Lease)
+		}
+	}
+	b := batch("a")
+	publish(t, c, b)
+	receipts(t, b, autobus.Written)
+	if _, over := w.next("publish", 1); over != by {
+		t.Error("published over the connection that drains")
+	}
+	_ = old.socket.CloseNow()
+	if l := await(t, "the revoke", r.revoked); l != second.Lease {
+		t.Errorf("revoked %s", l)
+	}
+	r.end(nil)
+	w.next("unsubscribe", 1)
+}
+
+// TestSessionsOfOneName: a connection has one session of a subscription, so the second one has a connection beside.
+func TestSessionsOfOneName(t *testing.T) {
+	g := newGateway(t)
+	w := watch(g)
+	c := g.client()
+	one := read(t, c, autobus.Subscription{Name: "billing"})
+	await(t, "the opening", one.opened)
+	two, three := read(t, c, autobus.Subscription{Name: "billing"}), read(t, c, autobus.Subscription{Name: "shipping"})
+	await(t, "the opening", two.opened)
+	await(t, "the opening", three.opened)
+	if len(g.links) != 2 {
+		t.Errorf("%d connections", len(g.links))
+	}
+	two.end(autobus.ErrReaderDied)
+	if f, _ := w.next("unsubscribe", 1); !f.Died {
+		t.Error("the gateway is not told of the death")
+	}
+	g.await("the end of the connection beside", func() bool { return len(g.links) == 1 })
+	one.end(nil)
+	three.end(nil)
+	if len(one.revoked)+len(three.revoked) > 0 {
+		t.Error("one session's death touches another's")
+	}
+}
+
+func TestTailGoesOn(t *testing.T) {
+	g := newGateway(t)
+	w := watch(g)
+	c := g.client()
+	r := read(t, c, autobus.Subscription{Tail: []string{"orders.*"}})
+	f, by := w.next("tail", 1)
+	if f.From != "latest" || !slices.Equal(f.Types, []string{"orders.*"}) {
+		t.Errorf("asked for %+v", f)
+	}
+	tailed := func(by *link, seq int64, offset int64, n int) {
+		ds := make([]*autobus.Delivery, n)
+		for i := range ds {
+			ds[i] = &autobus.Delivery{Event: event(fmt.Sprint(offset + int64(i))), Offset: offset + int64(i)}
+		}
+		by.binary(wire.AppendEvents(nil, "", &seq, ds))
+	}
+	await(t, "the opening", r.opened)
+	tailed(by, *f.Seq, 5, 3)
+	for want := range 3 {
+		if d := await(t, "a delivery", r.got); d.Offset != int64(5+want) || d.Lease != "" {
+			t.Errorf("got %+v", d)
+		}
+	}
+	_ = by.socket.CloseNow()
+	f, by = w.next("tail", 2)
+	if !strings.HasPrefix(f.From, "-") {
+		t.Errorf("it goes on from %q", f.From)
+	}
+	tailed(by, *f.Seq, 6, 4)
+	for want := range 2 {
+		if d := await(t, "a delivery", r.got); d.Offset != int64(8+want) {
+			t.Errorf("got %d", d.Offset)
+		}
+	}
+	r.end(nil)
+	if len(g.links) > 1 {
+		g.await("the end of its connection", func() bool { return len(g.links) == 1 })
+	}
+}
+
+// TestSlowTail holds up nobody else.
+func TestSlowTail(t *testing.T) {
+	g := newGateway(t)
+	w := watch(g)
+	c := g.client()
+	ctx, stop := context.WithCancel(t.Context())
+	handed, release, ended := make(chan struct{}, 1000), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- c.Subscribe(ctx, autobus.Subscription{Tail: []string{"*"}}, func(context.Context, []autobus.Delivery) {
+			handed <- struct{}{}
+			<-release
+		})
+	}()
+	f, by := w.next("tail", 1)
+	go func() {
+		for i := range 40 {
+			e := event(fmt.Sprint(i))
+			e.Data = make([]byte, 200_000)
+			by.binary(wire.AppendEvents(nil, "", f.Seq, []*autobus.Delivery{{Event: e, Offset: int64(i)}}))
+		}
+	}()
+	await(t, "a delivery", handed)
+	b := batch("a")
+	publish(t, c, b)
+	receipts(t, b, autobus.Written)
+	close(release)
+	for range 39 {
+		await(t, "the rest", handed)
+	}
+	stop()
+	if err := await(t, "the end", ended); err != nil {
+		t.Error(err)
+	}
+}
+
+var _ autobus.Bus = (*client.Client)(nil)
