@@ -49,13 +49,14 @@ func Settle(
 	return all, nil
 }
 
-// SettleFrame tells the bus one outcome of several records of a frame. The error means that none counted.
+// SettleFrame tells the bus one outcome of several records of a frame, whose leases have to be of the subscription;
+// empty = any. The error means that none counted.
 func SettleFrame(
-	ctx context.Context, bus autobus.Bus, frame autobus.Lease, o autobus.Outcome, offsets []int64,
+	ctx context.Context, bus autobus.Bus, subscription string, frame autobus.Lease, o autobus.Outcome, offsets []int64,
 ) ([]autobus.Settlement, *autobus.Error) {
 	all := make([]autobus.Settlement, len(offsets))
 	for i, offset := range offsets {
-		all[i] = autobus.Settlement{Lease: frame.At(offset), Outcome: o}
+		all[i] = autobus.Settlement{Lease: frame.At(offset), Subscription: subscription, Outcome: o}
 	}
 	if len(all) == 0 {
 		return all, nil

@@ -19,7 +19,11 @@ func (c *conn) ack(f frame) *autobus.Error {
 	if err := f.get("results", &items); err != nil {
 		return err
 	}
-	settled, err := edge.Settle(c.who.Context(), c.edge.bus, "", items)
+	var subscription string
+	if err := f.get("subscription", &subscription); err != nil {
+		return err
+	}
+	settled, err := edge.Settle(c.who.Context(), c.edge.bus, subscription, items)
 	return c.settled(f, settled, err)
 }
 

@@ -17,7 +17,7 @@ import (
 var bodied = map[string]operation{
 	"publish": {[]string{"mode", "stream", "type", "source", "datacontenttype"}, []string{"seq"},
 		(*conn).publishRecords},
-	"ack": {[]string{"seq", "delay", "reason"}, []string{"lease", "outcome"}, (*conn).ackOffsets},
+	"ack": {[]string{"seq", "subscription", "delay", "reason"}, []string{"lease", "outcome"}, (*conn).ackOffsets},
 }
 
 // readBinary does what a binary frame asks.
@@ -84,8 +84,9 @@ func (c *conn) ackOffsets(f frame) *autobus.Error {
 	var lease autobus.Lease
 	var kind autobus.OutcomeKind
 	var delay *autobus.Duration
-	var reason string
-	for name, v := range map[string]any{"lease": &lease, "outcome": &kind, "delay": &delay, "reason": &reason} {
+	var reason, subscription string
+	for name, v := range map[string]any{"lease": &lease, "outcome": &kind, "delay": &delay, "reason": &reason,
+		"subscription": &subscription} {
 		if err := f.get(name, v); err != nil {
 			return err
 		}
@@ -110,7 +111,7 @@ func (c *conn) ackOffsets(f frame) *autobus.Error {
 	if err != nil {
 		return err
 	}
-	settled, err := edge.SettleFrame(c.who.Context(), c.edge.bus, lease, outcome, offsets)
+	settled, err := edge.SettleFrame(c.who.Context(), c.edge.bus, subscription, lease, outcome, offsets)
 	return c.settled(f, settled, err)
 }
 

@@ -184,10 +184,15 @@ func (c *conn) window(f frame) *autobus.Error {
 	return nil
 }
 
-// unsubscribe says goodbye to a subscription, or to the tail that was opened with the same seq.
+// unsubscribe says goodbye to a subscription, or to the tail that was opened with the same seq. A client that hands the
+// events on to workers of its own tells by it that one of them died.
 func (c *conn) unsubscribe(f frame) *autobus.Error {
 	var name string
 	if err := f.get("subscription", &name); err != nil {
+		return err
+	}
+	var died bool
+	if err := f.get("died", &died); err != nil {
 		return err
 	}
 	c.subs.mu.Lock()
@@ -200,7 +205,11 @@ func (c *conn) unsubscribe(f frame) *autobus.Error {
 	if !ours {
 		return noSubscription(name)
 	}
-	sub.cancel(nil)
+	var cause error
+	if died {
+		cause = autobus.ErrReaderDied
+	}
+	sub.cancel(cause)
 	return nil
 }
 
