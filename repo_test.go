@@ -31,6 +31,7 @@ var law = map[string][]string{
 	".":                  {},
 	"autobustest":        {".", "spec"},
 	"spec":               {"."},
+	"client":             {".", "internal/wire"},
 	"internal/kafka":     {"."},
 	"internal/control":   {".", "internal/kafka"},
 	"internal/ledger":    {},

@@ -46,7 +46,7 @@ func open(t *testing.T, k *bustest.Kafka, specs map[string][]byte, embedded bool
 }
 
 // instance starts a bus on a cluster.
-func instance(t *testing.T, k *bustest.Kafka, name string, embedded bool) (*bus.Bus, bustest.Target) {
+func instance(t testing.TB, k *bustest.Kafka, name string, embedded bool) (*bus.Bus, bustest.Target) {
 	t.Helper()
 	log, logger := k.Open(t), bustest.Logger(t)
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
@@ -100,7 +100,7 @@ func instance(t *testing.T, k *bustest.Kafka, name string, embedded bool) (*bus.
 }
 
 // start runs parts until the test ends.
-func start(t *testing.T, parts ...func(context.Context) error) {
+func start(t testing.TB, parts ...func(context.Context) error) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, len(parts))
 	for _, run := range parts {

@@ -24,7 +24,7 @@ import (
 
 // site is a bus behind a port of its own, with the edges of cmd/autobus before it. Every principal has a token.
 type site struct {
-	t    *testing.T
+	t    testing.TB
 	addr string
 	http *http.Client
 
@@ -58,7 +58,7 @@ func transport(t *testing.T, d driver, exercise func(*testing.T, bustest.Open, b
 }
 
 // serve puts the edges before a bus, until the test ends.
-func serve(t *testing.T, b *bus.Bus) *site {
+func serve(t testing.TB, b *bus.Bus) *site {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

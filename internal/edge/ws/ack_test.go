@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/wire"
 )
 
 // judge settles by the first letter of the lease: stale, unknown, bad, failed; else it counts.
@@ -92,6 +93,24 @@ func TestAnAckWithASeqIsAnswered(t *testing.T) {
 		got = append(got, text)
 	}
 	if !f.is("acked", 3) || !slices.Equal(got, want) {
+		t.Errorf("%s", f)
+	}
+}
+
+func TestAnAckMayNameItsSubscription(t *testing.T) {
+	var seen []autobus.Settlement
+	c := dial(t, serve(t, &fakeBus{settle: judge(&seen)}))
+	c.send(`{"op":"ack","seq":1,"subscription":"a","results":[{"lease":"1","outcome":"ack"}]}`)
+	c.next()
+	c.sendBinary(`{"op":"ack","seq":2,"subscription":"b","lease":"l","outcome":"ack"}`, wire.AppendOffset(nil, 0, 7))
+	c.nextBinary()
+	c.send(`{"op":"ack","seq":3,"results":[{"lease":"2","outcome":"ack"}]}`)
+	c.next()
+	if len(seen) != 3 || seen[0].Subscription != "a" || seen[1].Subscription != "b" || seen[2].Subscription != "" {
+		t.Errorf("settled %+v", seen)
+	}
+	c.send(`{"op":"ack","seq":4,"subscription":4,"results":[{"lease":"2","outcome":"ack"}]}`)
+	if f := c.next(); !f.fails(4, autobus.ReasonFrameInvalid) {
 		t.Errorf("%s", f)
 	}
 }

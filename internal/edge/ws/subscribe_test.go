@@ -93,6 +93,27 @@ func TestUnsubscribeIsAGoodbye(t *testing.T) {
 	}
 }
 
+func TestUnsubscribeTellsADeath(t *testing.T) {
+	bus, calls := groups()
+	c := dial(t, serve(t, bus))
+	for name, died := range map[string]bool{"x": true, "y": false} {
+		c.send(`{"op":"subscribe","seq":1,"subscription":%q}`, name)
+		c.next()
+		o := <-calls
+		c.send(`{"op":"unsubscribe","seq":2,"subscription":%q,"died":%v}`, name, died)
+		if f := c.next(); !f.is("unsubscribed", 2) {
+			t.Errorf("%s", f)
+		}
+		if errors.Is(context.Cause(o.ctx), autobus.ErrReaderDied) != died {
+			t.Errorf("%s ended by %v", name, context.Cause(o.ctx))
+		}
+	}
+	c.send(`{"op":"unsubscribe","seq":3,"subscription":"x","died":"yes"}`)
+	if f := c.next(); !f.fails(3, autobus.ReasonFrameInvalid) {
+		t.Errorf("%s", f)
+	}
+}
+
 func TestSubscribeThatIsRefused(t *testing.T) {
 	bus, calls := groups()
 	run := bus.subscribe
