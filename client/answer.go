@@ -52,9 +52,15 @@ func (q *courier) answered(n *conn, f *incoming) error {
 			continue
 		}
 		e := &p.parcel.batch.Events[p.index]
-		fill(e, f.Source, f.Time)
+		had := e.Time
 		if t := told[i]; t != nil {
 			fill(e, t.Source, t.Time)
+		}
+		if r.Status == autobus.Written {
+			fill(e, f.Source, f.Time)
+		}
+		if r.Duplicate {
+			e.Time = had // the first copy's, which is not known
 		}
 		q.resolve(p.parcel, p.index, r)
 	}

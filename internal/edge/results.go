@@ -23,12 +23,15 @@ func (p *Parcel) AppendResults(dst []byte, receipts []autobus.Receipt) []byte {
 	return append(dst, ']')
 }
 
-// AppendNotable appends the member "results" with the results of those events of which more is to be told than where
-// they were written, after a comma; nothing where there are none.
+// AppendNotable appends, each after a comma, the members "source" and "time" with what the bus filled into all events
+// alike, and "results" with the results of those of which more is to be told than that and where they were written;
+// nothing where there is none of it.
 func (p *Parcel) AppendNotable(dst []byte, receipts []autobus.Receipt) []byte {
+	var common autobus.Event
+	dst = p.appendCommon(dst, receipts, &common)
 	next := `,"results":[`
 	for i := range receipts {
-		if rc := &receipts[i]; rc.Status == autobus.Written && rc.Hint == "" && p.items[i] == ownAll {
+		if p.plain(i, &receipts[i], &common) {
 			continue
 		}
 		dst = p.AppendResult(append(dst, next...), i, receipts[i])
@@ -38,6 +41,44 @@ func (p *Parcel) AppendNotable(dst []byte, receipts []autobus.Receipt) []byte {
 		dst = append(dst, ']')
 	}
 	return dst
+}
+
+// appendCommon finds the source and the time that the bus fills in, which it does once for a batch.
+func (p *Parcel) appendCommon(dst []byte, receipts []autobus.Receipt, common *autobus.Event) []byte {
+	var filled item
+	for i := range receipts {
+		rc := &receipts[i]
+		if lacks := ^p.items[i] &^ filled; rc.Status != autobus.Written || lacks&(ownSource|ownTime) == 0 {
+			continue
+		}
+		ev := p.event(i)
+		if p.items[i]&ownSource == 0 {
+			common.Source = ev.Source
+			filled |= ownSource
+		}
+		if p.items[i]&ownTime == 0 && !rc.Duplicate {
+			common.Time = ev.Time
+			filled |= ownTime
+		}
+		if filled == ownSource|ownTime {
+			break
+		}
+	}
+	return (filled ^ (ownSource | ownTime)).appendFilled(dst, common, false)
+}
+
+// plain reports whether nothing is to be told of an event but where it was written and what the bus filled into all.
+func (p *Parcel) plain(i int, rc *autobus.Receipt, common *autobus.Event) bool {
+	own := p.items[i]
+	switch {
+	case rc.Status != autobus.Written, rc.Hint != "", own&ownID == 0:
+		return false
+	case own == ownAll:
+		return true
+	}
+	ev := p.event(i)
+	return (own&ownSource != 0 || ev.Source == common.Source) &&
+		(own&ownTime != 0 || rc.Duplicate || ev.Time.Equal(common.Time))
 }
 
 // event gives what is known of item i: of one that was not looked at the id alone.
