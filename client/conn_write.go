@@ -5,6 +5,7 @@ package client
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/coder/websocket"
@@ -53,6 +54,7 @@ func (n *conn) write() {
 			return
 		case idle:
 			<-n.wake
+			runtime.Gosched() // who was told of an answer at the same moment may have more for this frame
 		}
 	}
 }
