@@ -26,8 +26,8 @@ type Client struct {
 	stop          context.CancelFunc
 }
 
-// New makes a client and begins to connect. The error is for a Config that cannot be used (ReasonConfigInvalid); whether
-// there is a gateway, and one that takes the token, Ready tells.
+// New makes a client and begins to connect. The error is for a Config that cannot be used (ReasonConfigInvalid);
+// whether there is a gateway, and one that takes the token, Ready tells.
 func New(cfg Config) (*Client, error) {
 	urls, err := cfg.check()
 	if err != nil {
@@ -47,9 +47,9 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the client. No more is published or subscribed from now on (ReasonShuttingDown); what is in flight gets its
-// outcome, until ctx is over; then subscriptions end and the gateway is told goodbye. The error says that ctx was over
-// before all outcomes were known: the rest is Refused or Unknown by now.
+// Close ends the client. No more is published or subscribed from now on (ReasonShuttingDown); what is in flight gets
+// its outcome, until ctx is over; then subscriptions end and the gateway is told goodbye. The error says that ctx was
+// over before all outcomes were known: the rest is Refused or Unknown by now.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	again := c.closed

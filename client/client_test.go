@@ -204,7 +204,8 @@ func TestRefusedToken(t *testing.T) {
 	if err := c.Subscribe(t.Context(), autobus.Subscription{Name: "x"}, nil); !errors.Is(err, want) {
 		t.Errorf("subscribe: %v", err)
 	}
-	if err := c.Settle(t.Context(), []autobus.Settlement{{Lease: "L.1", Outcome: autobus.Outcome{Kind: autobus.Ack}}}); !errors.Is(err, want) {
+	ss := []autobus.Settlement{{Lease: "L.1", Outcome: autobus.Outcome{Kind: autobus.Ack}}}
+	if err := c.Settle(t.Context(), ss); !errors.Is(err, want) {
 		t.Errorf("settle: %v", err)
 	}
 	if err := c.Ready(); !errors.Is(err, want) {

@@ -105,8 +105,8 @@ func (q *courier) enter(ctx context.Context, size int) error {
 	}
 	q.waiting = slices.DeleteFunc(q.waiting, func(o *waiter) bool { return o == w })
 	q.admit()
-	return autobus.NewError(autobus.ReasonCapacity, "%d bytes are in flight and the gateway answers none; nothing was sent",
-		q.used).WithCause(context.Cause(ctx)).WithHint("Try again later, or raise MaxInFlightBytes of the client's Config.")
+	return autobus.NewError(autobus.ReasonCapacity, "%d bytes wait for the gateway's answer; nothing was sent", q.used).
+		WithCause(context.Cause(ctx)).WithHint("Try again later, or raise MaxInFlightBytes of the client's Config.")
 }
 
 func (q *courier) room(size int) bool { return q.used == 0 || q.used+size <= q.most }

@@ -36,6 +36,7 @@ func (c *Client) dialAs(ctx context.Context, url, token string) (*conn, *autobus
 		header.Set("Authorization", "Bearer "+token)
 	}
 	n := newConn(c, url)
+	//nolint:bodyclose // the library has read the body of a refusal, and keeps that of a connection
 	socket, answer, err := websocket.Dial(ctx, url, &websocket.DialOptions{
 		HTTPClient: c.cfg.HTTPClient, HTTPHeader: header, Subprotocols: []string{protocol},
 		CompressionMode: websocket.CompressionDisabled,

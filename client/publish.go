@@ -12,10 +12,11 @@ import (
 // eventOverhead is about what an event costs in a frame and in memory beside its size.
 const eventOverhead = 128
 
-// Publish implements autobus.Bus. It fills in absent ids, so that sending again is safe; the gateway fills in source and
-// time, which stand in the events when the batch is settled. It returns when the batch has its place in the queue. The
-// error is for a batch that was not looked at: besides the reasons of Bus.Publish, the client is closed, or ctx ended
-// while there was no room.
+// Publish implements autobus.Bus. It fills in absent ids, so that sending again is safe; the gateway fills in source
+// and time, which stand in the events when the batch is settled. It returns when the batch has its place in the queue.
+// The error is for a batch that was not looked at: besides the reasons of Bus.Publish, the client is closed
+// (ReasonShuttingDown), or ctx ended while there was no room (ReasonCapacity). Batch.Done is called by the goroutine
+// that reads the answers, so it must not wait, and not call Publish, which may.
 func (c *Client) Publish(ctx context.Context, b *autobus.Batch) error {
 	if b.Mode != autobus.Independent && b.Mode != autobus.Ordered {
 		return autobus.NewError(autobus.ReasonModeInvalid, "there is no mode %d", b.Mode)
@@ -45,7 +46,7 @@ func (c *Client) Publish(ctx context.Context, b *autobus.Batch) error {
 	now := time.Now()
 	for i := range b.Events {
 		if e := &b.Events[i]; e.ID == "" {
-			e.ID = newID(now)
+			e.ID = autobus.NewID(now)
 		}
 	}
 	p := &parcel{batch: b, size: size, due: now.Add(c.cfg.ResendFor)}

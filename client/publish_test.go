@@ -228,7 +228,10 @@ func TestPublishGivesUp(t *testing.T) {
 	}
 
 	down := newGateway(t)
-	down.accept = func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "no", 503); return false }
+	down.accept = func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "no", http.StatusServiceUnavailable)
+		return false
+	}
 	c = down.client(func(cfg *client.Config) { cfg.ResendFor = 50 * time.Millisecond })
 	publish(t, c, b)
 	if rs := receipts(t, b, autobus.Refused); rs[0].Err.Reason != autobus.ReasonServerUnreachable {

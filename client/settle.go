@@ -168,7 +168,8 @@ func (c *Client) address(s *autobus.Settlement) (to outcomeTold, err *autobus.Er
 		return to, err
 	}
 	o := &s.Outcome
-	to = outcomeTold{ackKey{frame, s.Subscription, o.Kind, autobus.Duration(o.Delay), clip(o.Reason)}, nil, offset, caller{}}
+	to.offset = offset
+	to.ackKey = ackKey{frame, s.Subscription, o.Kind, autobus.Duration(o.Delay), clip(o.Reason)}
 	if by := c.leases.by(frame); by != nil {
 		to.conn = by.conn
 		if s.Subscription != "" && s.Subscription != by.sub.s.Name {
@@ -204,10 +205,12 @@ func clip(s string) string { return s[:min(len(s), maxReason)] }
 func (c *Client) mainOne(ctx context.Context) (*conn, *autobus.Error) {
 	for {
 		main, err, changed := c.pool.state()
-		if main != nil {
+		switch {
+		case main != nil && main.alive():
 			return main, nil
-		}
-		if permanent(err) {
+		case main != nil:
+			err = unreachable("the connection was lost") // and will be replaced
+		case permanent(err):
 			return nil, err
 		}
 		select {

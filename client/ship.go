@@ -75,13 +75,14 @@ func (q *courier) fill(n *conn) (s *shipment, held []outcome) {
 	if l == nil || l.conn != n || q.next != nil || l.stopped || len(q.queue) == 0 {
 		return nil, nil
 	}
-	most := n.hello.Limits
-	if len(l.flying) >= cmp.Or(most.PublishFrames, 64) {
+	frames, bytes := cmp.Or(n.hello.Limits.PublishFrames, 64), cmp.Or(n.hello.Limits.PublishBytes, 8<<20)
+	if len(l.flying) >= frames {
 		return nil, nil
 	}
 	now, taken := time.Now(), 0
 	for _, p := range q.queue {
-		if s != nil && !s.takes(p) || (s != nil || l.bytes > 0) && l.bytes+p.size+s.size() > cmp.Or(most.PublishBytes, 8<<20) {
+		full := l.bytes+s.size()+p.size > bytes && l.bytes+s.size() > 0 // one always fits
+		if full || s != nil && !s.takes(p) {
 			break
 		}
 		taken++

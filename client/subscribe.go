@@ -116,10 +116,7 @@ func (s *subscription) run(ctx context.Context) *autobus.Error {
 			continue
 		case <-s.inbox.wake:
 		}
-		for {
-			if ctx.Err() != nil {
-				break // nothing is handed out any more
-			}
+		for ctx.Err() == nil { // else nothing is handed out any more
 			it, ok := s.inbox.next()
 			if !ok {
 				break
@@ -301,6 +298,7 @@ func (s *subscription) leave(died bool) {
 			if it.err == nil {
 				s.client.pool.leave(it.by.conn, it.by)
 			}
+		default: // what comes now is for nobody
 		}
 	}
 }

@@ -137,7 +137,8 @@ func TestSubscribeDelivers(t *testing.T) {
 		ds = append(ds, d)
 	}
 	ack := autobus.Outcome{Kind: autobus.Ack}
-	settle(t, c, autobus.Settlement{Lease: ds[0].Lease, Outcome: ack}, autobus.Settlement{Lease: ds[1].Lease, Outcome: ack})
+	settle(t, c, autobus.Settlement{Lease: ds[0].Lease, Outcome: ack},
+		autobus.Settlement{Lease: ds[1].Lease, Outcome: ack})
 	if f, _ := w.next("ack", 1); f.Lease != "L1" || f.Outcome != "ack" || !slices.Equal(f.offsets, []int64{10, 11}) {
 		t.Errorf("settled by %+v", f)
 	}
@@ -146,7 +147,8 @@ func TestSubscribeDelivers(t *testing.T) {
 		t.Errorf("revoked %s", l)
 	}
 	by.text(`{"op":"position_lost","subscription":"billing","type":%q,"partition":3,"from":4,"to":9}`, placed)
-	if p := await(t, "the lost position", r.lost); p != (autobus.PositionLost{Type: placed, Partition: 3, From: 4, To: 9}) {
+	want := autobus.PositionLost{Type: placed, Partition: 3, From: 4, To: 9}
+	if p := await(t, "the lost position", r.lost); p != want {
 		t.Errorf("lost %+v", p)
 	}
 	resize <- autobus.Window{Events: 9}

@@ -52,8 +52,8 @@ func benchBus(b *testing.B, d driver) (autobus.Bus, context.Context, bustest.Typ
 func benchBatch(typ string, n, of int) *autobus.Batch {
 	batch := &autobus.Batch{Events: make([]autobus.Event, of)}
 	for i := range batch.Events {
-		batch.Events[i] = autobus.Event{Type: typ, Data: fmt.Appendf(nil,
-			`{"order":"key-%d","n":%d,"note":"somewhat longer text, as an order would have it, and then some more"}`, (n+i)%5000, n)}
+		batch.Events[i] = autobus.Event{Type: typ, Data: fmt.Appendf(nil, `{"order":"key-%d","n":%d,`+
+			`"note":"somewhat longer text, as an order would have it, and then some more"}`, (n+i)%5000, n)}
 	}
 	return batch
 }
@@ -138,7 +138,8 @@ func benchWork(ctx context.Context, b *testing.B, bus autobus.Bus, typ string, w
 		go func() {
 			for range left {
 				d := <-got
-				ss := []autobus.Settlement{{Lease: d.Lease, Subscription: sub.Name, Outcome: autobus.Outcome{Kind: autobus.Ack}}}
+				ss := []autobus.Settlement{{Lease: d.Lease, Subscription: sub.Name,
+					Outcome: autobus.Outcome{Kind: autobus.Ack}}}
 				err := bus.Settle(ctx, ss)
 				if err == nil && ss[0].Err != nil {
 					err = ss[0].Err
