@@ -34,7 +34,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg, ending: make(chan struct{}), subscriptions: map[*subscription]bool{}, leases: newLeases()}
-	c.tokens.token, c.tokens.fetch, c.tokens.stale = cfg.Token, cfg.TokenFunc, true
+	c.tokens = tokens{fetch: cfg.TokenFunc, fresh: make(chan struct{}, 1), token: cfg.Token, stale: true}
 	c.pool = newPool(c, urls)
 	c.courier = newCourier(cfg.MaxInFlightBytes, cfg.ResendFor)
 	var ctx context.Context

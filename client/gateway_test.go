@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -74,8 +75,18 @@ type link struct {
 }
 
 func newGateway(t testing.TB) *gateway {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newGatewayOn(t, l)
+}
+
+func newGatewayOn(t testing.TB, l net.Listener) *gateway {
 	g := &gateway{t: t, links: map[*link]bool{}, at: map[string]int64{}, news: make(chan struct{})}
-	server := httptest.NewServer(http.HandlerFunc(g.serve))
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(g.serve)}}
+	server.Start()
 	g.url = server.URL
 	g.stop = sync.OnceFunc(func() {
 		g.cut()

@@ -13,7 +13,8 @@ import (
 
 // tokens hands out the token in force.
 type tokens struct {
-	fetch TokenFunc // nil = token is all there is
+	fetch TokenFunc     // nil = token is all there is
+	fresh chan struct{} // holds a token when there is another one
 
 	mu      sync.Mutex
 	token   string
@@ -38,6 +39,10 @@ func (t *tokens) renew(ctx context.Context) (string, *autobus.Error) {
 			WithHint("The client's TokenFunc failed; it is called again.")
 	}
 	t.token, t.expires, t.stale = token, expires, false
+	select {
+	case t.fresh <- struct{}{}:
+	default:
+	}
 	return token, nil
 }
 
@@ -67,16 +72,15 @@ func (t *tokens) early() (at time.Time) {
 func (c *Client) keepToken(ctx context.Context) {
 	pause := backoff{least: c.cfg.MinBackoff, most: c.cfg.MaxBackoff}
 	for {
-		at := c.tokens.early()
-		if at.IsZero() { // none yet, or one for good
-			select {
-			case <-c.pool.change():
-				continue
-			case <-ctx.Done():
-				return
-			}
+		var due <-chan time.Time
+		if at := c.tokens.early(); !at.IsZero() { // else there is none yet, or one for good
+			due = time.After(time.Until(at))
 		}
-		if !wait(ctx, time.Until(at)) {
+		select {
+		case <-due:
+		case <-c.tokens.fresh:
+			continue
+		case <-ctx.Done():
 			return
 		}
 		c.tokens.mu.Lock()
