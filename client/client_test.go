@@ -233,6 +233,16 @@ func TestSeveralGateways(t *testing.T) {
 	}
 }
 
+// TestGatewayThatIsDown: the next address is tried.
+func TestGatewayThatIsDown(t *testing.T) {
+	down, up := newGateway(t), newGateway(t)
+	down.stop()
+	c := up.client(func(cfg *client.Config) { cfg.URL = down.url + "," + up.url })
+	b := batch("a")
+	publish(t, c, b)
+	receipts(t, b, autobus.Written)
+}
+
 // TestGarbage: a gateway that cannot be understood is left.
 func TestGarbage(t *testing.T) {
 	for name, garbage := range map[string]func(c *link, f *frame){

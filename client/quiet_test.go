@@ -70,14 +70,16 @@ func bubble(t *testing.T, f func(t *testing.T, g *gateway, c func(...func(*clien
 // TestSilentGateway: one that takes frames and answers nothing is left after answerTime, one that does not even read
 // after writeTime, and another connection brings what it had.
 func TestSilentGateway(t *testing.T) {
-	for name, silent := range map[string]func(done <-chan struct{}) bool{
-		"answers nothing": func(<-chan struct{}) bool { return true },
-		"reads nothing":   func(done <-chan struct{}) bool { <-done; return true },
-	} {
+	for name, least := range map[string]time.Duration{"answers nothing": 25 * time.Second, "reads nothing": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, g *gateway, dial func(...func(*client.Config)) *client.Client) {
 				done := make(chan struct{})
-				g.script = func(c *link, f *frame) bool { return c.number == 0 && f.Op == "publish" && silent(done) }
+				g.script = func(c *link, f *frame) bool {
+					if c.number == 0 && name == "reads nothing" {
+						<-done
+					}
+					return c.number == 0 && f.Op == "publish"
+				}
 				c := dial(func(cfg *client.Config) { cfg.ResendFor = 2 * time.Minute })
 				began := time.Now()
 				first, second := batch("a"), batch("b")
@@ -91,7 +93,7 @@ func TestSilentGateway(t *testing.T) {
 						}
 					}
 				}
-				if took := time.Since(began); took > 40*time.Second {
+				if took := time.Since(began); took < least || took > least+5*time.Second {
 					t.Errorf("it took %s", took)
 				}
 				if g.made != 2 {
@@ -153,6 +155,35 @@ func TestDrainIsNotForEver(t *testing.T) {
 			t.Errorf("it was left after %s", took)
 		}
 		r.end(nil)
+	})
+}
+
+// TestDrainKeepsTheOrder: what follows what the old gateway has not answered is not sent to the new one before.
+func TestDrainKeepsTheOrder(t *testing.T) {
+	bubble(t, func(t *testing.T, g *gateway, dial func(...func(*client.Config)) *client.Client) {
+		var old *link
+		var seq int64
+		g.script = func(c *link, f *frame) bool {
+			if f.Op == "publish" && c.number == 0 {
+				g.change(func() { old, seq = c, *f.Seq })
+			}
+			return f.Op == "publish" && c.number == 0
+		}
+		c := dial()
+		s := &autobus.Stream{}
+		first, second := streamed(s, "a"), streamed(s, "b")
+		publish(t, c, first)
+		synctest.Wait()
+		old.text(`{"op":"drain","deadline":%q}`, time.Now().Add(time.Minute).Format(time.RFC3339Nano))
+		time.Sleep(10 * time.Second)
+		publish(t, c, second)
+		time.Sleep(time.Second)
+		if g.made != 2 || len(g.log) != 0 {
+			t.Errorf("%d connections; the new gateway has %v", g.made, ids(g.log))
+		}
+		old.published(seq, "", g.write(first.Events)...)
+		receipts(t, first, autobus.Written)
+		receipts(t, second, autobus.Written)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -217,6 +218,43 @@ func TestSettleWithoutAnAnswer(t *testing.T) {
 	if err := c.Settle(ctx, ss); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestRevokedBeforeItWasHandedOut: of what the worker never saw he hears nothing.
+func TestRevokedBeforeItWasHandedOut(t *testing.T) {
+	bubble(t, func(t *testing.T, g *gateway, dial func(...func(*client.Config)) *client.Client) {
+		w := watch(g)
+		var got []autobus.Lease
+		var revoked []autobus.Lease
+		release, ended := make(chan struct{}), make(chan error, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		c := dial()
+		go func() {
+			ended <- c.Subscribe(ctx, autobus.Subscription{Name: "billing", Revoke: func(ls []autobus.Lease) {
+				revoked = append(revoked, ls...)
+			}}, func(_ context.Context, ds []autobus.Delivery) {
+				for _, d := range ds {
+					got = append(got, d.Lease)
+				}
+				<-release
+			})
+		}()
+		_, by := w.next("subscribe", 1)
+		by.deliver("billing", "L", 1, 2)
+		by.deliver("billing", "M", 3, 3)
+		by.text(`{"op":"revoke","subscription":"billing","leases":["L.2","M.4"]}`)
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(got, []autobus.Lease{"L.1", "L.2", "M.3", "M.5"}) || !slices.Equal(revoked,
+			[]autobus.Lease{"L.2"}) {
+			t.Errorf("got %v, revoked %v", got, revoked)
+		}
+	})
 }
 
 // TestSubscribeGoesOn: the subscription is opened again, and what was out is taken back.
