@@ -241,6 +241,7 @@ func TestRevokedBeforeItWasHandedOut(t *testing.T) {
 		}()
 		_, by := w.next("subscribe", 1)
 		by.deliver("billing", "L", 1, 2)
+		synctest.Wait()
 		by.deliver("billing", "M", 3, 3)
 		by.text(`{"op":"revoke","subscription":"billing","leases":["L.2","M.4"]}`)
 		synctest.Wait()
