@@ -7,11 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,6 +34,7 @@ import (
 //   - other blocks are written into the file that <!-- file: NAME --> on the line above names;
 //   - <!-- background --> on the line above a bash block: it goes on beside what follows, until the end of the page;
 //   - <!-- fails --> says that the block must end with a status other than 0;
+//   - Go programs import this repository, whatever their go.mod says;
 //   - <!-- not run: WHY --> leaves a block alone, <!-- needs: PROGRAM --> where there is no such program.
 type page struct {
 	t      *testing.T
@@ -65,13 +68,29 @@ func newPage(t *testing.T, file, bin string) *page {
 	}
 	p := &page{t: t, file: file, dir: t.TempDir(), held: map[string]string{}}
 	p.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "NO_COLOR=1",
-		"PYTHONUNBUFFERED=1")
+		"PYTHONUNBUFFERED=1", "GOWORK="+p.workspace())
 	spec, ok := fenced(read(t, "docs/howto/specs.md"), "yaml")
 	if !ok {
 		t.Fatal("docs/howto/specs.md has no YAML block")
 	}
 	p.write("specs/orders/order.placed.v1.yaml", spec+"\n")
 	return p
+}
+
+// workspace lets Go programs of the page use this very repository, as if it had been got by its name.
+func (p *page) workspace() string {
+	p.t.Helper()
+	here, err := os.Getwd()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	version, _, _ := strings.Cut(strings.TrimPrefix(runtime.Version(), "go"), " ")
+	file := filepath.Join(p.t.TempDir(), "go.work")
+	text := fmt.Sprintf("go %s\n\nuse (\n\t%s\n\t%s\n)\n", version, here, p.dir)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	return file
 }
 
 func read(t *testing.T, file string) string {
