@@ -70,7 +70,9 @@ func bubble(t *testing.T, f func(t *testing.T, g *gateway, c func(...func(*clien
 // TestSilentGateway: one that takes frames and answers nothing is left after answerTime, one that does not even read
 // after writeTime, and another connection brings what it had.
 func TestSilentGateway(t *testing.T) {
-	for name, least := range map[string]time.Duration{"answers nothing": 25 * time.Second, "reads nothing": 10 * time.Second} {
+	for name, least := range map[string]time.Duration{
+		"answers nothing": 25 * time.Second, "reads nothing": 10 * time.Second,
+	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, g *gateway, dial func(...func(*client.Config)) *client.Client) {
 				done := make(chan struct{})
