@@ -32,7 +32,8 @@ type TokenFunc func(ctx context.Context) (token string, expires time.Time, err e
 // Config says which gateway to talk to, and how. Only URL is required.
 type Config struct {
 	// URL is the gateway's address, such as https://bus.example.com or http://127.0.0.1:7070. Several, separated by
-	// commas, are tried in turn. /v1/ws is added where there is no path.
+	// commas, are tried in turn when one goes down or cannot be reached; after a mere break the client comes back to the
+	// one it had, which remembers the ids of what was in flight. /v1/ws is added where there is no path.
 	URL string
 
 	Token     string    // who the service is; empty where the gateway asks for none, as in dev

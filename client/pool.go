@@ -140,7 +140,9 @@ func (p *pool) demote(n *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.main, p.err = nil, unreachable("the connection was lost, another one is being made")
-	p.at++
+	if n.draining.Load() {
+		p.at++
+	} // else it may be the same gateway again, which remembers the ids of what was in flight
 	select {
 	case <-n.over:
 	default:

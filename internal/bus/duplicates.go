@@ -50,6 +50,14 @@ type entry struct {
 	offset    int64
 	at        time.Time // when it was written
 	joined    []func(autobus.Receipt)
+	appended  <-chan struct{} // of the turn in which it was claimed; nil once it has an outcome
+}
+
+// turn is what a call of Publish claims before it appends. Between the two the record is not in its place yet: who joins
+// the claim waits before he appends what is to stand behind.
+type turn struct {
+	appended chan struct{}   // closed when all that was claimed is appended, or never will be
+	behind   <-chan struct{} // of another turn, of which a claim was joined; nil = none was
 }
 
 func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicates {
@@ -60,8 +68,8 @@ func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicat
 // claim looks an event's id up. first = nobody has it, the caller goes on and must settle the claim. Otherwise, without
 // an error, receipt is called now or later with the first attempt's result. What was written to a topic that has been
 // deleted since, and made again under another id, is forgotten.
-func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, receipt func(autobus.Receipt)) (c claim,
-	first bool, err *autobus.Error) {
+func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, t *turn,
+	receipt func(autobus.Receipt)) (c claim, first bool, err *autobus.Error) {
 	c = claim{d.hash(0, principal, e.Source, e.ID), d.hash(1, principal, e.Source, e.ID)}
 	content := d.content(e)
 	d.mu.Lock()
@@ -69,7 +77,7 @@ func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, r
 	en, known := d.entries[c]
 	switch {
 	case !known, !en.pending && en.content == content && en.topic != topic:
-		d.entries[c] = &entry{content: content, topic: topic, pending: true}
+		d.entries[c] = &entry{content: content, topic: topic, pending: true, appended: t.appended}
 		d.mu.Unlock()
 		return c, true, nil
 	case en.content != content:
@@ -78,6 +86,9 @@ func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, r
 			"id %s of source %s was used for another type, key or data", e.ID, e.Source)
 	case en.pending:
 		en.joined = append(en.joined, receipt)
+		if en.appended != t.appended {
+			t.behind = en.appended
+		}
 		d.mu.Unlock()
 		return claim{}, false, nil
 	}
@@ -95,7 +106,7 @@ func (d *duplicates) settle(c claim, rc autobus.Receipt) {
 	d.mu.Lock()
 	en := d.entries[c]
 	joined := en.joined
-	en.joined, en.pending = nil, false
+	en.joined, en.pending, en.appended = nil, false, nil
 	if rc.Status == autobus.Written {
 		en.partition, en.offset, en.at = rc.Partition, rc.Offset, d.now()
 		d.keep(c, en)

@@ -32,13 +32,13 @@ func TestAPendingEventIsJoined(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, _ := table(10, time.Minute)
-			c, first, err := d.claim("p", topic, identified("1", "x"), none)
+			c, first, err := d.claim("p", topic, identified("1", "x"), &turn{}, none)
 			if !first || err != nil {
 				t.Fatalf("the first attempt: first %t, error %v", first, err)
 			}
 			var got []autobus.Receipt
 			for range 2 {
-				if _, first, err := d.claim("p", topic, identified("1", "x"), func(rc autobus.Receipt) {
+				if _, first, err := d.claim("p", topic, identified("1", "x"), &turn{}, func(rc autobus.Receipt) {
 					got = append(got, rc)
 				}); first || err != nil {
 					t.Fatalf("an attempt meanwhile: first %t, error %v", first, err)
@@ -52,7 +52,7 @@ func TestAPendingEventIsJoined(t *testing.T) {
 				got[0].Duplicate != (outcome.Status == autobus.Written) {
 				t.Errorf("joined receipts %+v", got)
 			}
-			_, again, _ := d.claim("p", topic, identified("1", "x"), func(autobus.Receipt) {})
+			_, again, _ := d.claim("p", topic, identified("1", "x"), &turn{}, func(autobus.Receipt) {})
 			if again == (outcome.Status == autobus.Written) {
 				t.Errorf("afterwards it counts as new: %t", again)
 			}
@@ -62,11 +62,11 @@ func TestAPendingEventIsJoined(t *testing.T) {
 
 func TestAWrittenEventIsRepeated(t *testing.T) {
 	d, _ := table(10, time.Minute)
-	c, _, _ := d.claim("p", topic, identified("1", "x"), none)
+	c, _, _ := d.claim("p", topic, identified("1", "x"), &turn{}, none)
 	d.settle(c, autobus.Receipt{Status: autobus.Written, Partition: 3, Offset: 17})
 	var got autobus.Receipt
 	keep := func(rc autobus.Receipt) { got = rc }
-	if _, first, err := d.claim("p", topic, identified("1", "x"), keep); first || err != nil {
+	if _, first, err := d.claim("p", topic, identified("1", "x"), &turn{}, keep); first || err != nil {
 		t.Fatalf("first %t, error %v", first, err)
 	}
 	if !got.Duplicate || got.Partition != 3 || got.Offset != 17 || got.Status != autobus.Written {
@@ -78,7 +78,7 @@ func TestOtherContentUnderTheSameIDIsAConflict(t *testing.T) {
 	d, _ := table(10, time.Minute)
 	first := identified("1", "x")
 	first.Key = []byte("j")
-	if _, _, err := d.claim("p", topic, first, none); err != nil {
+	if _, _, err := d.claim("p", topic, first, &turn{}, none); err != nil {
 		t.Fatal(err)
 	}
 	other := map[string]*autobus.Event{}
@@ -91,16 +91,16 @@ func TestOtherContentUnderTheSameIDIsAConflict(t *testing.T) {
 	other["key"].Key = []byte("k")
 	other["no key"].Key = nil
 	for name, e := range other {
-		if _, _, err := d.claim("p", topic, e, none); err == nil || err.Reason != autobus.ReasonIDConflict {
+		if _, _, err := d.claim("p", topic, e, &turn{}, none); err == nil || err.Reason != autobus.ReasonIDConflict {
 			t.Errorf("other %s: %v", name, err)
 		}
 	}
 	same := identified("1", "x")
 	same.Source = "/other"
-	if _, first, err := d.claim("p", topic, same, none); !first || err != nil {
+	if _, first, err := d.claim("p", topic, same, &turn{}, none); !first || err != nil {
 		t.Errorf("another source: first %t, error %v", first, err)
 	}
-	if _, first, err := d.claim("q", topic, identified("1", "x"), none); !first || err != nil {
+	if _, first, err := d.claim("q", topic, identified("1", "x"), &turn{}, none); !first || err != nil {
 		t.Errorf("another principal: first %t, error %v", first, err)
 	}
 }
@@ -108,9 +108,9 @@ func TestOtherContentUnderTheSameIDIsAConflict(t *testing.T) {
 func TestTheTableIsBounded(t *testing.T) {
 	const limit = 100
 	d, now := table(limit, time.Minute)
-	pending, _, _ := d.claim("p", topic, identified("pending", "x"), none)
+	pending, _, _ := d.claim("p", topic, identified("pending", "x"), &turn{}, none)
 	for i := range 10 * limit {
-		c, first, err := d.claim("p", topic, identified(fmt.Sprint(i), "x"), none)
+		c, first, err := d.claim("p", topic, identified(fmt.Sprint(i), "x"), &turn{}, none)
 		if !first || err != nil {
 			t.Fatalf("event %d: first %t, error %v", i, first, err)
 		}
@@ -123,7 +123,7 @@ func TestTheTableIsBounded(t *testing.T) {
 	if st := d.status(); st.IDs != limit+1 || st.Limit != limit || st.Window != "0s" {
 		t.Errorf("status %+v", st)
 	}
-	if _, first, _ := d.claim("p", topic, identified(fmt.Sprint(10*limit-1), "x"), func(autobus.Receipt) {}); first {
+	if _, first, _ := d.claim("p", topic, identified(fmt.Sprint(10*limit-1), "x"), &turn{}, func(autobus.Receipt) {}); first {
 		t.Error("the youngest is forgotten")
 	}
 	d.settle(pending, autobus.Receipt{Status: autobus.Written}) // however long it took, its place is still there
@@ -131,33 +131,33 @@ func TestTheTableIsBounded(t *testing.T) {
 
 func TestIDsAreForgottenWithTime(t *testing.T) {
 	d, now := table(10, time.Minute)
-	c, _, _ := d.claim("p", topic, identified("1", "x"), none)
+	c, _, _ := d.claim("p", topic, identified("1", "x"), &turn{}, none)
 	d.settle(c, autobus.Receipt{Status: autobus.Written})
 	if w := d.status().Window; w != "1m0s" {
 		t.Errorf("window %s", w)
 	}
 	*now = now.Add(time.Minute + time.Second)
-	if _, first, _ := d.claim("p", topic, identified("1", "x"), none); !first {
+	if _, first, _ := d.claim("p", topic, identified("1", "x"), &turn{}, none); !first {
 		t.Error("still known after its time")
 	}
 }
 
 func TestWhatWasInADeletedTopicIsForgotten(t *testing.T) {
 	d := newDuplicates(2, time.Minute, time.Now)
-	c, _, _ := d.claim("p", topic, identified("1", "x"), none)
+	c, _, _ := d.claim("p", topic, identified("1", "x"), &turn{}, none)
 	d.settle(c, autobus.Receipt{Status: autobus.Written, Offset: 7})
-	again, first, err := d.claim("p", [16]byte{2}, identified("1", "x"), none)
+	again, first, err := d.claim("p", [16]byte{2}, identified("1", "x"), &turn{}, none)
 	if !first || err != nil {
 		t.Fatalf("the topic was made again, the event is not in it: %t %v", first, err)
 	}
 	// The place of the first copy in the ring goes by, and with it nothing of the second.
 	for _, id := range []string{"2", "3"} {
-		c, _, _ := d.claim("p", topic, identified(id, "x"), none)
+		c, _, _ := d.claim("p", topic, identified(id, "x"), &turn{}, none)
 		d.settle(c, autobus.Receipt{Status: autobus.Written})
 	}
 	d.settle(again, autobus.Receipt{Status: autobus.Written, Offset: 1})
 	var got autobus.Receipt
-	if _, first, _ = d.claim("p", [16]byte{2}, identified("1", "x"), func(rc autobus.Receipt) { got = rc }); first ||
+	if _, first, _ = d.claim("p", [16]byte{2}, identified("1", "x"), &turn{}, func(rc autobus.Receipt) { got = rc }); first ||
 		!got.Duplicate || got.Offset != 1 {
 		t.Errorf("%t %+v", first, got)
 	}

@@ -20,7 +20,8 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 	}
 	who, known := autobus.PrincipalOf(ctx)
 	now := time.Now().UTC()
-	p := publish{bus: b, batch: batch, who: who, stamper: stamper{now: now, events: len(batch.Events)}}
+	p := publish{bus: b, batch: batch, who: who, stamper: stamper{now: now, events: len(batch.Events)},
+		turn: newTurn()}
 	for i := range batch.Events {
 		if err := p.prepare(ctx, known, i); err != nil {
 			p.refuse(i, err)
@@ -51,6 +52,7 @@ type publish struct {
 	who   autobus.Principal
 	stamper
 	parts []*part
+	turn  turn
 	fresh error // of the one read barrier of this call
 	asked bool
 }
@@ -124,8 +126,11 @@ func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 	if e.ID == "" {
 		e.ID = autobus.NewID(p.now) // ours is new, so there is nothing to compare it with
 	} else {
-		c, first, err := p.bus.duplicates.claim(p.who.Name, it.route.topicID(), e,
+		c, first, err := p.bus.duplicates.claim(p.who.Name, it.route.topicID(), e, &p.turn,
 			func(rc autobus.Receipt) { p.settle(it.index, rc) })
+		if !first {
+			p.follow()
+		}
 		if err != nil || !first {
 			return err
 		}
@@ -148,9 +153,24 @@ func (p *publish) part(tp kafka.TP) *part {
 	return p.parts[len(p.parts)-1]
 }
 
+func newTurn() turn { return turn{appended: make(chan struct{})} }
+
+// follow waits until the event that was joined has its place, so that what comes next stands behind it. What was claimed
+// here is appended before, so that nobody waits for who waits.
+func (p *publish) follow() {
+	behind := p.turn.behind
+	if behind == nil {
+		return
+	}
+	p.append()
+	p.parts, p.turn = nil, newTurn()
+	<-behind
+}
+
 // append hands the records to the log, each partition's in order, whole or not at all. Between partitions there is no
 // order: a key has one.
 func (p *publish) append() {
+	defer close(p.turn.appended)
 	for _, part := range p.parts {
 		err := p.bus.cfg.Log.Append(&kafka.Append{TP: part.tp, Records: part.records,
 			Done: func(n int, offset int64, err error) { p.appended(part, n, offset, err) }})

@@ -60,6 +60,13 @@ func transport(t *testing.T, d driver, exercise func(*testing.T, bustest.Open, b
 // serve puts the edges before a bus, until the test ends.
 func serve(t testing.TB, b *bus.Bus) *site {
 	t.Helper()
+	s, server := newSite(t, b)
+	start(t, server.Run)
+	return s
+}
+
+func newSite(t testing.TB, b *bus.Bus) (*site, *edge.Server) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -77,9 +84,8 @@ func serve(t testing.TB, b *bus.Bus) *site {
 	}
 	options := edge.Options{Authenticate: s.authenticate, Logger: logger}
 	server := &edge.Server{Listener: l, Handler: edge.Handler(mux, options), Logger: logger}
-	start(t, server.Run)
 	t.Cleanup(idle.CloseIdleConnections)
-	return s
+	return s, server
 }
 
 func (s *site) authenticate(token string) (p autobus.Principal, id string, ok bool) {
