@@ -53,8 +53,8 @@ type entry struct {
 	appended  <-chan struct{} // of the turn in which it was claimed; nil once it has an outcome
 }
 
-// turn is what a call of Publish claims before it appends. Between the two the record is not in its place yet: who joins
-// the claim waits before he appends what is to stand behind.
+// turn is what a call of Publish claims before it appends. Between the two the record is not in its place yet: who
+// joins the claim waits before he appends what is to stand behind.
 type turn struct {
 	appended chan struct{}   // closed when all that was claimed is appended, or never will be
 	behind   <-chan struct{} // of another turn, of which a claim was joined; nil = none was

@@ -123,7 +123,8 @@ func TestTheTableIsBounded(t *testing.T) {
 	if st := d.status(); st.IDs != limit+1 || st.Limit != limit || st.Window != "0s" {
 		t.Errorf("status %+v", st)
 	}
-	if _, first, _ := d.claim("p", topic, identified(fmt.Sprint(10*limit-1), "x"), &turn{}, func(autobus.Receipt) {}); first {
+	youngest := identified(fmt.Sprint(10*limit-1), "x")
+	if _, first, _ := d.claim("p", topic, youngest, &turn{}, func(autobus.Receipt) {}); first {
 		t.Error("the youngest is forgotten")
 	}
 	d.settle(pending, autobus.Receipt{Status: autobus.Written}) // however long it took, its place is still there
@@ -157,7 +158,8 @@ func TestWhatWasInADeletedTopicIsForgotten(t *testing.T) {
 	}
 	d.settle(again, autobus.Receipt{Status: autobus.Written, Offset: 1})
 	var got autobus.Receipt
-	if _, first, _ = d.claim("p", [16]byte{2}, identified("1", "x"), &turn{}, func(rc autobus.Receipt) { got = rc }); first ||
+	take := func(rc autobus.Receipt) { got = rc }
+	if _, first, _ = d.claim("p", [16]byte{2}, identified("1", "x"), &turn{}, take); first ||
 		!got.Duplicate || got.Offset != 1 {
 		t.Errorf("%t %+v", first, got)
 	}

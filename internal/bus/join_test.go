@@ -14,8 +14,8 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// TestWhatFollowsAJoinedEventStandsBehindIt: the same events come over two connections at once, as they do when a client
-// sends again what it has no answer for. The first attempt is held up between taking its ids and appending.
+// TestWhatFollowsAJoinedEventStandsBehindIt: the same events come over two connections at once, as they do when a
+// client sends again what it has no answer for. The first attempt is held up between taking its ids and appending.
 func TestWhatFollowsAJoinedEventStandsBehindIt(t *testing.T) {
 	at, proceed := make(chan struct{}), make(chan struct{})
 	f := open(t, func(c *bus.Config, _ *kafka.Config) {

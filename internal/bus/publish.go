@@ -155,8 +155,8 @@ func (p *publish) part(tp kafka.TP) *part {
 
 func newTurn() turn { return turn{appended: make(chan struct{})} }
 
-// follow waits until the event that was joined has its place, so that what comes next stands behind it. What was claimed
-// here is appended before, so that nobody waits for who waits.
+// follow waits until the event that was joined has its place, so that what comes next stands behind it. What was
+// claimed here is appended before, so that nobody waits for who waits.
 func (p *publish) follow() {
 	behind := p.turn.behind
 	if behind == nil {
