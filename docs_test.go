@@ -62,8 +62,9 @@ func TestPages(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build autobus: %v\n%s", err, out)
 	}
-	for _, file := range []string{"docs/howto/specs.md", "docs/howto/consume.md", "docs/reference/http.md",
-		"docs/reference/websocket.md", "docs/tutorial/first-service-in-go.md", "docs/howto/go-service.md"} {
+	for _, file := range []string{"docs/howto/specs.md", "docs/howto/consume.md", "docs/howto/measure.md",
+		"docs/reference/http.md", "docs/reference/websocket.md", "docs/tutorial/first-service-in-go.md",
+		"docs/howto/go-service.md"} {
 		t.Run(filepath.Base(file), func(t *testing.T) { newPage(t, file, bin).run() })
 	}
 	t.Run("serve.md", func(t *testing.T) {

@@ -43,6 +43,7 @@ var law = map[string][]string{
 	"internal/registry":  {".", "spec", "internal/kafka", "internal/control", "internal/edge"},
 	"internal/admin": {".", "spec", "internal/kafka", "internal/control", "internal/bus",
 		"internal/edge"},
+	"internal/bench":   {".", "internal/kafka"},
 	"internal/bustest": {".", "internal/kafka"},
 	"cmd/autobus":      {"*"},
 	"tools/suites":     {},
@@ -53,7 +54,7 @@ var (
 	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/bus", "internal/edge",
 		"internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
-		"internal/admin"}
+		"internal/admin", "internal/bench"}
 )
 
 // kafkaClients may import the Kafka client: the log, and an example whose point is to do without the bus. So may tests.

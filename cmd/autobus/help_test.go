@@ -128,6 +128,23 @@ func TestUsage(t *testing.T) {
 		{[]string{"token", "create"}, "needs a principal and grants"},
 		{[]string{"token", "create", "--principal", "a", "--grant", "eat:cake"}, "the verbs are publish"},
 		{[]string{"cluster", "check"}, "no configuration"},
+		{[]string{"bench", "nope"}, "its commands: consume, direct, e2e, publish, specs"},
+		{[]string{"bench", "specs"}, "no folder"},
+		{[]string{"bench", "specs", "x", "--partitions", "0"}, "--partitions has 0"},
+		{[]string{"bench", "direct", "--value", "xml"}, "use json or opaque"},
+		{[]string{"bench", "direct", "--size", "1"}, "bytes from 64"},
+		{[]string{"bench", "direct", "--batch", "1001"}, "numbers from 1 to 1000"},
+		{[]string{"bench", "direct", "--rounds", "0"}, "--rounds is 0"},
+		{[]string{"bench", "direct", "--clients", "0"}, "is not from 1 to"},
+		{[]string{"bench", "publish", "--size", "10KiB", "--batch", "1000"}, "more than a batch may have"},
+		{[]string{"bench", "publish", "--transport", "json"}, "--transport json with --batch 100"},
+		{[]string{"bench", "publish", "--transport", "ndjson", "--value", "opaque"}, "a line holds json"},
+		{[]string{"bench", "publish", "--transport", "grpc"}, "use frames or ndjson or json"},
+		{[]string{"bench", "publish", "--gateway-pid", "1"}, "--gateway-pid without --url"},
+		{[]string{"bench", "publish", "--round", "0s"}, "--round is 0s"},
+		{[]string{"bench", "e2e", "--rate", "0"}, "--rate is 0"},
+		{[]string{"bench", "consume", "--events", "0"}, "--events is 0"},
+		{[]string{"bench", "consume", "--window", "10001"}, "from 1 to 10000"},
 	} {
 		code, out, stderr := invoke(t, "", c.args...)
 		if code != exitUsage {

@@ -82,6 +82,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newTypesCommand(),
 		a.newTokenCommand(),
 		a.newClusterCommand(),
+		a.newBenchCommand(),
 		a.newVersionCommand(),
 		a.newCompletionCommand(),
 	)

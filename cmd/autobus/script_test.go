@@ -5,13 +5,17 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +24,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/autobus-io/autobus/internal/kafka"
 )
 
 // TestScripts plays testdata/script: the real program, its processes, its exit statuses. Beside testscript's own
@@ -28,6 +34,8 @@ import (
 //	dev [-as NAME] [flag...]    starts autobus dev on free ports and waits until it is ready; sets AUTOBUS_SERVER and
 //	                            KAFKA, with -as NAME_SERVER and NAME_KAFKA instead
 //	serve [flag...]             starts autobus serve on a free port and waits until it is ready; sets SERVE
+//	broker                      starts an embedded broker without a bus; sets BROKER
+//	topics BROKERS              wants the brokers to have no topics
 //	interrupt                   sends the process started last a SIGINT and wants exit status 0
 //	until command [arg...]      runs a command again and again until it succeeds
 //	until status TEXT           asks /v1/status until it holds the text
@@ -50,7 +58,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev": scriptDev, "serve": scriptServe, "interrupt": scriptInterrupt, "exits": scriptExits,
 			"post": scriptPost, "ack": scriptAck, "until": scriptUntil,
-			"lines": scriptLines, "sameevents": scriptSameEvents,
+			"broker": scriptBroker, "topics": scriptTopics, "lines": scriptLines, "sameevents": scriptSameEvents,
 		},
 	})
 }
@@ -285,4 +293,24 @@ func eventsByID(ts *testscript.TestScript, file string) map[string]string {
 		out[id.ID] = compact.String()
 	}
 	return out
+}
+
+func scriptBroker(ts *testscript.TestScript, _ bool, _ []string) {
+	broker, err := kafka.OpenEmbedded(kafka.EmbeddedConfig{Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)})
+	ts.Check(err)
+	ts.Defer(func() { _ = broker.Close() })
+	ts.Setenv("BROKER", broker.Addr())
+}
+
+func scriptTopics(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	log, err := kafka.Open(ctx, kafka.Config{Brokers: args, Logger: slog.New(slog.DiscardHandler)})
+	ts.Check(err)
+	defer log.Close(ctx)
+	topics, err := log.Topics(ctx)
+	ts.Check(err)
+	if len(topics) > 0 {
+		ts.Fatalf("there are topics: %v", slices.Sorted(maps.Keys(topics)))
+	}
 }

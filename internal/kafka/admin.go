@@ -142,6 +142,23 @@ func (l *Log) CreateTopic(ctx context.Context, t NewTopic) (created bool, err er
 	return created, l.awaitTopic(ctx, t.Name)
 }
 
+// DeleteTopics deletes topics, with all they hold. Those that do not exist are fine.
+func (l *Log) DeleteTopics(ctx context.Context, topics ...string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	resps, err := l.admin.DeleteTopics(ctx, topics...)
+	if err != nil {
+		return unreachable(l.cfg, err)
+	}
+	for _, r := range resps {
+		if r.Err != nil && !errors.Is(r.Err, kerr.UnknownTopicOrPartition) {
+			return fmt.Errorf("delete topic %s: %w %s", r.Topic, r.Err, r.ErrMessage)
+		}
+	}
+	return nil
+}
+
 // AlterTopic sets some of a topic's settings and leaves the others.
 func (l *Log) AlterTopic(ctx context.Context, name string, configs map[string]string) error {
 	alter := make([]kadm.AlterConfig, 0, len(configs))
