@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,9 +18,7 @@ import (
 	"time"
 
 	"github.com/autobus-io/autobus"
-	"github.com/autobus-io/autobus/internal/admin"
 	"github.com/autobus-io/autobus/internal/bench"
-	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
@@ -30,9 +27,9 @@ type benchSite struct {
 	flags  *benchFlags
 	target bench.Target
 	log    *kafka.Log
-	dir    string   // of the gateway's files; "" = none
-	child  *child   // nil = the gateway is not ours
-	wipe   []string // topics to delete at the end
+	dir    string // of the gateway's files; "" = none
+	child  *child // nil = the gateway is not ours
+	wipes  bool   // the cluster had no bus: what there is of one is to be deleted
 }
 
 // benchCluster is what the bus calls a cluster that a bench prepared. A control log of that name was left behind by a
@@ -126,7 +123,7 @@ func (s *benchSite) takeGateway(ctx context.Context, c bench.Case) error {
 		}
 		addr := u.Host
 		if u.Port() == "" {
-			addr = net.JoinHostPort(u.Hostname(), map[string]string{"https": "443"}[u.Scheme])
+			addr = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 		}
 		pid, err := listenerOf(addr)
 		s.target.Gateway = []int{pid}
@@ -193,114 +190,6 @@ func (s *benchSite) startDev(ctx context.Context, c bench.Case) error {
 	return s.connect(ctx, []string{info.Kafka})
 }
 
-// startServe prepares the cluster for a bus and starts an instance. It takes only clusters without one: specs that
-// are pushed take the place of those in force.
-func (s *benchSite) startServe(ctx context.Context, c bench.Case) error {
-	specs, err := s.writeSpecs(c)
-	if err != nil {
-		return err
-	}
-	if err := s.connect(ctx, s.flags.brokers); err != nil {
-		return err
-	}
-	if err := s.prepare(ctx, c); err != nil {
-		return err
-	}
-	file := filepath.Join(s.dir, "autobus.yaml")
-	config, err := json.Marshal(map[string]any{ // JSON is YAML, and quotes what has to be quoted
-		"listen": "127.0.0.1:0", "instance": "bench", "specs": specs, "log": map[string]any{"level": "info"},
-		"kafka": map[string]any{"name": benchCluster, "brokers": s.flags.brokers},
-	})
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(file, config, 0o600); err != nil {
-		return err
-	}
-	line, err := s.start(ctx, false, func(line string) bool { return strings.Contains(line, "msg=ready ") }, "serve",
-		"--config", file)
-	if err != nil {
-		return err
-	}
-	_, rest, _ := strings.Cut(line, "listen=")
-	addr, _, _ := strings.Cut(rest, " ")
-	s.target.URL = "http://" + addr
-	return nil
-}
-
-// prepare makes the control log and a token.
-func (s *benchSite) prepare(ctx context.Context, c bench.Case) error {
-	topics, err := s.log.Topics(ctx)
-	if err != nil {
-		return err
-	}
-	if _, exists := topics[control.Topic]; exists {
-		if err := s.leftBehind(ctx); err != nil {
-			return err
-		}
-		if err := s.log.DeleteTopics(ctx, internalTopics(topics)...); err != nil {
-			return err
-		}
-	}
-	about, err := s.log.Describe(ctx)
-	if err != nil {
-		return err
-	}
-	s.wipe = []string{bench.TypeName(c.Value, c.Partitions)}
-	if _, ok := topics[s.wipe[0]]; ok {
-		if err := s.log.DeleteTopics(ctx, s.wipe...); err != nil {
-			return err
-		}
-	}
-	if _, _, err := control.Init(ctx, s.log, control.Settings{ClusterName: benchCluster, Actor: actor(),
-		Replicas: min(wantedReplicas, len(about.Brokers)), Adopt: true}); err != nil {
-		return err
-	}
-	return s.withControl(ctx, func(ctl *control.Log) error {
-		s.target.Token, _, err = admin.NewTokens(ctl).Create(ctx, "bench", []autobus.Grant{
-			{Verb: autobus.VerbPublish, Pattern: "bench.*"}, {Verb: autobus.VerbSubscribe, Pattern: "*"},
-			{Verb: autobus.VerbManage, Pattern: "*"}}, actor())
-		return err
-	})
-}
-
-// leftBehind is nil when the control log is a bench's, which was killed before it could delete it.
-func (s *benchSite) leftBehind(ctx context.Context) error {
-	return s.withControl(ctx, func(ctl *control.Log) error {
-		if name := ctl.ClusterName(); name != benchCluster {
-			return autobus.NewError(autobus.ReasonRequestInvalid, "the cluster has a bus already, called %s", name).
-				WithHint("Measure that one: give --url beside --kafka. Specs of a bench would take the place of its own.")
-		}
-		return nil
-	})
-}
-
-func (s *benchSite) withControl(ctx context.Context, f func(*control.Log) error) error {
-	ctl, err := control.Open(ctx, s.log, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	following, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// A log that is cut meanwhile shows in the change that follows.
-		_ = ctl.Run(following)
-	}()
-	defer func() { stop(); <-done }()
-	return f(ctl)
-}
-
-// internalTopics are those of a bus itself.
-func internalTopics(topics map[string]kafka.Topic) (names []string) {
-	for name := range topics {
-		if strings.HasPrefix(name, "_autobus.") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 func (s *benchSite) writeSpecs(c bench.Case) (dir string, err error) {
 	if s.dir, err = os.MkdirTemp("", "autobus-bench-"); err != nil {
 		return "", err
@@ -318,9 +207,9 @@ func (s *benchSite) close() error {
 	if s.log != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), benchTime)
 		defer cancel()
-		if len(s.wipe) > 0 {
+		if s.wipes {
 			topics, err := s.log.Topics(ctx)
-			errs = append(errs, err, s.log.DeleteTopics(ctx, append(internalTopics(topics), s.wipe...)...))
+			errs = append(errs, err, s.log.DeleteTopics(ctx, benchTopics(topics)...))
 		}
 		errs = append(errs, s.log.Close(ctx))
 	}

@@ -65,10 +65,10 @@ type Summary struct {
 
 // Ratio holds the bus against direct, round by round.
 type Ratio struct {
-	Slower   Spread  `json:"slower"`        // direct's throughput by the bus's
-	CPU      *Spread `json:"cpu,omitempty"` // the bus's processor time by direct's, all processes
-	AddedP50 Spread  `json:"added_p50_ms"`  // the bus's less direct's
-	AddedP99 Spread  `json:"added_p99_ms"`
+	Slower   Spread  `json:"slower"`                // direct's throughput by the bus's
+	CPU      *Spread `json:"cpu,omitempty"`         // the bus's processor time by direct's, all processes
+	AddedP50 Spread  `json:"added_p50_ms,omitzero"` // the bus's less direct's
+	AddedP99 Spread  `json:"added_p99_ms,omitzero"`
 }
 
 // Written holds what was acknowledged, warm-up included, against what the topics have. A bench whose figures do not
@@ -85,9 +85,11 @@ func (r *Row) summarize() {
 	}
 	r.Bus = summary(r.Rounds, func(r Round) Result { return r.Bus })
 	r.Ratio = Ratio{
-		Slower:   spread(r.Rounds, func(r Round) float64 { return over(r.Direct.PerSecond, r.Bus.PerSecond) }),
-		AddedP50: spread(r.Rounds, func(r Round) float64 { return r.Bus.P50 - r.Direct.P50 }),
-		AddedP99: spread(r.Rounds, func(r Round) float64 { return r.Bus.P99 - r.Direct.P99 }),
+		Slower: spread(r.Rounds, func(r Round) float64 { return over(r.Direct.PerSecond, r.Bus.PerSecond) }),
+	}
+	if r.Mode != Consume { // direct calls nothing there that could take time
+		r.Ratio.AddedP50 = spread(r.Rounds, func(r Round) float64 { return r.Bus.P50 - r.Direct.P50 })
+		r.Ratio.AddedP99 = spread(r.Rounds, func(r Round) float64 { return r.Bus.P99 - r.Direct.P99 })
 	}
 	if r.Direct.Total != nil && r.Bus.Total != nil {
 		s := spread(r.Rounds, func(r Round) float64 { return over(*r.Bus.CPU.Total, *r.Direct.CPU.Total) })
