@@ -69,8 +69,8 @@ type BareBatch struct {
 // Reset forgets the records.
 func (b *BareBatch) Reset() { b.records, b.headers = b.records[:0], b.headers[:0] }
 
-// Add adds a record. The headers are copied; key, value and what headers point to stay the caller's, and must not change
-// before Produce returned.
+// Add adds a record. The headers are copied; key, value and what headers point to stay the caller's, and must not
+// change before Produce returned.
 func (b *BareBatch) Add(tp TP, key, value []byte, headers []Header) {
 	at := len(b.headers)
 	b.headers = append(b.headers, headers...)
