@@ -122,7 +122,7 @@ var reasons = []ReasonInfo{
 		"Mend the fields that errors points at; the schema is at GET /v1/types/{type}."},
 	{ReasonDataUnreadable, InvalidArgument, false, "The data is not readable JSON.",
 		"Send UTF-8 JSON without duplicate keys, nested at most 64 deep."},
-	{ReasonContentType, InvalidArgument, false, "The type's data must be JSON.",
+	{ReasonContentType, InvalidArgument, false, "The type takes data of another content type.",
 		"Send content type application/json."},
 	{ReasonEventTooLarge, InvalidArgument, false, "The event is too large.",
 		"Keep data, key and attributes under the type's limit; store large content elsewhere and send its address."},

@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"mime"
 	"regexp"
 	"slices"
 	"strconv"
@@ -101,6 +102,8 @@ func (d *reader) data(sound bool) {
 	switch {
 	case err != nil:
 		return // reported by checkRefs
+	case payload.node == nil && d.opaque():
+		return
 	case payload.node == nil:
 		d.report(d.message, "Add payload: a JSON Schema; {type: object} accepts any object.", "the message has no payload")
 		return
@@ -119,6 +122,35 @@ func (d *reader) data(sound bool) {
 		d.t.program = compileProgram(d.t.schema, d.t.Schema, d.t.KeyPointer)
 		d.examples()
 	}
+}
+
+// opaque takes a message whose data is not JSON and has no schema: what is in it is between those who write and those
+// who read. It has no fields, so its key is what clients send as partitionkey.
+func (d *reader) opaque() bool {
+	content := d.content()
+	if content.node == nil || autobus.IsJSON(content.node.value) {
+		return false
+	}
+	media, _, err := mime.ParseMediaType(content.node.value)
+	if err != nil {
+		d.report(content, "Write a media type, such as application/octet-stream.", "%q is no content type",
+			content.node.value)
+		return true
+	}
+	d.t.ContentType = media
+	if from := d.said(d.message, "bindings", "kafka", "key", "x-from"); from.node != nil {
+		d.report(from, "Leave x-from away; clients send the key as partitionkey.", "data of content type %s has no fields",
+			media)
+	}
+	return true
+}
+
+// content is the content type of the message, if it says one.
+func (d *reader) content() place {
+	if content := d.message.child("contentType"); content.node != nil {
+		return content
+	}
+	return d.doc.child("defaultContentType")
 }
 
 // schema compiles the schema of the message.
@@ -152,12 +184,10 @@ func (d *reader) schema(payload place) (usable bool) {
 
 // formats checks that the message is JSON described by JSON Schema.
 func (d *reader) formats() bool {
-	content := d.message.child("contentType")
-	if content.node == nil {
-		content = d.doc.child("defaultContentType")
-	}
+	content := d.content()
 	if content.node != nil && !autobus.IsJSON(content.node.value) {
-		d.report(content, "Use application/json.", "data of content type %s has no schema that the bus checks",
+		d.report(content, "Use application/json, or leave payload away: such data is not looked at.",
+			"data of content type %s has no schema that the bus checks",
 			content.node.value)
 		return false
 	}

@@ -237,3 +237,25 @@ func BenchmarkKey(b *testing.B) {
 		}
 	}
 }
+
+// Data of another content type than JSON is not looked at, where the message has no payload.
+func TestOpaqueData(t *testing.T) {
+	snapshot, err := Parse(Files{"image.yaml": []byte("asyncapi: 3.1.0\ninfo: {title: x, version: 1.0.0}\nchannels:\n" +
+		"  c: {address: shop.image.stored.v1, messages: {m: {contentType: 'Image/PNG; q=1'}}}\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	typ, _ := snapshot.Type("shop.image.stored.v1")
+	if typ == nil || typ.ContentType != "image/png" || typ.Schema != nil || typ.KeyPointer != "" {
+		t.Fatalf("type %+v", typ)
+	}
+	for _, data := range []string{"", "\x89PNG", "{", "{}"} {
+		key, keyErr, err := typ.CheckKey([]byte(data))
+		if key != nil || keyErr != nil || err != nil || typ.Check([]byte(data)) != nil {
+			t.Errorf("%q: key %q, %v, %v", data, key, keyErr, err)
+		}
+	}
+	if example, ok := typ.Example(); ok {
+		t.Errorf("example %s", example)
+	}
+}

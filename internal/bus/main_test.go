@@ -45,10 +45,18 @@ channels:
     messages: {taken: {payload: {type: object, properties: {text: {type: string}}}}}
 `
 
+const imageSpec = `
+asyncapi: 3.1.0
+info: {title: image stored, version: 1.0.0}
+channels:
+  stored: {address: shop.image.stored.v1, messages: {stored: {contentType: image/png}}}
+`
+
 const (
 	orders = "orders.order.placed.v1"
 	notes  = "notes.note.taken.v1"
-	raw    = "raw.thing.sent.v1" // has a route, but no spec
+	images = "shop.image.stored.v1" // data that nobody looks at
+	raw    = "raw.thing.sent.v1"    // has a route, but no spec
 )
 
 // fixture is a bus on an embedded broker with the two types above.
@@ -78,7 +86,8 @@ func open(t testing.TB, options ...option) *fixture {
 // openOn makes the bus on a broker.
 func openOn(t testing.TB, addr string, options ...option) *fixture {
 	t.Helper()
-	snapshot, err := spec.Parse(spec.Files{"order.yaml": []byte(orderSpec), "note.yaml": []byte(noteSpec)})
+	snapshot, err := spec.Parse(spec.Files{"order.yaml": []byte(orderSpec), "note.yaml": []byte(noteSpec),
+		"image.yaml": []byte(imageSpec)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +135,7 @@ func openOn(t testing.TB, addr string, options ...option) *fixture {
 	f.route(t, orders, 4, true)
 	f.route(t, notes, 4, true)
 	f.route(t, raw, 4, true)
+	f.route(t, images, 4, true)
 	return f
 }
 

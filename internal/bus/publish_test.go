@@ -36,6 +36,31 @@ func TestPublishWritesTheDataUntouched(t *testing.T) {
 	}
 }
 
+// Opaque data is written as it came, under the key that the client sends; JSON is not what such a type takes.
+func TestOpaqueData(t *testing.T) {
+	f := open(t)
+	e := autobus.Event{ID: "e1", Source: "/shop", Type: images, ContentType: "image/PNG; q=1", Data: []byte("\x89PNG{"),
+		Extensions: []autobus.Extension{{Name: autobus.ExtPartitionKey, Value: "k"}}}
+	rc := f.one(t, e)
+	if want := kafka.PartitionOf(kafka.Murmur2, []byte("k"), 4); rc.Status != autobus.Written || rc.Partition != want {
+		t.Fatalf("receipt %+v", rc)
+	}
+	if got := f.records(t, images); len(got) != 1 || string(got[0].Value) != "\x89PNG{" || string(got[0].Key) != "k" {
+		t.Fatalf("records %+v", got)
+	}
+	for content, want := range map[string]autobus.Reason{"": autobus.ReasonContentType,
+		"application/json": autobus.ReasonContentType, "image/pngx": autobus.ReasonContentType} {
+		rc := f.one(t, autobus.Event{Type: images, ContentType: content, Data: []byte("{}")})
+		if rc.Status != autobus.Refused || rc.Err.Reason != want || !strings.Contains(rc.Err.NextStep(), "image/png") {
+			t.Errorf("%q: %+v", content, rc)
+		}
+	}
+	if rc := f.one(t, autobus.Event{Type: images, ContentType: "image/png"}); rc.Status != autobus.Refused ||
+		rc.Err.Reason != autobus.ReasonDataInvalid {
+		t.Errorf("without data: %+v", rc)
+	}
+}
+
 // Each refusal has its own reason, and the valid rest of the batch lands.
 func TestRefusals(t *testing.T) {
 	f := open(t)

@@ -5,6 +5,7 @@ package bus
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/spec"
@@ -20,7 +21,7 @@ func validate(r *route, t *spec.Type, e *autobus.Event) *autobus.Error {
 		return tooLarge(e, len(e.Data), limit)
 	}
 	if t != nil {
-		if err := hasJSON(t, e); err != nil {
+		if err := fits(t, e); err != nil {
 			return err
 		}
 	}
@@ -66,9 +67,13 @@ func checkData(t *spec.Type, e *autobus.Event) (keyErr, err *autobus.Error) {
 	return takeKey(nil, e), err
 }
 
-// hasJSON refuses what a schema cannot judge.
-func hasJSON(t *spec.Type, e *autobus.Event) *autobus.Error {
-	if !e.IsJSON() {
+// fits refuses what a schema cannot judge, and data of another content type than that of a type whose data is opaque.
+func fits(t *spec.Type, e *autobus.Event) *autobus.Error {
+	switch {
+	case t.ContentType != "" && !sameMedia(t.ContentType, e.ContentType):
+		return autobus.NewError(autobus.ReasonContentType, "%s takes %s, not %q", t.Name, t.ContentType, e.ContentType).
+			WithHint("Send content type %s.", t.ContentType)
+	case t.ContentType == "" && !e.IsJSON():
 		return autobus.NewError(autobus.ReasonContentType, "%s takes JSON, not %q", t.Name, e.ContentType)
 	}
 	if e.Data == nil {
@@ -77,6 +82,12 @@ func hasJSON(t *spec.Type, e *autobus.Event) *autobus.Error {
 		return err
 	}
 	return nil
+}
+
+// sameMedia reports whether a content type is a media type, with whatever parameters.
+func sameMedia(media, content string) bool {
+	content, _, _ = strings.Cut(content, ";")
+	return strings.EqualFold(strings.TrimSpace(content), media)
 }
 
 // takeKey sets the partition key: from the field the spec names, else from the extension partitionkey, else none.

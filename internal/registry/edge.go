@@ -41,6 +41,7 @@ type typeDetail struct {
 	Topic       string            `json:"topic,omitempty"`
 	Durability  durability        `json:"durability"`
 	Limits      limits            `json:"limits"`
+	ContentType string            `json:"content_type,omitempty"` // of data that is not JSON and not looked at
 	Schema      json.RawMessage   `json:"schema,omitempty"`
 	Examples    []json.RawMessage `json:"examples,omitempty"`
 	Example     json.RawMessage   `json:"example,omitempty"` // the spec's first, else one made from the schema
@@ -135,6 +136,7 @@ func (e httpEdge) detail(req *http.Request, p autobus.Principal) (any, error) {
 	}
 	d.typeItem = itemOf(t, route)
 	d.Description, d.Key, d.Schema, d.Examples = t.Description, t.KeyPointer, t.Schema, t.Examples
+	d.ContentType = t.ContentType
 	d.Example, _ = t.Example()
 	return d, nil
 }
