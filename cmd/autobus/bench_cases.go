@@ -60,9 +60,6 @@ func (b *benchFlags) check() error {
 	case b.value == bench.Opaque && b.transport == bench.NDJSON:
 		return usage("--value opaque with --transport ndjson").
 			WithHint("A line holds JSON; use frames, or json for single events.")
-	case b.value == bench.Opaque && b.mode != bench.Direct && len(b.brokers) > 0:
-		return usage("--value opaque with --kafka").WithHint("serve takes typed JSON only; without --kafka the embedded " +
-			"broker and a type without a spec are measured.")
 	case b.url != "" && len(b.brokers) == 0:
 		return usage("--url without --kafka").WithHint("Name the brokers of its cluster: direct writes to them.")
 	case b.url == "" && b.gatewayPID != 0:

@@ -32,7 +32,9 @@ func (a *app) newBenchSpecsCommand() *cobra.Command {
 				return err
 			}
 			for _, n := range partitions {
-				fmt.Fprintln(a.out, filepath.Join(args[0], benchSpecFile(n)))
+				for _, value := range []string{bench.JSON, bench.Opaque} {
+					fmt.Fprintln(a.out, filepath.Join(args[0], benchSpecFile(value, n)))
+				}
 			}
 			return nil
 		},
@@ -41,18 +43,20 @@ func (a *app) newBenchSpecsCommand() *cobra.Command {
 	return cmd
 }
 
-func benchSpecFile(partitions int) string {
-	return filepath.Join("events", "bench", fmt.Sprintf("json.p%d.v1.yaml", partitions))
+func benchSpecFile(value string, partitions int) string {
+	return filepath.Join("events", "bench", fmt.Sprintf("%s.p%d.v1.yaml", value, partitions))
 }
 
 func writeBenchSpecs(dir string, partitions []int) error {
 	for _, n := range partitions {
-		file := filepath.Join(dir, benchSpecFile(n))
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(file, bench.Spec(bench.JSON, n), 0o644); err != nil {
-			return err
+		for _, value := range []string{bench.JSON, bench.Opaque} {
+			file := filepath.Join(dir, benchSpecFile(value, n))
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(file, bench.Spec(value, n), 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

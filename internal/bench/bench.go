@@ -169,22 +169,16 @@ func (r *rig) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if topic, ok := topics[r.typ]; ok {
-			like = topic
-		} else if r.Value != Opaque {
+		topic, ok := topics[r.typ]
+		if !ok {
 			return autobus.NewError(autobus.ReasonTypeUnknown, "there is no topic %s", r.typ)
 		}
+		like = topic
 	}
 	want := kafka.NewTopic{Name: r.direct, Partitions: int32(r.Partitions), Replicas: like.Replicas,
 		Configs: map[string]string{"retention.ms": "3600000", "min.insync.replicas": strconv.Itoa(max(1, like.MinISR()))}}
 	if _, err := r.log.CreateTopic(ctx, want); err != nil {
 		return err
-	}
-	if r.Mode != Direct && like.Name == "" { // where unspecified types are taken, the first event takes this topic
-		want.Name = r.typ
-		if _, err := r.log.CreateTopic(ctx, want); err != nil {
-			return err
-		}
 	}
 	r.ends, err = r.end(ctx)
 	return err

@@ -99,7 +99,11 @@ func TypeName(value string, partitions int) string {
 // Spec is the AsyncAPI document of that type. Its topic keeps an hour at most: what a bench writes is of no use.
 func Spec(value string, partitions int) []byte {
 	name := TypeName(value, partitions)
-	return fmt.Appendf(nil, specText, name, name, partitions)
+	message := orderText
+	if value == Opaque {
+		message = opaqueText
+	}
+	return append(fmt.Appendf(nil, specText, name, name, partitions), message...)
 }
 
 const specText = `# SPDX-License-Identifier: Apache-2.0
@@ -108,14 +112,14 @@ id: urn:event:%s
 info:
   title: bench
   version: 1.0.0
-  description: Orders that autobus bench makes up.
+  description: What autobus bench makes up.
   tags: [{name: 'kind:event'}, {name: 'domain:bench'}]
   x-owner: bench
   x-lifecycle: active
 channels:
   bench:
     address: %s
-    messages: {order: {$ref: '#/components/messages/order'}}
+    messages: {bench: {$ref: '#/components/messages/bench'}}
     x-durability: best-effort
     bindings:
       kafka:
@@ -126,8 +130,14 @@ operations:
   publish: {action: send, channel: {$ref: '#/channels/bench'}}
 components:
   messages:
-    order:
-      name: Order
+    bench:
+`
+
+const opaqueText = `      name: Bytes
+      contentType: application/octet-stream
+`
+
+const orderText = `      name: Order
       bindings: {kafka: {key: {type: string, x-from: /order_id}, bindingVersion: 0.5.0}}
       payload: {$ref: '#/components/schemas/Order'}
   schemas:

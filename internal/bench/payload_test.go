@@ -41,6 +41,13 @@ func TestOrdersAreValid(t *testing.T) {
 }
 
 func TestOpaqueValues(t *testing.T) {
+	snapshot, err := spec.Parse(spec.Files{"events/bench/opaque.yaml": Spec(Opaque, 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if typ, ok := snapshot.Type(TypeName(Opaque, 3)); !ok || typ.ContentType != opaqueContent || typ.Partitions != 3 {
+		t.Errorf("type %+v", typ)
+	}
 	values := pool(Opaque, 100)
 	if len(values) != 16<<10 || len(values[0].data) != 100 {
 		t.Errorf("%d values, the first of %d bytes", len(values), len(values[0].data))
