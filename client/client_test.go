@@ -233,6 +233,42 @@ func TestSeveralGateways(t *testing.T) {
 	}
 }
 
+// TestTooLargeForTheGateway: what would cost the connection is refused before.
+func TestTooLargeForTheGateway(t *testing.T) {
+	g := newGateway(t)
+	g.limits = `{"frame_bytes":300}`
+	c := g.client()
+	large, small := batch("a", "b", "d", "e"), batch("f")
+	publish(t, c, large)
+	publish(t, c, small)
+	if r := receipts(t, large, autobus.Refused)[0]; r.Err.Reason != autobus.ReasonBatchTooLarge {
+		t.Errorf("refused with %v", r.Err)
+	}
+	receipts(t, small, autobus.Written)
+	many := &autobus.Batch{Events: make([]autobus.Event, 9)}
+	for i := range many.Events {
+		many.Events[i] = autobus.Event{Type: placed, Data: make([]byte, 1_000_000)}
+	}
+	if err := c.Publish(t.Context(), many); !errors.Is(err, &autobus.Error{Reason: autobus.ReasonBatchTooLarge}) {
+		t.Errorf("9 MB: got %v", err)
+	}
+}
+
+// TestNoGatewayTakesIt: what every gateway refused to look at was certainly not written.
+func TestNoGatewayTakesIt(t *testing.T) {
+	g := newGateway(t)
+	g.script = func(c *link, f *frame) bool {
+		if f.Op == "publish" {
+			c.text(`{"op":"error","seq":%d,"error":%s}`, *f.Seq, problem(autobus.ReasonShuttingDown))
+		}
+		return f.Op == "publish"
+	}
+	c := g.client(func(cfg *client.Config) { cfg.ResendFor = 100 * time.Millisecond })
+	b := batch("a")
+	publish(t, c, b)
+	receipts(t, b, autobus.Refused)
+}
+
 // TestGatewayThatIsDown: the next address is tried.
 func TestGatewayThatIsDown(t *testing.T) {
 	down, up := newGateway(t), newGateway(t)

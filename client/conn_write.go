@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/wire"
 )
 
@@ -41,9 +42,7 @@ func (n *conn) write() {
 		switch {
 		case s != nil:
 			buf = s.append(buf[:0])
-			ok := n.put(buf)
-			n.client.courier.sent(s)
-			if !ok {
+			if !n.ship(s, buf) {
 				return
 			}
 			if cap(buf) > maxBuffer {
@@ -71,6 +70,18 @@ func (n *conn) next() (out []*outgoing, acks []*ackGroup, leaving bool, lost err
 		n.settling[g.seq] = g
 	}
 	return out, acks, n.leaving, n.lost
+}
+
+// ship writes a frame of events, unless the gateway would close the connection because of its size.
+func (n *conn) ship(s *shipment, frame []byte) bool {
+	if most := n.hello.Limits.FrameBytes; most > 0 && len(frame) > most {
+		n.client.courier.sent(s)
+		n.client.courier.refused(n, s.seq, autobus.NewError(autobus.ReasonBatchTooLarge,
+			"the batch takes %d bytes, the gateway takes %d at once", len(frame), most))
+		return true
+	}
+	defer n.client.courier.sent(s)
+	return n.put(frame)
 }
 
 // put writes a frame. The guard sees to it that it does not take for ever.

@@ -38,12 +38,6 @@ func (p *pool) announce() {
 	p.changed = make(chan struct{})
 }
 
-func (p *pool) change() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.changed
-}
-
 func (p *pool) all() []*conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()

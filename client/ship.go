@@ -39,6 +39,7 @@ type shipment struct {
 	parts   []part
 	events  int
 	bytes   int
+	most    int  // bytes, beyond which no further batch is taken in
 	writing bool // the batches are being read
 	since   time.Time
 }
@@ -91,7 +92,8 @@ func (q *courier) fill(n *conn) (s *shipment, held []outcome) {
 			continue
 		}
 		if s == nil {
-			s = &shipment{line: l, lane: p.lane, mode: p.batch.Mode, writing: true, since: now}
+			s = &shipment{line: l, lane: p.lane, mode: p.batch.Mode, writing: true, since: now,
+				most: min(shipBytes, cmp.Or(n.hello.Limits.FrameBytes, shipBytes))}
 		}
 		s.parts = append(s.parts, part{p, p.left()})
 		s.events += p.left()
@@ -118,7 +120,7 @@ func (s *shipment) size() int {
 // takes reports whether a parcel may travel with what is there. One whose failures stop what follows travels alone.
 func (s *shipment) takes(p *parcel) bool {
 	return p.lane == s.lane && p.batch.Mode == autobus.Independent && s.mode == autobus.Independent &&
-		s.events+p.left() <= autobus.MaxBatchEvents && s.bytes+p.size <= shipBytes
+		s.events+p.left() <= autobus.MaxBatchEvents && s.bytes+p.size <= s.most
 }
 
 // hold takes the events out of a parcel that have to wait for a failed one.
