@@ -81,6 +81,8 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 	if s.sub.Opened != nil {
 		s.sub.Opened("")
 	}
+	wait := time.NewTimer(0)
+	defer wait.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -92,6 +94,13 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 			s.group.resize(s, w.WithDefaults())
 			continue
 		case <-s.wake:
+		}
+		if s.group.hasPlenty(s) {
+			wait.Reset(gatherFor)
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+			}
 		}
 		if over(ctx) {
 			return nil // what would be leased now, nobody would hear of
@@ -116,6 +125,19 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 			return n.err
 		}
 	}
+}
+
+// A worker that settles one by one makes room one by one, and would get its events one by one. One that has plenty in
+// hand does not miss the next before gatherFor is over; what it makes room for meanwhile comes in the same frames.
+const (
+	gatherFor = time.Millisecond
+	plenty    = 64 // events
+)
+
+func (g *group) hasPlenty(s *session) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(s.held) >= plenty && len(s.out) < plenty && len(s.revoked) == 0
 }
 
 func over(ctx context.Context) bool { return ctx.Err() != nil }
