@@ -5,6 +5,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/autobus-io/autobus"
@@ -28,12 +29,14 @@ func benchmark(b *testing.B, d driver) {
 			benchPublish(ctx, b, bus, types.Work, c.publishers, c.batch)
 		})
 	}
-	for _, workers := range []int{1, 16} {
-		b.Run(fmt.Sprintf("work/%d", workers), func(b *testing.B) {
-			bus, ctx, types := benchBus(b, d)
-			benchWork(ctx, b, bus, types.Work, workers)
-		})
-	}
+	b.Run("worker/16", func(b *testing.B) {
+		bus, ctx, types := benchBus(b, d)
+		benchWork(ctx, b, bus, types.Work, benchWorker)
+	})
+	b.Run("frames", func(b *testing.B) {
+		bus, ctx, types := benchBus(b, d)
+		benchWork(ctx, b, bus, types.Work, benchFrames)
+	})
 }
 
 func benchBus(b *testing.B, d driver) (autobus.Bus, context.Context, bustest.Types) {
@@ -106,61 +109,74 @@ func benchPublish(ctx context.Context, b *testing.B, bus autobus.Bus, typ string
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// benchWork delivers b.N events to workers that ack each by itself.
-func benchWork(ctx context.Context, b *testing.B, bus autobus.Bus, typ string, workers int) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	got := make(chan autobus.Delivery, 10_000)
-	opened, ended, done := make(chan struct{}), make(chan error, 1), make(chan error, workers)
-	sub := autobus.Subscription{Name: bustest.Prefix(), Create: &autobus.Policy{Types: []string{typ}},
-		Window: &autobus.Window{Events: 5000, Bytes: 8 << 20}, Opened: func(autobus.Address) { close(opened) }}
-	go func() {
-		ended <- bus.Subscribe(ctx, sub, func(_ context.Context, ds []autobus.Delivery) {
-			for i := range ds {
-				got <- ds[i]
-			}
-		})
-	}()
-	select {
-	case <-opened:
-	case err := <-ended:
-		b.Fatal(err)
-	}
+// benchWork lets read ack b.N events that wait for it; it calls done for each.
+func benchWork(ctx context.Context, b *testing.B, bus autobus.Bus, typ string,
+	read func(ctx context.Context, bus autobus.Bus, name string, done func()) error) {
+	name := bustest.Prefix()
+	policy := autobus.Policy{Types: []string{typ}, Start: autobus.Start{Earliest: true}}
 	n := b.N
 	benchPublish(ctx, b, bus, typ, 1, 100)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var left atomic.Int64
+	left.Store(int64(n))
 	b.ResetTimer()
-	left := make(chan struct{}, n)
-	for range n {
-		left <- struct{}{}
-	}
-	close(left)
-	for range workers {
-		go func() {
-			for range left {
-				d := <-got
-				ss := []autobus.Settlement{{Lease: d.Lease, Subscription: sub.Name,
-					Outcome: autobus.Outcome{Kind: autobus.Ack}}}
-				err := bus.Settle(ctx, ss)
-				if err == nil && ss[0].Err != nil {
-					err = ss[0].Err
-				}
-				if err != nil {
-					done <- err
-					return
-				}
-			}
-			done <- nil
-		}()
-	}
-	for range workers {
-		if err := <-done; err != nil {
-			b.Fatal(err)
+	err := read(ctx, creating{bus, &policy}, name, func() {
+		if left.Add(-1) == 0 {
+			cancel()
 		}
-	}
+	})
 	b.StopTimer()
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
-	cancel()
-	if err := <-ended; err != nil {
+	if err != nil {
 		b.Fatal(err)
 	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+}
+
+// creating makes the subscription that is read.
+type creating struct {
+	autobus.Bus
+	policy *autobus.Policy
+}
+
+func (c creating) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
+	s.Create = c.policy
+	return c.Bus.Subscribe(ctx, s, h)
+}
+
+// benchWorker handles each event by itself.
+func benchWorker(ctx context.Context, bus autobus.Bus, name string, done func()) error {
+	w := autobus.Worker{Bus: bus, Subscription: name, Workers: 16, Window: &autobus.Window{Events: 1000, Bytes: 8 << 20},
+		Handle: func(context.Context, *autobus.Delivery) error {
+			done()
+			return nil
+		}}
+	return w.Run(ctx)
+}
+
+// benchFrames acks what comes together together.
+func benchFrames(ctx context.Context, bus autobus.Bus, name string, done func()) error {
+	acks := make(chan []autobus.Settlement, 1000)
+	ended := make(chan error, 1)
+	go func() {
+		defer close(acks)
+		ended <- bus.Subscribe(ctx, autobus.Subscription{Name: name, Window: &autobus.Window{Events: 1000, Bytes: 8 << 20}},
+			func(_ context.Context, ds []autobus.Delivery) {
+				ss := make([]autobus.Settlement, len(ds))
+				for i := range ds {
+					ss[i] = autobus.Settlement{Lease: ds[i].Lease, Outcome: autobus.Outcome{Kind: autobus.Ack}}
+				}
+				acks <- ss
+			})
+	}()
+	settling := context.WithoutCancel(ctx)
+	for ss := range acks {
+		if err := bus.Settle(settling, ss); err != nil {
+			return err
+		}
+		for range ss {
+			done()
+		}
+	}
+	return <-ended
 }
