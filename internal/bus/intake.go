@@ -6,7 +6,6 @@ import (
 	"context"
 	"maps"
 
-	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/ledger"
 )
@@ -36,11 +35,19 @@ func (g *group) read(ctx context.Context, m *kafka.Member) error {
 	return nil
 }
 
-// arrival is a record that was read and what the filter says of it.
+// arrival is a record that was read.
 type arrival struct {
-	record kafka.Record
-	event  autobus.Event
-	wanted bool
+	tp     kafka.TP
+	offset int64
+	slot   *slot // nil = nobody is to have it: the filter says so, or it is a marker
+	marker bool
+}
+
+func (a *arrival) bytes() int {
+	if a.slot == nil {
+		return 0
+	}
+	return a.slot.record.Size()
 }
 
 // sift makes events of records and filters them. It is done before anything is locked: a filter may take its time, and
@@ -51,21 +58,20 @@ func (g *group) sift(records []kafka.Record) []arrival {
 	g.mu.Unlock()
 	out := make([]arrival, len(records))
 	for i := range records {
-		a := &out[i]
-		a.record = records[i]
-		if a.record.Marker {
+		r := &records[i]
+		out[i] = arrival{tp: r.TP, offset: r.Offset, marker: r.Marker}
+		if r.Marker {
 			continue
 		}
-		a.event = decode(g.bus.cfg.Log.Name(), types[a.record.Topic], &a.record)
-		var failed bool
-		if a.wanted, failed = f.pass(&a.event); failed {
+		e := decode(g.bus.cfg.Log.Name(), types[r.Topic], r)
+		wanted, failed := f.pass(&e)
+		if failed {
 			g.bus.metrics.filterErrors.Inc()
 		}
-		if a.wanted { // it may be kept for long, and is a part of all that was fetched with it
-			a.record = a.record.Clone()
-			a.event.Key, a.event.Data = a.record.Key, a.record.Value
-		} else {
-			a.record.Key, a.record.Value, a.record.Headers, a.event = nil, nil, nil, autobus.Event{}
+		if wanted { // it may be kept for long, and is a part of all that was fetched with it
+			s := &slot{record: r.Clone(), event: e, size: e.Size(), index: -1}
+			s.event.Key, s.event.Data = s.record.Key, s.record.Value
+			out[i].slot = s
 		}
 	}
 	return out
@@ -77,9 +83,9 @@ func (g *group) take(arrivals []arrival) {
 	defer g.mu.Unlock()
 	touched := map[*partition]struct{}{}
 	for i := range arrivals {
-		if p := g.parts[arrivals[i].record.TP]; p != nil {
+		if p := g.parts[arrivals[i].tp]; p != nil {
 			p.backlog = append(p.backlog, arrivals[i])
-			p.ahead += arrivals[i].record.Size()
+			p.ahead += arrivals[i].bytes()
 			touched[p] = struct{}{}
 		}
 	}
@@ -106,11 +112,12 @@ func (g *group) track(p *partition) {
 		if !ok {
 			break
 		}
-		p.ahead -= p.backlog[n].record.Size()
+		p.ahead -= p.backlog[n].bytes()
 		if s != nil {
 			g.enqueue(s)
 		}
 	}
+	clear(p.backlog[:n])
 	p.backlog = p.backlog[n:]
 	if len(p.backlog) == 0 {
 		p.backlog = nil

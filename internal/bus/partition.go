@@ -53,22 +53,21 @@ func (p *partition) fence(counter uint32) uint64 { return uint64(p.incarnation)<
 // track takes a record that was read. The slot is nil when there is nothing to hand out now; false means that there is
 // no room for it yet.
 func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
-	offset := a.record.Offset
-	sight, attempts := p.ledger.See(offset)
+	sight, attempts := p.ledger.See(a.offset)
 	switch {
 	case sight != ledger.SeenUndone:
 		return nil, sight != ledger.NoRoom
-	case a.record.Marker:
-		p.ledger.Done(offset)
-		return nil, true
-	case !a.wanted:
-		p.ledger.Done(offset)
-		g.bus.metrics.settled.WithLabelValues(settledFiltered).Inc()
+	case a.slot == nil:
+		p.ledger.Done(a.offset)
+		if !a.marker {
+			g.bus.metrics.settled.WithLabelValues(settledFiltered).Inc()
+		}
 		return nil, true
 	}
-	s := &slot{part: p, record: a.record, event: a.event, size: a.event.Size(), attempt: max(1, attempts), index: -1}
-	s.lane, s.inLane = p.laneOf(g.policy.Order, a.record.Key)
-	p.slots[offset] = s
+	s := a.slot
+	s.part, s.attempt = p, max(1, attempts)
+	s.lane, s.inLane = p.laneOf(g.policy.Order, s.record.Key)
+	p.slots[a.offset] = s
 	p.bytes += s.record.Size()
 	if s.inLane {
 		p.lanes[s.lane] = append(p.lanes[s.lane], s)
