@@ -96,8 +96,11 @@ func (c *comparer) containing(o, n *shape) []Change {
 	}
 	found = append(slices.Clip(found), limit("MAX_CONTAINS", "maxContains", o, n)...)
 	was, is := ratOf(o.words["minContains"]), ratOf(n.words["minContains"])
-	if was != nil && was.Sign() == 0 && is == nil && n.contains != nil {
-		is = big.NewRat(1, 1) // what it is where nothing is said
+	switch said := big.NewRat(1, 1); { // what it is where nothing is said
+	case was != nil && was.Sign() == 0 && is == nil && n.contains != nil:
+		is = said
+	case is != nil && is.Sign() == 0 && was == nil && o.contains != nil:
+		was = said
 	}
 	return append(found, limitOf("MIN_CONTAINS", "minContains", was, is, o, n)...)
 }

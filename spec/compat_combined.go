@@ -95,7 +95,7 @@ func (c *comparer) combined(o, n *shape) []Change {
 			return whole
 		}
 	}
-	if n.by != "allOf" || len(is) == 1 {
+	if n.by == "anyOf" || n.by == "oneOf" && o.word == "" || len(is) == 1 {
 		for _, b := range is {
 			if whole := c.pair(o, b.shape); c.compatible(whole) {
 				return append(slices.Clip(whole), Change{Kind: "SUM_TYPE_EXTENDED", Old: o.written(), New: n.written()})

@@ -80,3 +80,21 @@ func rest(prefix ChangeKind, keyword string, narrower int) []kindInfo {
 		row(prefix+"_EXTENDED", always, keyword+" accepts more"), row(prefix+"_NARROWED", narrower, keyword+" accepts less"),
 	}
 }
+
+// KindInfo describes a kind of change.
+type KindInfo struct {
+	Kind    ChangeKind
+	Title   string // what changed, in words
+	Schema  bool   // between schemas; else between specs of a type
+	Strict  bool   // data of the old schema is still valid under the new one
+	Lenient bool   // it is for those who write only what schemas declare
+}
+
+// ChangeKinds describes all kinds, those between schemas first.
+func ChangeKinds() []KindInfo {
+	var out []KindInfo
+	for _, k := range kinds {
+		out = append(out, KindInfo{k.kind, k.title, true, k.strict, k.lenient})
+	}
+	return out
+}
