@@ -14,6 +14,7 @@ type kindInfo struct {
 	strict  bool
 	lenient bool
 	title   string
+	rule    bool // between specs, not schemas
 }
 
 // Compatible reports whether readers of the new schema read data of the old one in spite of such a change.
@@ -94,7 +95,7 @@ type KindInfo struct {
 func ChangeKinds() []KindInfo {
 	var out []KindInfo
 	for _, k := range kinds {
-		out = append(out, KindInfo{k.kind, k.title, true, k.strict, k.lenient})
+		out = append(out, KindInfo{k.kind, k.title, !k.rule, k.strict, k.lenient})
 	}
 	return out
 }

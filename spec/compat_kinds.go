@@ -111,4 +111,27 @@ var kinds = slices.Concat(
 		row("NOT_TYPE_NARROWED", always, "not excludes less"),
 		row("CONDITION_CHANGED", never, "if changed"),
 	},
+	rules(
+		row("TYPE_ADDED", always, "a type was added"),
+		row("TYPE_REMOVED", never, "a type was removed that is neither draft nor retired"),
+		row("KEY_CHANGED", never, "the pointer to the key changed: events of one key lose their order"),
+		row("PARTITIONS_CHANGED", never, "the number of partitions of an ordered type changed: keys move"),
+		row("PARTITIONER_CHANGED", never, "the hash of keys changed: keys move"),
+		row("CLEANUP_POLICY_CHANGED", never, "the cleanup policy of the topic changed"),
+		row("RETENTION_REDUCED", never, "events are kept for less while subscriptions read them"),
+		row("MAX_EVENT_BYTES_REDUCED", never, "events may be less large while subscriptions read them"),
+		row("PROPERTY_REDEFINED", never, "a property that was gone returned with another type"),
+		row("VERSION_DECREASED", never, "the version is below the one before"),
+		row("VERSION_NOT_RAISED", never, "the spec changed and its version did not"),
+		row("VERSION_RAISED_TOO_LITTLE", never, "the change needs a new minor version"),
+		row("VERSION_RAISED_TOO_MUCH", always, "a patch version would have done"),
+	),
 )
+
+// rules marks kinds of changes between specs.
+func rules(rows ...kindInfo) []kindInfo {
+	for i := range rows {
+		rows[i].rule = true
+	}
+	return rows
+}

@@ -84,7 +84,8 @@ func TestParseShop(t *testing.T) {
 		File: "events/orders/order.placed.v1.yaml", Line: 7, KeyPointer: "/orderId", Partitions: 12, Replicas: 3,
 		PartitionsAt: Place{"events/orders/order.placed.v1.yaml", 9},
 		Configs: map[string]string{"cleanup.policy": "delete", "retention.ms": "604800000", "min.insync.replicas": "2",
-			"max.message.bytes": "262144"}, MaxEventBytes: 262144 - 1024, Partitioner: "murmur2"}
+			"max.message.bytes": "262144"}, MaxEventBytes: 262144 - 1024, Partitioner: "murmur2",
+		Compatibility: LevelFullTransitive}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
 	}

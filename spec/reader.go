@@ -35,6 +35,7 @@ func (d *reader) info() {
 			"major %s of the version is not the v%s of %s", m[1], major, t.Name)
 	}
 	t.Lifecycle = d.word("active", "x-lifecycle", []place{info}, "draft", "active", "deprecated", "retired")
+	t.Compatibility = d.compatibility(info)
 	t.Kind = "event"
 	tags := info.child("tags")
 	if tags.node == nil {

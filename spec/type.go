@@ -32,6 +32,7 @@ type Type struct {
 	OpenWriters   bool              // x-writers: open
 	ContentType   string            // of data that nobody looks at, such as application/octet-stream; "" = JSON
 	Schema        json.RawMessage   // JSON Schema draft-07 of JSON data; refers to nothing outside itself
+	Compatibility CompatLevel       // x-compatibility, FULL_TRANSITIVE where the spec is silent
 	Examples      []json.RawMessage // data that Check accepts
 
 	schema       *schema

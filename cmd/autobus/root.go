@@ -80,6 +80,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newConsumeCommand(),
 		a.newSubscriptionCommand(),
 		a.newTypesCommand(),
+		a.newSpecCommand(),
 		a.newTokenCommand(),
 		a.newClusterCommand(),
 		a.newBenchCommand(),
