@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 )
@@ -15,17 +16,20 @@ type branch struct {
 
 // branches are the schemas of a combination, each once.
 func (s *shape) branches() []branch {
-	var out []branch
-	for i, sub := range s.subs {
-		same := func(b branch) bool {
-			return b.shape == sub || b.form == sub.form && b.integer == sub.integer && b.role == sub.role && b.by == sub.by &&
-				s.word != "" && canonical(b.written()) == canonical(sub.written())
-		}
-		if !slices.ContainsFunc(out, same) {
-			out = append(out, branch{sub, i})
-		}
+	if s.distinct != nil {
+		return s.distinct
 	}
-	return out
+	seen := map[string]bool{}
+	same := map[*shape]bool{}
+	for i, sub := range s.subs {
+		said := fmt.Sprint(sub.form, sub.integer, sub.role, sub.by, canonical(sub.written()))
+		if same[sub] || s.word != "" && seen[said] {
+			continue
+		}
+		same[sub], seen[said] = true, true
+		s.distinct = append(s.distinct, branch{sub, i})
+	}
+	return s.distinct
 }
 
 // at is where a branch stands below its combination.
@@ -141,7 +145,15 @@ func (c *comparer) match(o, n *shape, was, is []branch) []Change {
 	edge := func(row, column int) []Change {
 		return o.ruledOut(c.pair(was[row].shape, is[column].shape), was[row].form)
 	}
-	columnOf := matching(len(was), len(is), func(row, column int) bool { return c.compatible(edge(row, column)) })
+	known := map[[2]int]bool{} // most edges are never asked for, the others often
+	columnOf := matching(len(was), len(is), func(row, column int) bool {
+		fits, ok := known[[2]int{row, column}]
+		if !ok {
+			fits = c.compatible(edge(row, column))
+			known[[2]int{row, column}] = fits
+		}
+		return fits
+	})
 	like := func(row int) int { // what it most likely became
 		if o.word == "" && n.word == "" {
 			return slices.IndexFunc(is, func(b branch) bool { return b.role == was[row].role })

@@ -2,7 +2,10 @@
 
 package spec
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // compareMode is how schemas are compared.
 type compareMode struct {
@@ -24,15 +27,24 @@ type comparer struct {
 	open    map[pair]bool
 	assumed map[pair]bool
 	bad     map[pair]bool
+	left    *int // how many pairs may still be compared
 }
+
+// Bounds of one comparison. Schemas that refer to each other have more ways through them than anybody could read, and
+// unions of unions more pairs than anybody could wait for.
+const (
+	maxChanges = 100 // of a pair
+	maxPairs   = 50_000
+)
 
 // recursion marks a bad pair met again. It is told where the pair was met first, not again.
 const recursion ChangeKind = ""
 
 func compare(o, n *shape, how compareMode) []Change {
-	bad := map[pair]bool{}
+	bad, left := map[pair]bool{}, maxPairs
 	for {
-		c := comparer{compareMode: how, done: map[pair][]Change{}, open: map[pair]bool{}, assumed: map[pair]bool{}, bad: bad}
+		c := comparer{compareMode: how, done: map[pair][]Change{}, open: map[pair]bool{}, assumed: map[pair]bool{}, bad: bad,
+			left: &left}
 		found := c.pair(o, n)
 		grown := false
 		for p := range c.assumed {
@@ -91,11 +103,29 @@ func (c *comparer) pair(o, n *shape) []Change {
 		}
 		return nil
 	}
+	if *c.left--; *c.left < 0 {
+		return one("NOT_COMPARED", "", nil, nil)
+	}
 	c.open[p] = true
-	found := c.forms(o, n)
+	found := c.most(c.forms(o, n))
 	delete(c.open, p)
 	c.done[p] = found
 	return found
+}
+
+// most cuts what was found down to what can be read, what is incompatible first.
+func (c *comparer) most(found []Change) []Change {
+	if len(found) <= maxChanges {
+		return found
+	}
+	breaks := func(ch Change) bool { return !c.compatible([]Change{ch}) }
+	kept := slices.DeleteFunc(slices.Clone(found), func(ch Change) bool { return !breaks(ch) })
+	for _, ch := range found {
+		if !breaks(ch) {
+			kept = append(kept, ch)
+		}
+	}
+	return kept[:maxChanges]
 }
 
 // isOpen reports whether a schema accepts anything.

@@ -33,7 +33,8 @@ func (k ChangeKind) info() kindInfo {
 	if i, ok := kindIndex[k]; ok {
 		return kinds[i]
 	}
-	return kindInfo{kind: k, title: strings.ToLower(strings.ReplaceAll(string(k), "_", " "))} // nothing is known to be safe
+	title := strings.ToLower(strings.ReplaceAll(string(k), "_", " "))
+	return kindInfo{kind: k, title: title} // nothing is known to be safe
 }
 
 var kindIndex = func() map[ChangeKind]int {

@@ -110,6 +110,7 @@ var kinds = slices.Concat(
 		row("NOT_TYPE_EXTENDED", never, "not excludes more"),
 		row("NOT_TYPE_NARROWED", always, "not excludes less"),
 		row("CONDITION_CHANGED", never, "if changed"),
+		row("NOT_COMPARED", never, "the schemas are too entangled to be compared further"),
 	},
 	rules(
 		row("TYPE_ADDED", always, "a type was added"),

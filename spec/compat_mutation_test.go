@@ -44,7 +44,8 @@ func mutate(t *rapid.T, schema any, depth int) any {
 		return map[string]any{word: []any{s}}
 	case "properties", "patternProperties":
 		named := clone(s[choice])
-		name := pick(t, map[string][]string{"properties": {"a", "ab", "b", "tag"}, "patternProperties": {"^a", "b$"}}[choice]...)
+		names := map[string][]string{"properties": {"a", "ab", "b", "tag"}, "patternProperties": {"^a", "b$"}}
+		name := pick(t, names[choice]...)
 		switch child, ok := named[name]; {
 		case ok && flip(t, 3):
 			delete(named, name)

@@ -18,7 +18,8 @@ import (
 
 // TestBackwardMeansOldDataIsValid makes schemas, changes them at random, and holds every change that the checker calls
 // BACKWARD, under the strict policy, to its word: whatever the old schema accepts, the new one accepts, missing
-// properties that have a default aside. Branches of oneOf carry a tag, as specs demand; those that overlap have no promise.
+// properties that have a default aside. Branches of oneOf carry a tag, as specs demand; of those that overlap nothing
+// is promised.
 func TestBackwardMeansOldDataIsValid(t *testing.T) {
 	judged, kept := 0, map[spec.ChangeKind]int{}
 	rapid.Check(t, func(t *rapid.T) {

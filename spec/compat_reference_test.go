@@ -17,11 +17,11 @@ const compatReference = "../docs/reference/compatibility.md"
 // go test ./spec -run Reference -update writes it.
 func TestCompatibilityReference(t *testing.T) {
 	var b strings.Builder
-	b.WriteString(`<!-- Generated from spec/compat_kinds.go by go test ./spec -run Reference -update. Do not edit. -->
-
+	b.WriteString("<!-- Generated from spec/compat_kinds.go by go test ./spec -run Reference -update. Do not edit. -->\n")
+	b.WriteString(ticked(`
 # Compatibility
 
-` + "`autobus spec diff`" + ` compares two versions of a spec, or two bare JSON Schemas (` + "`--json-schema`" + `, drafts 4 to 2020-12),
+~autobus spec diff~ compares two versions of a spec, or two bare JSON Schemas (~--json-schema~, drafts 4 to 2020-12),
 and gives a verdict on each change: its kind, where it is, the old and the new value, and who cannot go on as before.
 It ends with exit status 3 when something breaks.
 
@@ -29,31 +29,31 @@ It ends with exit status 3 when something breaks.
 
 | level | who must get along | with |
 |---|---|---|
-| ` + "`NONE`" + ` | nobody | |
-| ` + "`BACKWARD`" + ` | readers of the new schema, with data of the old one | the last version |
-| ` + "`FORWARD`" + ` | readers of the old schema, with data of the new one | the last version |
-| ` + "`FULL`" + ` | both | the last version |
-| ` + "`BACKWARD_TRANSITIVE`, `FORWARD_TRANSITIVE`, `FULL_TRANSITIVE`" + ` | the same | all earlier versions |
+| ~NONE~ | nobody | |
+| ~BACKWARD~ | readers of the new schema, with data of the old one | the last version |
+| ~FORWARD~ | readers of the old schema, with data of the new one | the last version |
+| ~FULL~ | both | the last version |
+| ~BACKWARD_TRANSITIVE~, ~FORWARD_TRANSITIVE~, ~FULL_TRANSITIVE~ | the same | all earlier versions |
 
-A type says its level as ` + "`info.x-compatibility`" + `; without a word it is ` + "`FULL_TRANSITIVE`" + `. A change is judged by what the
+A type says its level as ~info.x-compatibility~; without a word it is ~FULL_TRANSITIVE~. A change is judged by what the
 version before it said. Backward compares old with new by the kinds below. Forward compares new with old: a change's
-kind then names the step back, so a longer ` + "`maxLength`" + ` breaks ` + "`FULL`" + ` as ` + "`MAX_LENGTH_DECREASED`" + `.
+kind then names the step back, so a longer ~maxLength~ breaks ~FULL~ as ~MAX_LENGTH_DECREASED~.
 
 ## Policies
 
 *Strict*: what a schema leaves open may hold anything, so a new property may meet old data that it refuses. *Lenient*,
 the default: properties that no schema declares are not in the data, which is what closed writers promise. Bare schemas
-of writers that are not closed want ` + "`--policy strict`" + `.
+of writers that are not closed want ~--policy strict~.
 
-Under strict, whatever is valid under the old schema is valid under a ` + "`BACKWARD`" + ` new one, with two exceptions that all
-registries share: a missing property with a default is taken to be filled in by the reader, and branches of ` + "`oneOf`" + `
-are taken not to overlap. ` + "`format`" + ` and ` + "`content...`" + ` keywords count as asserted; ` + "`unevaluated...`" + ` is compared where it
+Under strict, whatever is valid under the old schema is valid under a ~BACKWARD~ new one, with two exceptions that all
+registries share: a missing property with a default is taken to be filled in by the reader, and branches of ~oneOf~
+are taken not to overlap. ~format~ and ~content...~ keywords count as asserted; ~unevaluated...~ is compared where it
 stands, not by what it amounts to.
 
 ## What is extensible
 
-Where a schema says ` + "`x-extensible: true`" + ` beside ` + "`enum`, `anyOf` or `oneOf`" + `, its readers were told to expect more: values and
-branches may be added there without breaking them. The version before the change must have said so.
+Where a schema says ~x-extensible: true~ beside ~enum~, ~anyOf~ or ~oneOf~, its readers were told to expect more:
+values and branches may be added there without breaking them. The version before the change must have said so.
 
 ## Kinds of change between schemas
 
@@ -61,7 +61,7 @@ branches may be added there without breaking them. The version before the change
 
 | kind | what changed | strict | lenient |
 |---|---|---|---|
-`)
+`))
 	row := func(k spec.KindInfo) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Kind, k.Title, yes(k.Strict), yes(k.Lenient))
 	}
@@ -70,25 +70,25 @@ branches may be added there without breaking them. The version before the change
 			row(k)
 		}
 	}
-	b.WriteString(`
+	b.WriteString(ticked(`
 ## Rules between versions of a spec
 
-These hold at every level, ` + "`NONE`" + ` too: they are about the topic and the version, not about the schema.
+These hold at every level, ~NONE~ too: they are about the topic and the version, not about the schema.
 
 | kind | what changed | allowed |
 |---|---|---|
-`)
+`))
 	for _, k := range spec.ChangeKinds() {
 		if !k.Schema {
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Kind, k.Title, yes(k.Strict))
 		}
 	}
-	b.WriteString(`
-A type is ordered when it has a key and does not say ` + "`x-unordered: true`" + `. What the spec does not say (partitions,
+	b.WriteString(ticked(`
+A type is ordered when it has a key and does not say ~x-unordered: true~. What the spec does not say (partitions,
 retention) is not compared. A patch version is for what only people notice (titles, descriptions, examples,
 annotations), a minor one for every other compatible change; what breaks is a new type, of the next major.
-` + "`PROPERTY_REDEFINED`" + ` needs a history: ` + "`autobus spec diff OLDEST OLD NEW`" + `, or ` + "`--against`" + ` more than once.
-`)
+~PROPERTY_REDEFINED~ needs a history: ~autobus spec diff OLDEST OLD NEW~, or ~--against~ more than once.
+`))
 	want := b.String()
 	if *update {
 		if err := os.WriteFile(compatReference, []byte(want), 0o644); err != nil {
@@ -103,6 +103,9 @@ annotations), a minor one for every other compatible change; what breaks is a ne
 		t.Errorf("%s is not up to date; run go test ./spec -run Reference -update", compatReference)
 	}
 }
+
+// ticked writes the backticks that a raw string cannot hold.
+func ticked(s string) string { return strings.ReplaceAll(s, "~", "`") }
 
 func yes(ok bool) string {
 	if ok {

@@ -20,9 +20,12 @@ type shape struct {
 
 	numbers map[string]*big.Rat // of numbers: their bounds, in the words of draft-07
 
-	properties, patterns, dependent map[string]*shape   // of objects; dependent are schemas by the property that asks for them
-	requires                        map[string][]string // of objects: properties by the property that asks for them
-	rest, unevaluated               *shape              // of objects and arrays: what is not named; nil = anything
+	// Of objects: schemas by name, by pattern, and by the property that asks for them; required properties by the
+	// property that asks for them.
+	properties, patterns, dependent map[string]*shape
+	requires                        map[string][]string
+
+	rest, unevaluated *shape // of objects and arrays: what is not named; nil = anything
 
 	prefix     []*shape // of arrays
 	items      *shape   // of arrays without prefix
@@ -33,9 +36,10 @@ type shape struct {
 
 	by        string // of combinations: allOf, anyOf or oneOf
 	subs      []*shape
-	word      string // of combinations: the keyword that makes it one, "" where several forms do
-	role      string // of parts of such a one: what makes them different
-	inner     *shape // of not and if
+	distinct  []branch // subs, each once; made when it is needed
+	word      string   // of combinations: the keyword that makes it one, "" where several forms do
+	role      string   // of parts of such a one: what makes them different
+	inner     *shape   // of not and if
 	then, els *shape
 }
 

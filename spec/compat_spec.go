@@ -128,8 +128,8 @@ func (c *typeCheck) rule(kind ChangeKind, where string, older, newer any) {
 }
 
 func (c *typeCheck) finding(kind ChangeKind, where string, older, newer any) Finding {
-	f := Finding{Type: c.name, Change: Change{Kind: kind, Pointer: where, Old: older, New: newer}, Direction: DirectionRule,
-		Compatible: kind.Compatible(PolicyLenient), Message: kind.Title()}
+	f := Finding{Type: c.name, Change: Change{Kind: kind, Pointer: where, Old: older, New: newer},
+		Direction: DirectionRule, Compatible: kind.Compatible(PolicyLenient), Message: kind.Title()}
 	if len(c.history) > 0 {
 		f.Hit = c.hit()
 	}

@@ -166,6 +166,33 @@ func TestTypesComeAndGo(t *testing.T) {
 	}
 }
 
+// entangled is a schema of n schemas, each a union of all.
+func entangled(n int, leaf string) []byte {
+	var defs, branches []string
+	for i := range n {
+		branches = append(branches, fmt.Sprintf(`{"properties":{"k":{"const":%d},"v":{"$ref":"#/definitions/D%d"}}}`, i, i))
+	}
+	for i := range n {
+		defs = append(defs, fmt.Sprintf(`"D%d":{"anyOf":[%s,{"type":%q}]}`, i, strings.Join(branches, ","), leaf))
+	}
+	return fmt.Appendf(nil, `{"$ref":"#/definitions/D0","definitions":{%s}}`, strings.Join(defs, ","))
+}
+
+// Schemas that lead everywhere are compared in bounded time, and what was not reached counts as incompatible.
+func TestEntangledSchemas(t *testing.T) {
+	for n, want := range map[int]spec.ChangeKind{6: "TYPE_CHANGED", 25: "NOT_COMPARED"} {
+		changes, err := spec.CompareSchemas(entangled(n, "string"), entangled(n, "number"), spec.PolicyStrict)
+		found := slices.ContainsFunc(changes, func(c spec.Change) bool { return c.Kind == want })
+		if err != nil || !found || len(changes) > 200 {
+			t.Errorf("%d schemas: %d changes, %v; %s is among them: %t", n, len(changes), err, want, found)
+		}
+		same, err := spec.CompareSchemas(entangled(n, "string"), entangled(n, "string"), spec.PolicyStrict)
+		if err != nil || len(same) > 0 {
+			t.Errorf("%d schemas: %v, %v", n, same, err)
+		}
+	}
+}
+
 // What cannot be read is an error that says why; so is what would never end.
 func TestUnreadableSchemas(t *testing.T) {
 	for schema, want := range map[string]string{

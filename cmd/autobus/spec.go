@@ -43,8 +43,7 @@ func readFile(name string) ([]byte, error) {
 }
 
 func cannotRead(name string, err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		err = path.Err
 	}
 	return usage("%s cannot be read: %v", name, err).WithHint("Check that it exists and may be read.")

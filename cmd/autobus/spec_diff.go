@@ -31,11 +31,11 @@ func (a *app) newSpecDiffCommand() *cobra.Command {
 		Use:   "diff [OLD...] NEW",
 		Short: "Say what changed between specs and who cannot go on",
 		Long: "Compare spec repositories, or JSON Schemas, and say of each change whether data and readers still get\n" +
-			"along. OLD and NEW are folders, with --json-schema files; several OLD are a history, the oldest first, and\n" +
-			"levels that are transitive look at all of it. Without --level each type is held to its own x-compatibility.\n" +
-			"docs/reference/compatibility.md lists the kinds of change and what allows them.\n\n" +
-			"Under -o json: {\"compatible\": ..., \"changes\": [{\"type\", \"kind\", \"pointer\", \"old\", \"new\", \"direction\",\n" +
-			"\"compatible\", \"message\", \"hit\"}]}, the compatible changes too.\n\n" +
+			"along. OLD and NEW are folders, with --json-schema files; several OLD are a history, the oldest\n" +
+			"first, and levels that are transitive look at all of it. Without --level each type is held to its own\n" +
+			"x-compatibility. docs/reference/compatibility.md lists the kinds of change and what allows them.\n\n" +
+			"Under -o json: {\"compatible\": ..., \"changes\": [{\"type\", \"kind\", \"pointer\", \"old\", \"new\",\n" +
+			"\"direction\", \"compatible\", \"message\", \"hit\"}]}, the compatible changes too.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound),
 		Example: "  autobus spec diff old-specs specs\n  autobus spec diff specs --against git:main\n" +
 			"  autobus spec diff --json-schema old.json new.json --level BACKWARD --policy strict -o json",
@@ -44,8 +44,8 @@ func (a *app) newSpecDiffCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&d.schemas, "json-schema", false, "compare files that are bare JSON Schemas, draft 4 to 2020-12")
-	f.StringArrayVar(&d.against, "against", nil, "what NEW is held against: a folder or file, or git:REF for NEW at a commit;"+
-		" again for\na longer history, the oldest first")
+	f.StringArrayVar(&d.against, "against", nil, "what NEW is held against: a folder or file, or git:REF for NEW\n"+
+		"at a commit; again for a longer history, the oldest first")
 	f.StringVar(&d.level, "level", "", "NONE, BACKWARD, FORWARD, FULL, or one of them with _TRANSITIVE\n"+
 		"(default x-compatibility of each type, FULL_TRANSITIVE)")
 	f.StringVar(&d.policy, "policy", string(spec.PolicyLenient),
