@@ -55,7 +55,11 @@ func (s *shape) requiredNames() []string { return stringsOf(s.words["required"])
 // hasDefault reports whether readers of the schema fill in a property that is missing.
 func (s *shape) hasDefault(name string) bool {
 	p := s.properties[name]
-	return p != nil && p.words["default"] != nil
+	if p == nil {
+		return false
+	}
+	_, ok := p.words["default"] // null is one
+	return ok
 }
 
 // required compares which properties must be there. One that is new is told of with what is new about it.
