@@ -21,7 +21,7 @@ type compatCase struct {
 	name, older, newer, strict, lenient, there, back string
 }
 
-func compatCases(t *testing.T, file string) []compatCase {
+func compatCases(t testing.TB, file string) []compatCase {
 	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
