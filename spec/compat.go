@@ -107,7 +107,7 @@ func CompareSchemas(older, newer []byte, policy CompatPolicy) ([]Change, error) 
 	if err != nil {
 		return nil, err
 	}
-	return compare(o, n, compareMode{policy: policy}), nil
+	return compareShapes(o, n, compareMode{policy: policy}), nil
 }
 
 // CheckSchemas judges a JSON Schema against those before it, the oldest first. Levels that are not transitive look at
@@ -148,7 +148,7 @@ func invalidSchema(which string, err error) error {
 // change would else stand there twice.
 func judge(o, n *shape, level CompatLevel, policy CompatPolicy) []Finding {
 	var out []Finding
-	there := compare(o, n, compareMode{policy: policy})
+	there := compareShapes(o, n, compareMode{policy: policy})
 	if level.backward() || !level.forward() {
 		for _, c := range there {
 			ok := c.Kind.Compatible(policy) || !level.backward()
@@ -159,7 +159,7 @@ func judge(o, n *shape, level CompatLevel, policy CompatPolicy) []Finding {
 	if !level.forward() {
 		return out
 	}
-	for _, c := range compare(n, o, compareMode{policy: policy, forward: true}) {
+	for _, c := range compareShapes(n, o, compareMode{policy: policy, forward: true}) {
 		ok := c.Kind.Compatible(policy)
 		if ok && level.backward() {
 			continue

@@ -40,7 +40,7 @@ const (
 // recursion marks a bad pair met again. It is told where the pair was met first, not again.
 const recursion ChangeKind = ""
 
-func compare(o, n *shape, how compareMode) []Change {
+func compareShapes(o, n *shape, how compareMode) []Change {
 	bad, left := map[pair]bool{}, maxPairs
 	for {
 		c := comparer{compareMode: how, done: map[pair][]Change{}, open: map[pair]bool{}, assumed: map[pair]bool{}, bad: bad,

@@ -159,7 +159,7 @@ func (c *typeCheck) changed(last *Type) int {
 	if err != nil {
 		return changedNothing
 	}
-	for _, ch := range append(compare(o, n, compareMode{}), compare(n, o, compareMode{})...) {
+	for _, ch := range append(compareShapes(o, n, compareMode{}), compareShapes(n, o, compareMode{})...) {
 		switch ch.Kind {
 		case "ID_CHANGED", "TITLE_CHANGED", "DESCRIPTION_CHANGED":
 		default:

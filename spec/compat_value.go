@@ -97,7 +97,7 @@ func (c *comparer) numbers(o, n *shape) []Change {
 		{"EXCLUSIVE_MINIMUM", "exclusiveMinimum", "minimum", true, true},
 	} {
 		was, now := o.numbers[b.word], n.numbers[b.word]
-		if now != nil && o.within(b.other, now, b.lower, b.exclusive) && (was == nil || beyond(was, now, b.lower)) {
+		if now != nil && o.within(b.other, now, b.lower, b.exclusive) && (was == nil || tightened(was, now, b.lower)) {
 			continue // the old schema refused by the other keyword all that this one refuses now
 		}
 		found = append(found, limitOf(b.kind, b.word, was, now, o, n)...)
@@ -127,8 +127,8 @@ func (s *shape) within(other string, now *big.Rat, lower, exclusive bool) bool {
 	return cmp > 0 || cmp == 0 && !exclusive
 }
 
-// beyond reports whether a bound became tighter.
-func beyond(was, now *big.Rat, lower bool) bool {
+// tightened reports whether a bound became tighter.
+func tightened(was, now *big.Rat, lower bool) bool {
 	if lower {
 		return now.Cmp(was) > 0
 	}
@@ -145,16 +145,16 @@ func multiples(o, n *shape) []Change {
 		kind = "MULTIPLE_OF_ADDED"
 	case b == nil:
 		kind = "MULTIPLE_OF_REMOVED"
-	case divides(b, a):
+	case dividesRat(b, a):
 		kind = "MULTIPLE_OF_REDUCED"
-	case divides(a, b):
+	case dividesRat(a, b):
 		kind = "MULTIPLE_OF_EXPANDED"
 	}
 	return one(kind, "/multipleOf", o.words["multipleOf"], n.words["multipleOf"])
 }
 
-// divides reports whether b is a multiple of a.
-func divides(a, b *big.Rat) bool { return a.Sign() != 0 && new(big.Rat).Quo(b, a).IsInt() }
+// dividesRat reports whether b is a multiple of a.
+func dividesRat(a, b *big.Rat) bool { return a.Sign() != 0 && new(big.Rat).Quo(b, a).IsInt() }
 
 // values compares enumerations; const is one of a single value.
 func (c *comparer) values(o, n *shape) []Change {
