@@ -4,6 +4,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -144,9 +145,9 @@ func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 
 // part finds what goes to a partition. There are few of them in a batch, and neighbours often go to the same one.
 func (p *publish) part(tp kafka.TP) *part {
-	for i := len(p.parts) - 1; i >= 0; i-- {
-		if p.parts[i].tp == tp {
-			return p.parts[i]
+	for _, known := range slices.Backward(p.parts) {
+		if known.tp == tp {
+			return known
 		}
 	}
 	p.parts = append(p.parts, &part{tp: tp})
