@@ -79,6 +79,7 @@ func (r *runner) Run(ctx context.Context) error {
 		r.test(ctx, nil, sharedLimit, []string{"-p=1", "-count=1"}, shared)
 	}
 	if ctx.Err() != nil {
+		r.failures() // what is known by then: an interrupted run is often one that hung
 		return errors.New("interrupted")
 	}
 	return errors.Join(clusterErr, r.report(time.Since(began)))
