@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -46,7 +47,7 @@ func main() {
 	if *specs != "" {
 		err = writeSpecs(*specs)
 	} else {
-		err = measure(ctx, &limits{url: *url, token: *token, rate: *rate, load: *load})
+		err = measure(ctx, &limits{out: os.Stdout, url: *url, token: *token, rate: *rate, load: *load})
 	}
 	if err != nil {
 		log.Fatal(err)
@@ -105,6 +106,7 @@ components:
 
 // limits is one measurement.
 type limits struct {
+	out        io.Writer
 	url, token string
 	rate       int
 	load       time.Duration
@@ -126,7 +128,7 @@ func measure(ctx context.Context, l *limits) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("with the types alone  ", empty)
+	fmt.Fprintln(l.out, "with the types alone  ", empty)
 	working, leave := context.WithCancel(ctx)
 	var workers sync.WaitGroup
 	defer func() {
@@ -156,7 +158,7 @@ func measure(ctx context.Context, l *limits) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d subscriptions, %d idle sessions  %s\n", subscriptions, sessions, full)
+	fmt.Fprintf(l.out, "%d subscriptions, %d idle sessions  %s\n", subscriptions, sessions, full)
 	return l.steady(ctx)
 }
 
@@ -228,7 +230,7 @@ func (l *limits) steady(ctx context.Context) error {
 				return err
 			}
 			all.add(now.Sub(began), s)
-			fmt.Printf("%6s  %s, %d published, %d handled\n", now.Sub(began).Round(time.Second), s, published, l.served.Load())
+			fmt.Fprintf(l.out, "%6s  %s, %d published, %d handled\n", now.Sub(began).Round(time.Second), s, published, l.served.Load())
 			next = next.Add(10 * time.Second)
 		}
 		select {
@@ -237,7 +239,7 @@ func (l *limits) steady(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return all.tell()
+	return all.tell(l.out)
 }
 
 func rest(ctx context.Context, d time.Duration) error {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -69,7 +70,7 @@ func (s *samples) add(at time.Duration, x sample) {
 const settling = 2 * time.Minute
 
 // tell prints the slope of the memory by least squares, and what is there at the end beside minute 2.
-func (s *samples) tell() error {
+func (s *samples) tell(out io.Writer) error {
 	var n, sx, sy, sxx, sxy float64
 	first := -1
 	for i, at := range s.at {
@@ -85,7 +86,7 @@ func (s *samples) tell() error {
 	if n < 2 {
 		return fmt.Errorf("the load was too short: nothing is left after the first %s", settling)
 	}
-	fmt.Printf("memory grew by %.2f MiB a minute after the first %s\n", (n*sxy-sx*sy)/(n*sxx-sx*sx), settling)
-	fmt.Printf("then  %s\nend   %s\n", s.all[first], s.all[len(s.all)-1])
+	fmt.Fprintf(out, "memory grew by %.2f MiB a minute after the first %s\n", (n*sxy-sx*sy)/(n*sxx-sx*sx), settling)
+	fmt.Fprintf(out, "then  %s\nend   %s\n", s.all[first], s.all[len(s.all)-1])
 	return nil
 }
