@@ -230,7 +230,8 @@ func (l *limits) steady(ctx context.Context) error {
 				return err
 			}
 			all.add(now.Sub(began), s)
-			fmt.Fprintf(l.out, "%6s  %s, %d published, %d handled\n", now.Sub(began).Round(time.Second), s, published, l.served.Load())
+			at := now.Sub(began).Round(time.Second)
+			fmt.Fprintf(l.out, "%6s  %s, %d published, %d handled\n", at, s, published, l.served.Load())
 			next = next.Add(10 * time.Second)
 		}
 		select {
