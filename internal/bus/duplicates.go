@@ -11,7 +11,7 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// How much the table of duplicates remembers. An entry takes about 100 bytes.
+// How much the table of duplicates remembers. An id takes about 100 bytes.
 const (
 	duplicateIDs = 500_000
 	duplicateAge = 10 * time.Minute
@@ -25,32 +25,24 @@ type duplicates struct {
 	limit int
 	age   time.Duration
 	now   func() time.Time
+	began time.Time
 	seeds [2]maphash.Seed
 
 	mu      sync.Mutex
-	entries map[claim]*entry
-	written []written // by time of writing, a ring of limit places
-	first   int       // oldest place of the ring in use
-}
-
-// written is a place of the ring. Its entry may have been replaced since.
-type written struct {
-	claim claim
-	entry *entry
+	pending map[claim]*attempt
+	places  map[claim]uint64 // of what was written, in the memory
+	memory  memory
 }
 
 // claim identifies principal, source and id: two independent 64-bit hashes. The zero claim is none.
 type claim [2]uint64
 
-type entry struct {
-	content   uint64   // hash of type, key and data
-	topic     [16]byte // id of the topic it went to
-	pending   bool
-	partition int32
-	offset    int64
-	at        time.Time // when it was written
-	joined    []func(autobus.Receipt)
-	appended  <-chan struct{} // of the turn in which it was claimed; nil once it has an outcome
+// attempt is a claim under way.
+type attempt struct {
+	content  uint64   // hash of type, key and data
+	topic    [16]byte // id of the topic it goes to
+	joined   []func(autobus.Receipt)
+	appended <-chan struct{} // of the turn in which it was claimed
 }
 
 // turn is what a call of Publish claims before it appends. Between the two the record is not in its place yet: who
@@ -61,8 +53,8 @@ type turn struct {
 }
 
 func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicates {
-	return &duplicates{limit: limit, age: age, now: now, entries: map[claim]*entry{},
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	return &duplicates{limit: limit, age: age, now: now, began: now(), pending: map[claim]*attempt{},
+		places: map[claim]uint64{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
 
 // claim looks an event's id up. first = nobody has it, the caller goes on and must settle the claim. Otherwise, without
@@ -72,30 +64,42 @@ func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, t
 	receipt func(autobus.Receipt)) (c claim, first bool, err *autobus.Error) {
 	c = claim{d.hash(0, principal, e.Source, e.ID), d.hash(1, principal, e.Source, e.ID)}
 	content := d.content(e)
-	d.mu.Lock()
-	d.expire()
-	en, known := d.entries[c]
-	switch {
-	case !known, !en.pending && en.content == content && en.topic != topic:
-		d.entries[c] = &entry{content: content, topic: topic, pending: true, appended: t.appended}
-		d.mu.Unlock()
+	switch before, known, over := d.look(c, &attempt{content: content, topic: topic, appended: t.appended}, t, receipt); {
+	case !known:
 		return c, true, nil
-	case en.content != content:
-		d.mu.Unlock()
+	case before.content != content:
 		return claim{}, false, autobus.NewError(autobus.ReasonIDConflict,
 			"id %s of source %s was used for another type, key or data", e.ID, e.Source)
-	case en.pending:
-		en.joined = append(en.joined, receipt)
-		if en.appended != t.appended {
-			t.behind = en.appended
-		}
-		d.mu.Unlock()
-		return claim{}, false, nil
+	case over:
+		receipt(autobus.Receipt{Status: autobus.Written, Duplicate: true, Partition: before.partition,
+			Offset: before.offset})
 	}
-	rc := autobus.Receipt{Status: autobus.Written, Duplicate: true, Partition: en.partition, Offset: en.offset}
-	d.mu.Unlock()
-	receipt(rc)
 	return claim{}, false, nil
+}
+
+// look finds who had a claim before, or gives it to a. over = that one was written; else it is under way, and if it is
+// of the same event, receipt joins it.
+func (d *duplicates) look(c claim, a *attempt, t *turn, receipt func(autobus.Receipt)) (before written,
+	known, over bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.expire()
+	if first := d.pending[c]; first != nil {
+		if first.content == a.content {
+			first.joined = append(first.joined, receipt)
+			if first.appended != t.appended {
+				t.behind = first.appended
+			}
+		}
+		return written{content: first.content}, true, false
+	}
+	if place, ok := d.places[c]; ok {
+		if w := d.memory.at(place); w.topic == a.topic || w.content != a.content {
+			return *w, true, true
+		}
+	}
+	d.pending[c] = a
+	return written{}, false, false
 }
 
 // settle tells the outcome of a claim to those who joined it, and keeps it if the event was written.
@@ -104,56 +108,46 @@ func (d *duplicates) settle(c claim, rc autobus.Receipt) {
 		return
 	}
 	d.mu.Lock()
-	en := d.entries[c]
-	joined := en.joined
-	en.joined, en.pending, en.appended = nil, false, nil
+	a := d.pending[c]
+	delete(d.pending, c)
 	if rc.Status == autobus.Written {
-		en.partition, en.offset, en.at = rc.Partition, rc.Offset, d.now()
-		d.keep(c, en)
+		if d.memory.size() >= d.limit {
+			d.drop()
+		}
+		d.places[c] = d.memory.add(written{claim: c, content: a.content, topic: a.topic, partition: rc.Partition,
+			offset: rc.Offset, at: d.now().Sub(d.began)})
 		rc.Duplicate = true
-	} else {
-		delete(d.entries, c)
 	}
 	d.mu.Unlock()
-	for _, receipt := range joined {
+	for _, receipt := range a.joined {
 		receipt(rc)
 	}
 }
 
-// keep puts a written id into the ring, in place of the oldest when it is full.
-func (d *duplicates) keep(c claim, en *entry) {
-	if len(d.written)-d.first >= d.limit {
-		d.drop()
-	}
-	d.written = append(d.written, written{c, en})
-	if d.first > d.limit { // half of the slice is used up: move the rest to its start
-		d.written = append(d.written[:0], d.written[d.first:]...)
-		d.first = 0
-	}
-}
-
 func (d *duplicates) expire() {
-	for d.first < len(d.written) && d.now().Sub(d.written[d.first].entry.at) > d.age {
+	now := d.now().Sub(d.began)
+	for d.memory.size() > 0 && now-d.memory.oldest().at > d.age {
 		d.drop()
 	}
 }
 
 func (d *duplicates) drop() {
-	if w := &d.written[d.first]; d.entries[w.claim] == w.entry {
-		delete(d.entries, w.claim)
+	c := d.memory.oldest().claim
+	if d.places[c] == d.memory.first { // else the id was written again since
+		delete(d.places, c)
 	}
-	d.written[d.first] = written{}
-	d.first++
+	d.memory.drop()
 }
 
 func (d *duplicates) status() DuplicateStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	window := d.age
-	if n := len(d.written) - d.first; n >= d.limit {
-		window = d.now().Sub(d.written[d.first].entry.at)
+	if d.memory.size() >= d.limit {
+		window = d.now().Sub(d.began) - d.memory.oldest().at
 	}
-	return DuplicateStatus{IDs: len(d.entries), Limit: d.limit, Window: window.Truncate(time.Second).String()}
+	return DuplicateStatus{IDs: len(d.places) + len(d.pending), Limit: d.limit,
+		Window: window.Truncate(time.Second).String()}
 }
 
 func (d *duplicates) hash(seed int, parts ...string) uint64 {

@@ -116,8 +116,8 @@ func TestTheTableIsBounded(t *testing.T) {
 		}
 		*now = now.Add(time.Millisecond)
 		d.settle(c, autobus.Receipt{Status: autobus.Written, Offset: int64(i)})
-		if len(d.entries) > limit+1 || len(d.written) > 2*limit+1 {
-			t.Fatalf("after %d events the table holds %d, its ring %d", i, len(d.entries), len(d.written))
+		if len(d.places) > limit || d.memory.size() > limit || len(d.memory.chunks) > limit/chunkSize+2 {
+			t.Fatalf("after %d events the table knows %d ids, its memory %d", i, len(d.places), d.memory.size())
 		}
 	}
 	if st := d.status(); st.IDs != limit+1 || st.Limit != limit || st.Window != "0s" {
@@ -128,6 +128,36 @@ func TestTheTableIsBounded(t *testing.T) {
 		t.Error("the youngest is forgotten")
 	}
 	d.settle(pending, autobus.Receipt{Status: autobus.Written}) // however long it took, its place is still there
+}
+
+// TestTheMemoryForgetsTheOldest lets the table go through many of the chunks of its memory.
+func TestTheMemoryForgetsTheOldest(t *testing.T) {
+	const limit = chunkSize + chunkSize/2
+	d, _ := table(limit, time.Minute)
+	known := func(i int) bool {
+		var got autobus.Receipt
+		e := identified(fmt.Sprint(i), "x")
+		c, first, err := d.claim("p", topic, e, &turn{}, func(rc autobus.Receipt) { got = rc })
+		if first {
+			d.settle(c, autobus.Receipt{Status: autobus.Refused})
+			return false
+		}
+		if err != nil || !got.Duplicate || got.Offset != int64(i) {
+			t.Fatalf("event %d: %+v, error %v", i, got, err)
+		}
+		return true
+	}
+	for i := range 5 * limit {
+		c, _, _ := d.claim("p", topic, identified(fmt.Sprint(i), "x"), &turn{}, none)
+		d.settle(c, autobus.Receipt{Status: autobus.Written, Offset: int64(i)})
+		if i%997 == 0 && (!known(i) || !known(max(0, i-limit+1)) || i >= limit && known(i-limit)) {
+			t.Fatalf("after %d events: %d, %d, %d known: %t, %t, %t", i+1, i, i-limit+1, i-limit, known(i),
+				known(max(0, i-limit+1)), known(i-limit))
+		}
+	}
+	if n := len(d.memory.chunks); n > 3 {
+		t.Errorf("%d chunks for %d places", n, limit)
+	}
 }
 
 func TestIDsAreForgottenWithTime(t *testing.T) {
