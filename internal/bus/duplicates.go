@@ -30,8 +30,8 @@ type duplicates struct {
 
 	mu      sync.Mutex
 	pending map[claim]*attempt
-	places  map[claim]uint64 // of what was written, in the memory
-	memory  memory
+	memory  memory // of what was written
+	places  places // of claims in it
 }
 
 // claim identifies principal, source and id: two independent 64-bit hashes. The zero claim is none.
@@ -53,8 +53,10 @@ type turn struct {
 }
 
 func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicates {
-	return &duplicates{limit: limit, age: age, now: now, began: now(), pending: map[claim]*attempt{},
-		places: map[claim]uint64{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	d := &duplicates{limit: limit, age: age, now: now, began: now(), pending: map[claim]*attempt{},
+		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	d.places = newPlaces(&d.memory, limit)
+	return d
 }
 
 // claim looks an event's id up. first = nobody has it, the caller goes on and must settle the claim. Otherwise, without
@@ -93,7 +95,7 @@ func (d *duplicates) look(c claim, a *attempt, t *turn, receipt func(autobus.Rec
 		}
 		return written{content: first.content}, true, false
 	}
-	if place, ok := d.places[c]; ok {
+	if place, ok := d.places.get(c); ok {
 		if w := d.memory.at(place); w.topic == a.topic || w.content != a.content {
 			return *w, true, true
 		}
@@ -114,8 +116,8 @@ func (d *duplicates) settle(c claim, rc autobus.Receipt) {
 		if d.memory.size() >= d.limit {
 			d.drop()
 		}
-		d.places[c] = d.memory.add(written{claim: c, content: a.content, topic: a.topic, partition: rc.Partition,
-			offset: rc.Offset, at: d.now().Sub(d.began)})
+		d.places.put(c, d.memory.add(written{claim: c, content: a.content, topic: a.topic, partition: rc.Partition,
+			offset: rc.Offset, at: d.now().Sub(d.began)}))
 		rc.Duplicate = true
 	}
 	d.mu.Unlock()
@@ -133,8 +135,8 @@ func (d *duplicates) expire() {
 
 func (d *duplicates) drop() {
 	c := d.memory.oldest().claim
-	if d.places[c] == d.memory.first { // else the id was written again since
-		delete(d.places, c)
+	if place, _ := d.places.get(c); place == d.memory.first { // else the id was written again since
+		d.places.remove(c)
 	}
 	d.memory.drop()
 }
@@ -146,7 +148,7 @@ func (d *duplicates) status() DuplicateStatus {
 	if d.memory.size() >= d.limit {
 		window = d.now().Sub(d.began) - d.memory.oldest().at
 	}
-	return DuplicateStatus{IDs: len(d.places) + len(d.pending), Limit: d.limit,
+	return DuplicateStatus{IDs: d.places.used + len(d.pending), Limit: d.limit,
 		Window: window.Truncate(time.Second).String()}
 }
 

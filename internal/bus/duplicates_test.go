@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/autobus-io/autobus"
 )
 
@@ -116,8 +118,8 @@ func TestTheTableIsBounded(t *testing.T) {
 		}
 		*now = now.Add(time.Millisecond)
 		d.settle(c, autobus.Receipt{Status: autobus.Written, Offset: int64(i)})
-		if len(d.places) > limit || d.memory.size() > limit || len(d.memory.chunks) > limit/chunkSize+2 {
-			t.Fatalf("after %d events the table knows %d ids, its memory %d", i, len(d.places), d.memory.size())
+		if d.places.used > limit || d.memory.size() > limit || len(d.memory.chunks) > limit/chunkSize+2 {
+			t.Fatalf("after %d events the table knows %d ids, its memory %d", i, d.places.used, d.memory.size())
 		}
 	}
 	if st := d.status(); st.IDs != limit+1 || st.Limit != limit || st.Window != "0s" {
@@ -158,6 +160,45 @@ func TestTheMemoryForgetsTheOldest(t *testing.T) {
 	if n := len(d.memory.chunks); n > 3 {
 		t.Errorf("%d chunks for %d places", n, limit)
 	}
+}
+
+// TestPlacesAreAMap holds the table against a map, with claims that begin their search at few slots.
+func TestPlacesAreAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const limit = 20
+		m := memory{first: 1<<32 - 30, next: 1<<32 - 30}
+		m.base = m.first - m.first%chunkSize
+		m.chunks = []*[chunkSize]written{new([chunkSize]written)}
+		p, want := newPlaces(&m, limit), map[claim]uint64{}
+		c := rapid.Custom(func(t *rapid.T) claim {
+			return claim{rapid.Uint64Range(0, 3).Draw(t, "home")<<33 | rapid.Uint64Range(0, 9).Draw(t, "rest"), 1}
+		})
+		for range rapid.IntRange(1, 100).Draw(t, "steps") {
+			if c := c.Draw(t, "claim"); rapid.Bool().Draw(t, "put") && m.size() < limit {
+				want[c] = m.add(written{claim: c})
+				p.put(c, want[c])
+			} else if m.size() > 0 {
+				oldest := m.oldest().claim
+				if place, known := p.get(oldest); known && place == m.first {
+					p.remove(oldest)
+					delete(want, oldest)
+				}
+				m.drop()
+			}
+			for a := range uint64(4) {
+				for b := range uint64(10) {
+					c := claim{a<<33 | b, 1}
+					place, known := p.get(c)
+					if at, there := want[c]; known != there || place != at {
+						t.Fatalf("%x is at %d, %t, want %d, %t", c, place, known, at, there)
+					}
+				}
+			}
+			if p.used != len(want) {
+				t.Fatalf("%d are used, want %d", p.used, len(want))
+			}
+		}
+	})
 }
 
 func TestIDsAreForgottenWithTime(t *testing.T) {
