@@ -144,7 +144,7 @@ var reasons = []ReasonInfo{
 		"Give the topic 3 replicas, min.insync.replicas 2 and no unclean election, or say x-durability: best-effort."},
 	{ReasonRouteMismatch, FailedPrecondition, true, "The topic does not look as the type's route says.",
 		"Somebody changed the topic outside the bus; GET /v1/status says what differs."},
-	{ReasonCapacity, Unavailable, true, "The buffer for this partition is full.",
+	{ReasonCapacity, Unavailable, true, "This instance has no room for it at this moment.",
 		"Try again after retry_after; the brokers do not take events as fast as they come."},
 	{ReasonStorageFull, Unavailable, true, "The embedded broker's folder reached its byte budget or the disk is full.",
 		"Make room, raise the budget, or shorten retention; unread events are not deleted."},

@@ -28,21 +28,23 @@ const module = "github.com/autobus-io/autobus"
 // law says which packages of this module a package may import outside its tests. Every package has its row, "." is the
 // root package, "*" stands for any. ARCHITECTURE.md shows the same table.
 var law = map[string][]string{
-	".":                  {},
-	"autobustest":        {".", "spec"},
-	"spec":               {"."},
-	"client":             {".", "internal/wire"},
-	"internal/kafka":     {"."},
-	"internal/control":   {".", "internal/kafka"},
-	"internal/ledger":    {},
-	"internal/wire":      {"."},
-	"internal/bus":       {".", "spec", "internal/kafka", "internal/control", "internal/ledger"},
-	"internal/edge":      {"."},
+	".":                {},
+	"autobustest":      {".", "spec"},
+	"spec":             {"."},
+	"client":           {".", "internal/wire"},
+	"internal/kafka":   {"."},
+	"internal/control": {".", "internal/kafka"},
+	"internal/ledger":  {},
+	"internal/wire":    {"."},
+	"internal/quota":   {"."},
+	"internal/bus": {".", "spec", "internal/kafka", "internal/control", "internal/ledger",
+		"internal/quota"},
+	"internal/edge":      {".", "internal/quota"},
 	"internal/edge/rest": {".", "internal/edge"},
 	"internal/edge/ws":   {".", "internal/edge", "internal/wire"},
 	"internal/registry":  {".", "spec", "internal/kafka", "internal/control", "internal/edge"},
 	"internal/admin": {".", "spec", "internal/kafka", "internal/control", "internal/bus",
-		"internal/edge"},
+		"internal/edge", "internal/quota"},
 	"internal/bench":   {".", "internal/kafka"},
 	"internal/bustest": {".", "internal/kafka"},
 	"cmd/autobus":      {"*"},
@@ -51,8 +53,8 @@ var law = map[string][]string{
 
 // Planes: the data plane touches every event and never imports the control plane.
 var (
-	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/bus", "internal/edge",
-		"internal/sink", "internal/mirror"}
+	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/bus",
+		"internal/edge", "internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin", "internal/bench"}
 )

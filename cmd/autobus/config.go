@@ -33,6 +33,8 @@ type config struct {
 	Advertise string `yaml:"advertise"`
 	// Bounds of what the instance takes on.
 	Limits limitsConfig `yaml:"limits"`
+	// What one principal may ask of this instance. Without any quota one service can take all there is from the others.
+	Quotas quotasConfig `yaml:"quotas"`
 	// What the instance writes about itself, to stderr.
 	Log logConfig `yaml:"log"`
 }
@@ -78,11 +80,48 @@ type saslConfig struct {
 }
 
 type limitsConfig struct {
-	// Bytes of events that may wait for the brokers, such as 256MiB; beyond it publishing answers capacity. 0 means
-	// 256 MiB or a quarter of the memory limit, whichever is less.
+	// Bytes of events that may wait for the brokers, such as 256MiB; beyond it publishing answers capacity. Of one type
+	// at most half of it may wait. 0 means 256 MiB or a quarter of the memory limit, whichever is less.
 	Buffer size `yaml:"buffer"`
 	// How long requests in flight may take to end when the instance stops.
 	Drain time.Duration `yaml:"drain"`
+}
+
+type quotasConfig struct {
+	// Quota of every principal that no entry of principals is for.
+	Default quotaConfig `yaml:"default"`
+	// Quotas of single principals, in the file only. The first entry that matches counts and replaces the default as a
+	// whole: what it leaves away is not limited.
+	Principals []principalQuota `yaml:"principals"`
+}
+
+type quotaConfig struct {
+	// Events that a principal may publish in a second, those against which nothing else speaks; beyond it publishing
+	// answers quota. 0 means any number, here and below. Each instance counts for itself: behind a balancer a principal
+	// gets up to as many times the quota as there are instances.
+	Events number `yaml:"events"`
+	// Bytes of those events in a second: data, key and attributes. The last event that begins within the quota may go
+	// beyond it, and is waited off.
+	Bytes size `yaml:"bytes"`
+	// WebSockets, streams, tails and waiting polls that a principal may have open at once; one more answers quota.
+	Connections number `yaml:"connections"`
+	// How much of events and bytes may come at once, as time at their rate. Longer suits services that publish seldom
+	// and much. 0 means 1s.
+	Burst time.Duration `yaml:"burst"`
+}
+
+type principalQuota struct {
+	// Name of the principal, or a pattern such as batch.*, where * stands for one part between dots, at the end for one
+	// or more.
+	Principal string `yaml:"principal"`
+	// As in default.
+	Events number `yaml:"events"`
+	// As in default.
+	Bytes size `yaml:"bytes"`
+	// As in default.
+	Connections number `yaml:"connections"`
+	// As in default.
+	Burst time.Duration `yaml:"burst"`
 }
 
 type logConfig struct {

@@ -43,6 +43,7 @@ func (c *config) check(p *problems) {
 	if c.Limits.Drain < 0 {
 		p.at("limits.drain", "%s is negative", c.Limits.Drain).next("give a duration such as 20s")
 	}
+	c.Quotas.check(p)
 	p.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	p.oneOf("log.format", c.Log.Format, "text", "json")
 }

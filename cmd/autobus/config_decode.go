@@ -104,6 +104,11 @@ func (p *problems) decodeStruct(n *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
+// listed reports whether v is a list of things with keys of their own, which no variable can hold.
+func listed(v reflect.Value) bool {
+	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
+}
+
 // leaves calls f for every value of the configuration with its path.
 func leaves(path string, v reflect.Value, f func(path string, v reflect.Value)) {
 	if v.Kind() != reflect.Struct {
@@ -125,6 +130,9 @@ func envName(path string) string {
 func (p *problems) readEnv(c *config) {
 	var names []string
 	leaves("", valueOf(c), func(path string, v reflect.Value) {
+		if listed(v) {
+			return
+		}
 		names = append(names, envName(path))
 		if text := os.Getenv(envName(path)); text != "" {
 			p.set(path, envName(path), text, v)

@@ -62,7 +62,17 @@ func renderConfigReference(t *testing.T) string {
 		if !ok || comment == "" {
 			t.Errorf("config.go does not say what %s is", path)
 		}
-		fmt.Fprintf(&b, "- **`%s`**%s, `%s`\n%s", path, defaultText(v), envName(path), wrap(comment, "  ", 118))
+		if !listed(v) {
+			fmt.Fprintf(&b, "- **`%s`**%s, `%s`\n%s", path, defaultText(v), envName(path), wrap(comment, "  ", 118))
+			return
+		}
+		fmt.Fprintf(&b, "- **`%s`**, a list\n%s", path, wrap(comment, "  ", 118))
+		leaves(path+"[]", reflect.New(v.Type().Elem()).Elem(), func(path string, _ reflect.Value) {
+			if comments[path] == "" {
+				t.Errorf("config.go does not say what %s is", path)
+			}
+			fmt.Fprintf(&b, "- **`%s`**\n%s", path, wrap(comments[path], "  ", 118))
+		})
 	})
 	return b.String()
 }
@@ -114,7 +124,11 @@ func configComments(t *testing.T) map[string]string {
 			key := reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml")
 			at := join(path, key)
 			out[at] = strings.ReplaceAll(strings.TrimSpace(f.Doc.Text()), "\n", " ")
-			if ident, ok := f.Type.(*ast.Ident); ok && structs[ident.Name] != nil {
+			typ := f.Type
+			if list, ok := typ.(*ast.ArrayType); ok {
+				at, typ = at+"[]", list.Elt
+			}
+			if ident, ok := typ.(*ast.Ident); ok && structs[ident.Name] != nil {
 				walk(at, ident.Name)
 			}
 		}

@@ -46,6 +46,11 @@ kafka:
   tls: {enabled: true}
   sasl: {mechanism: scram-sha-512, user: bus, password_file: /run/secret}
 limits: {buffer: 64MiB, drain: 5s}
+quotas:
+  default: {events: 1000, bytes: 10MiB, connections: 100}
+  principals:
+  - {principal: batch.*, events: 20000, bytes: 1GiB, connections: 5, burst: 10s}
+  - principal: ops
 log: {level: debug, format: json}
 `)
 	c, err := configOf(file, nil)
@@ -56,7 +61,11 @@ log: {level: debug, format: json}
 		Listen: "127.0.0.1:8080", Insecure: true, Specs: dir, Instance: "a", Advertise: "a.example:8080",
 		Kafka: kafkaConfig{Name: "east", Brokers: []string{"k1:9092", "k2:9092"}, TLS: kafkaTLSConfig{Enabled: true},
 			SASL: saslConfig{Mechanism: "scram-sha-512", User: "bus", PasswordFile: "/run/secret"}},
-		Limits: limitsConfig{Buffer: 64 << 20, Drain: 5 * time.Second}, Log: logConfig{Level: "debug", Format: "json"},
+		Limits: limitsConfig{Buffer: 64 << 20, Drain: 5 * time.Second},
+		Quotas: quotasConfig{Default: quotaConfig{Events: 1000, Bytes: 10 << 20, Connections: 100},
+			Principals: []principalQuota{{Principal: "batch.*", Events: 20_000, Bytes: 1 << 30, Connections: 5,
+				Burst: 10 * time.Second}, {Principal: "ops"}}},
+		Log: logConfig{Level: "debug", Format: "json"},
 	}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got  %+v\nwant %+v", *c, want)
@@ -114,6 +123,17 @@ func TestConfigFaults(t *testing.T) {
 			"kafka.tls.key_file: kafka.tls.key_file is set, kafka.tls.cert_file is not"}},
 		{"half of SASL", "kafka: {brokers: [k:1], sasl: {mechanism: gssapi}}\n", []string{
 			`"gssapi" is not one of plain`, "needs a user", "needs a password"}},
+		{"quotas that cannot be", "kafka: {brokers: [k:1]}\nquotas:\n  default: {events: -1, byte: 1, burst: 5s}\n" +
+			"  principals:\n  - {principal: a.*, connections: many}\n  - {principal: a.b, burst: 1s}\n" +
+			"  - {principal: batch*, bytes: 1, burst: 2h}\n  - {events: 1}\n", []string{"8 faults",
+			`:3:21: quotas.default.events is "-1", must be a whole number`, "did you mean quotas.default.bytes?",
+			`:5:35: quotas.principals[0].connections is "many", must be a whole number`,
+			":6:17: quotas.principals[1].principal: a.b is never asked for, because a.* comes first",
+			":6:29: quotas.principals[1].burst: there is no rate", `:7:17: quotas.principals[2].principal: "batch*" is`,
+			":7:42: quotas.principals[2].burst: 2h0m0s is not from 0s to 1h0m0s",
+			`:8:5: quotas.principals[3].principal: "" is neither`}},
+		{"quotas that are no list", "kafka: {brokers: [k:1]}\nquotas: {principals: {shop: 1}}\n", []string{
+			":2:22: quotas.principals must be a list", "[{principal: checkout"}},
 		{"SASL without mechanism", "kafka: {brokers: [k:1], sasl: {user: me}}\n", []string{"without a mechanism"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -49,6 +49,9 @@ func parseSize(s string) (size, error) {
 	return size(n * unit), nil
 }
 
+// number is how many of something there may be.
+type number int64
+
 // setScalar parses text into v and reports whether it could.
 func setScalar(v reflect.Value, text string) bool {
 	switch v.Interface().(type) {
@@ -65,6 +68,12 @@ func setScalar(v reflect.Value, text string) bool {
 			return false
 		}
 		v.SetInt(int64(d))
+	case number:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return false
+		}
+		v.SetInt(n)
 	case size:
 		n, err := parseSize(text)
 		if err != nil {
@@ -91,9 +100,11 @@ func wanted(v reflect.Value) string {
 		return "true or false"
 	case time.Duration:
 		return "a duration"
+	case number:
+		return "a whole number"
 	case size:
 		return "a size in bytes"
-	case []string:
+	case []string, []principalQuota:
 		return "a list"
 	default:
 		return "a text"
@@ -106,10 +117,14 @@ func sample(v reflect.Value) string {
 		return "true"
 	case time.Duration:
 		return "20s"
+	case number:
+		return "1000"
 	case size:
 		return "256MiB"
 	case []string:
 		return "[a, b]"
+	case []principalQuota:
+		return "[{principal: checkout, events: 1000}]"
 	default:
 		return `"text"`
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/autobus-io/autobus/internal/edge/rest"
 	"github.com/autobus-io/autobus/internal/edge/ws"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/internal/registry"
 	"github.com/autobus-io/autobus/spec"
 )
@@ -43,6 +44,7 @@ type settings struct {
 	specs     string
 	builtin   spec.Files
 	drain     time.Duration
+	quotas    quota.Config
 	logger    *slog.Logger
 }
 
@@ -58,6 +60,7 @@ type instance struct {
 	registry *registry.Registry
 	folder   *registry.Folder
 	bus      *bus.Bus
+	quotas   *quota.Quotas
 	tokens   *admin.Tokens
 	ready    *admin.Readiness
 	started  time.Time
@@ -154,8 +157,11 @@ func (in *instance) openBus(ctx context.Context) error {
 		return err
 	}
 	in.run(in.core, "state", state.Run)
+	limits := s.quotas
+	limits.Metrics = in.metrics
+	in.quotas = quota.New(limits)
 	cfg := bus.Config{Log: in.log, Control: in.control, State: state, Snapshot: in.registry.Snapshot,
-		Instance: s.instance, Embedded: s.embedded != nil, Logger: s.logger, Metrics: in.metrics}
+		Instance: s.instance, Embedded: s.embedded != nil, Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
 	if s.dev {
 		cfg.CreateType = in.registry.CreateType
 	}
@@ -195,7 +201,7 @@ func (in *instance) newAdmin() edge.Edge {
 	cfg := admin.Config{
 		Instance: s.instance, Version: readBuildInfo().Version, Mode: "serve", Started: in.started, Auth: !s.dev,
 		Insecure: s.insecure, Log: in.log, Control: in.control, Bus: in.bus, Snapshot: in.registry.Snapshot,
-		SpecHash: in.registry.Hash, Problems: in.registry.Problems, Ready: in.ready, Metrics: in.metrics,
+		SpecHash: in.registry.Hash, Problems: in.registry.Problems, Ready: in.ready, Quotas: in.quotas, Metrics: in.metrics,
 	}
 	if s.dev {
 		cfg.Mode = "dev"
@@ -218,7 +224,7 @@ func (in *instance) serve() {
 		in.run(in.edges, e.Name(), e.Run)
 	}
 	options := edge.Options{Authenticate: in.tokens.Authenticate, Revoked: in.tokens.Revoked, Hosts: s.hosts,
-		Logger: s.logger, Metrics: in.metrics}
+		Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
 	if s.dev {
 		p := devPrincipal()
 		options.Open = &p

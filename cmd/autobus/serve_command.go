@@ -117,6 +117,7 @@ func (c *config) settings(a *app, p *problems) settings {
 	s := settings{
 		instance: c.Instance, advertise: c.Advertise, listen: c.Listen, tls: c.TLS.load(p), insecure: c.Insecure,
 		kafka: c.openKafka(p), named: c.Kafka.Name != "", specs: c.Specs, drain: c.Limits.Drain,
+		quotas: c.Quotas.open(),
 	}
 	if s.instance == "" {
 		host, err := os.Hostname()

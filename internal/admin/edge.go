@@ -16,6 +16,7 @@ import (
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/edge"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/spec"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	Problems func() spec.Problems // why a newer bundle is not in force
 
 	Ready   *Readiness
+	Quotas  *quota.Quotas
 	Metrics prometheus.Gatherer
 }
 

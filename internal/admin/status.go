@@ -11,6 +11,7 @@ import (
 	"github.com/autobus-io/autobus/internal/bus"
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/spec"
 )
 
@@ -34,7 +35,8 @@ type status struct {
 	Insecure   bool                `json:"insecure"`
 	Cluster    clusterStatus       `json:"cluster"`
 	Embedded   *embeddedStatus     `json:"embedded,omitempty"`
-	Routes     []bus.RouteStatus   `json:"routes"` // those for which the asker has a grant
+	Quota      *quota.Status       `json:"quota,omitempty"` // of the asker, at this instance; absent = none
+	Routes     []bus.RouteStatus   `json:"routes"`          // those for which the asker has a grant
 	Duplicates bus.DuplicateStatus `json:"duplicates"`
 	Buffer     kafka.BufferUsage   `json:"buffer"`
 	Control    controlStatus       `json:"control"`
@@ -76,7 +78,7 @@ func (e *Edge) describe(ctx context.Context, p autobus.Principal) status {
 	s := status{
 		Instance: cfg.Instance, Version: cfg.Version, Mode: cfg.Mode,
 		Started: cfg.Started.UTC().Truncate(time.Second), Uptime: time.Since(cfg.Started).Truncate(time.Second).String(),
-		Ready: true, Auth: cfg.Auth, Insecure: cfg.Insecure,
+		Ready: true, Auth: cfg.Auth, Insecure: cfg.Insecure, Quota: cfg.Quotas.Status(p.Name),
 		Routes:     slices.DeleteFunc(b.Routes, func(r bus.RouteStatus) bool { return !concerns(p, r.Type) }),
 		Duplicates: b.Duplicates, Buffer: b.Buffer,
 		Specs: specStatus{

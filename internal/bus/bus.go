@@ -2,9 +2,9 @@
 
 // Package bus is the hot path: the rules by which an event becomes a record of the log, and a record an event again.
 //
-// Publish is five steps: authorize, resolve, validate, stamp, append. There is no channel between the caller and the
-// append; the receipt is the brokers' own answer. What is refused was never handed to the log; once it was handed
-// over, only Written and Unknown remain.
+// Publish is five steps: authorize, resolve, validate, stamp, append. Quotas are asked for each event once nothing else
+// speaks against it. There is no channel between the caller and the append; the receipt is the brokers' own answer.
+// What is refused was never handed to the log; once it was handed over, only Written and Unknown remain.
 //
 // What it owns: routes as this instance sees them, the table of duplicates, the form of records, filters, tails. What
 // it refuses to know: protocols and tokens (the principal is in the context), where specs come from (it is given the
@@ -26,6 +26,7 @@ import (
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/spec"
 )
 
@@ -43,6 +44,8 @@ type Config struct {
 
 	// Full says why so many bytes more may not be written, or nil. Only the embedded broker has such a limit.
 	Full func(bytes int64) *autobus.Error
+
+	Quotas *quota.Quotas // what principals may publish; nil = anything
 
 	Embedded bool // one copy by nature: every route is best-effort
 	Logger   *slog.Logger

@@ -9,6 +9,7 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/quota"
 )
 
 // Publish implements autobus.Bus.
@@ -21,8 +22,8 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 	}
 	who, known := autobus.PrincipalOf(ctx)
 	now := time.Now().UTC()
-	p := publish{bus: b, batch: batch, who: who, stamper: stamper{now: now, events: len(batch.Events)},
-		turn: newTurn()}
+	p := publish{bus: b, batch: batch, who: who, quota: b.cfg.Quotas.Of(who.Name),
+		stamper: stamper{now: now, events: len(batch.Events)}, turn: newTurn()}
 	for i := range batch.Events {
 		if err := p.prepare(ctx, known, i); err != nil {
 			p.refuse(i, err)
@@ -51,6 +52,7 @@ type publish struct {
 	bus   *Bus
 	batch *autobus.Batch
 	who   autobus.Principal
+	quota *quota.Account
 	stamper
 	parts []*part
 	turn  turn
@@ -90,6 +92,11 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 		return predecessorFailed(id)
 	}
 	if err := p.bus.cfg.Full(int64(e.Size())); err != nil {
+		return err
+	}
+	// Last, so that only what would be appended uses the quota up. If what waits for a refused event of its key did,
+	// there would be nothing left for that one.
+	if err := p.quota.Take(e.Size()); err != nil {
 		return err
 	}
 	it := item{index: i, route: r}

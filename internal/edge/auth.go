@@ -19,6 +19,24 @@ type session struct {
 
 	mu    sync.Mutex
 	leave context.CancelFunc // ends the watch over the token before
+	ends  []func()           // what the request gives back when it is over
+}
+
+func (s *session) atEnd(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends = append(s.ends, f)
+}
+
+// end is called once the handler of the request has returned.
+func (s *session) end() {
+	s.mu.Lock()
+	ends := s.ends
+	s.ends = nil
+	s.mu.Unlock()
+	for _, f := range ends {
+		f()
+	}
 }
 
 // Renew makes a long request live by another token of the same principal, whose grants may differ; the one before may

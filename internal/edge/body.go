@@ -26,10 +26,11 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge auto
 	if r.ContentLength > limit {
 		return nil, autobus.NewError(tooLarge, "the body has %d bytes, this path reads at most %d", r.ContentLength, limit)
 	}
-	body := &paced{r: http.MaxBytesReader(w, r.Body, limit), rc: http.NewResponseController(w)}
+	body := &paced{r: http.MaxBytesReader(w, r.Body, limit), rc: http.NewResponseController(w),
+		intake: IntakeOf(r.Context())}
 	var b bytes.Buffer
 	// What the client announces is not yet sent, so it buys only a little memory ahead.
-	b.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
+	b.Grow(int(min(max(r.ContentLength, 0), 8<<10)) + bytes.MinRead)
 	if _, err := b.ReadFrom(body); err != nil {
 		return nil, BodyError(r, err, tooLarge)
 	}
@@ -41,7 +42,7 @@ func BodyError(r *http.Request, err error, tooLarge autobus.Reason) *autobus.Err
 	var large *http.MaxBytesError
 	var cause *autobus.Error
 	switch {
-	case errors.As(context.Cause(r.Context()), &cause):
+	case errors.As(context.Cause(r.Context()), &cause), errors.As(err, &cause):
 		return cause
 	case errors.As(err, &large):
 		return autobus.NewError(tooLarge, "the body has more than the %d bytes that this path reads", large.Limit)
@@ -51,12 +52,14 @@ func BodyError(r *http.Request, err error, tooLarge autobus.Reason) *autobus.Err
 	return autobus.NewError(autobus.ReasonBodyUnreadable, "the body broke off").WithCause(err)
 }
 
-// paced sets a read deadline before each read, by the least rate.
+// paced sets a read deadline before each read, by the least rate, and counts what lies in memory.
 type paced struct {
-	r     io.Reader
-	rc    *http.ResponseController
-	since time.Time
-	got   int
+	r      io.Reader
+	rc     *http.ResponseController
+	since  time.Time
+	got    int // since then
+	all    int
+	intake *Intake
 }
 
 func (p *paced) Read(b []byte) (int, error) {
@@ -66,7 +69,10 @@ func (p *paced) Read(b []byte) (int, error) {
 		_ = p.rc.SetReadDeadline(p.since.Add(grace))
 	}
 	n, err := p.r.Read(b)
-	p.got += n
+	p.got, p.all = p.got+n, p.all+n
+	if full := p.intake.Hold(p.all); full != nil {
+		err = full
+	}
 	if err != nil {
 		// From here on net/http reads ahead to notice when the client leaves; a deadline would look the same.
 		_ = p.rc.SetReadDeadline(time.Time{})

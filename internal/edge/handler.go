@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/quota"
 )
 
 // Options say who may come in. The zero value lets nobody in but to the health and metrics paths.
@@ -30,6 +31,8 @@ type Options struct {
 	Open *autobus.Principal
 	// Hosts are the names under which the server may be called; browsers of other origins are refused. nil = any.
 	Hosts []string
+	// Quotas bound how many requests of a principal may stay open, those that Occupy. nil = any number.
+	Quotas *quota.Quotas
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer // nil = not measured
@@ -39,6 +42,7 @@ type handler struct {
 	Options
 	mux     *http.ServeMux
 	metrics *metrics
+	intake  intake
 }
 
 // Handler stands before every route of mux.
@@ -52,6 +56,7 @@ func (h *handler) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	s := &session{handler: h, ctx: ctx, cancel: cancel}
+	defer s.end()
 	ctx = context.WithValue(ctx, requestKey{}, request{id, h.Logger, s})
 	r = r.WithContext(ctx)
 	w := &response{ResponseWriter: plain}

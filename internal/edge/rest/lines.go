@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/autobus-io/autobus"
 )
 
 var (
@@ -14,16 +16,22 @@ var (
 	errLong   = errors.New("the line is too long")
 )
 
-const chunk = 64 << 10
+// The buffer grows from least to chunk with a stream that fills it: most streams are idle most of the time.
+const (
+	least = 8 << 10
+	chunk = 64 << 10
+)
 
 // lines splits a stream into lines without waiting for more than it has. A line is a part of the buffer, which is
 // never written again where a line was given out: it may be kept.
 type lines struct {
 	r    io.Reader
-	max  int                   // bytes of a line without its end
-	wait func(begun time.Time) // called before each read; begun is when the current line began, zero = it did not
+	max  int                        // bytes of a line without its end
+	wait func(begun time.Time)      // called before each read; begun is when the current line began, zero = it did not
+	hold func(n int) *autobus.Error // told how large a line the buffer holds beyond a chunk; nil = nobody asks
 
 	buf  []byte
+	size int   // of the buffer without the line that it began with
 	from int   // where the current line begins
 	seen int   // no line ends between from and here
 	long bool  // the current line is already over max; its bytes are dropped
@@ -73,9 +81,17 @@ func (l *lines) give(line []byte) ([]byte, error) {
 }
 
 func (l *lines) fill() {
-	if cap(l.buf)-len(l.buf) < chunk/8 {
+	if cap(l.buf)-len(l.buf) < l.size/8 || l.buf == nil {
 		part := l.buf[l.from:]
-		l.buf = append(make([]byte, 0, len(part)+max(chunk, len(part))), part...)
+		l.size = min(max(least, 2*l.size), chunk)
+		size := len(part) + max(l.size, len(part))
+		if l.hold != nil {
+			if full := l.hold(size - chunk); full != nil {
+				l.err = full
+				return
+			}
+		}
+		l.buf = append(make([]byte, 0, size), part...)
 		l.from, l.seen = 0, len(part)
 	}
 	if l.begun.IsZero() && (l.long || l.from < len(l.buf)) {

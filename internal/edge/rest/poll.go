@@ -35,6 +35,10 @@ func (e *Edge) poll(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // nobody would read what is leased
 	}
+	if err := edge.Occupy(r.Context()); err != nil {
+		edge.WriteProblem(w, r, err)
+		return
+	}
 	// A drain ends the wait, too: the client asks again and finds another instance.
 	ctx, cancel := edge.StreamContext(r.Context())
 	defer cancel(nil)

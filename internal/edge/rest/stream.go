@@ -43,6 +43,10 @@ type stream struct {
 func (e *Edge) stream(
 	w http.ResponseWriter, r *http.Request, o options, parse func(line []byte) (autobus.Event, *autobus.Error),
 ) {
+	if err := edge.Occupy(r.Context()); err != nil {
+		edge.WriteProblem(w, r, err)
+		return
+	}
 	rc := http.NewResponseController(w)
 	if err := rc.EnableFullDuplex(); err != nil {
 		edge.WriteProblem(w, r, err)
@@ -68,7 +72,8 @@ func (e *Edge) stream(
 	})
 	defer stop()
 	s := &stream{edge: e, w: newSender(w, e.progress, cancel), r: r, o: o, parse: parse, cancel: cancel,
-		lines: lines{r: r.Body, max: maxSingle}, trace: traceOf(r.Header), done: make(chan struct{})}
+		lines: lines{r: r.Body, max: maxSingle, hold: edge.IntakeOf(r.Context()).Hold},
+		trace: traceOf(r.Header), done: make(chan struct{})}
 
 	s.lines.wait = func(begun time.Time) {
 		var deadline time.Time

@@ -24,6 +24,10 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // nobody would read what is leased
 	}
+	if err := edge.Occupy(r.Context()); err != nil {
+		edge.WriteProblem(w, r, err)
+		return
+	}
 	ctx, cancel := readerContext(r.Context())
 	defer cancel(nil)
 	end, bad := e.sessions.add(r, cancel)

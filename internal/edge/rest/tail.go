@@ -24,6 +24,10 @@ func (e *Edge) tail(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return // an answer without a body has no tail
 	}
+	if err := edge.Occupy(r.Context()); err != nil {
+		edge.WriteProblem(w, r, err)
+		return
+	}
 	ctx, cancel := edge.StreamContext(r.Context())
 	defer cancel(nil)
 	f := newFeed(w, e, false, cancel)

@@ -41,7 +41,8 @@ type conn struct {
 
 	out      outbox
 	in       touching // what the reader reads
-	head     []byte   // buffer of the writer
+	intake   *edge.Intake
+	head     []byte // buffer of the writer
 	order    order
 	inflight inflight
 	subs     subscriptions
@@ -67,10 +68,11 @@ type ending struct {
 
 func newConn(e *Edge, r *http.Request, socket *websocket.Conn, raw *corked) *conn {
 	c := &conn{edge: e, r: r, socket: socket, raw: raw, over: make(chan struct{}), start: time.Now(),
-		draining: make(chan struct{}), out: newOutbox(), inflight: newInflight(),
+		draining: make(chan struct{}), out: newOutbox(), inflight: newInflight(edge.IntakeOf(r.Context())),
 		logger: e.logger.With(slog.String("request_id", edge.RequestID(r.Context())))}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
 	c.in.c = c
+	c.intake = edge.IntakeOf(r.Context())
 	c.who = r.WithContext(c.ctx)
 	c.outcomes, c.release = edge.OutcomeContext(r.Context())
 	c.outcome = c.outcomes
@@ -124,8 +126,9 @@ func (c *conn) read() error {
 		handle(buf.Bytes())
 		c.touch()
 		c.busy.Store(false)
-		if buf.Cap() > maxUnread {
+		if buf.Cap() > maxUnread || !c.intake.Keep(buf.Cap()) {
 			buf = bytes.Buffer{}
+			_ = c.intake.Keep(0)
 		}
 	}
 }
@@ -158,6 +161,10 @@ func (c *conn) next(buf *bytes.Buffer) (handle func(raw []byte), err error) {
 	}
 	c.in.r, c.in.left = r, maxFrame+1
 	if _, err := buf.ReadFrom(&c.in); err != nil {
+		if full, ok := errors.AsType[*autobus.Error](err); ok {
+			c.fail(nil, full)
+			return nil, errRefused
+		}
 		return nil, err
 	}
 	if buf.Len() > maxFrame {
@@ -194,6 +201,9 @@ func (t *touching) Read(p []byte) (int, error) {
 	t.left -= n
 	t.fast = time.Since(began) < time.Second
 	t.c.touch()
+	if full := t.c.intake.Hold(maxFrame + 1 - t.left); full != nil {
+		return n, full
+	}
 	return n, err
 }
 

@@ -18,6 +18,7 @@ type publication struct {
 	seq    *int64 // nil = the client speaks plain events
 	binary bool   // it asked by a binary frame
 	size   int    // of the frame
+	weight int    // what it holds in memory until it is answered, about
 	began  time.Time
 	over   bool // settled or given up; guarded by inflight
 }
@@ -40,11 +41,18 @@ func (c *conn) overdue(all bool) {
 	}
 }
 
+// perEvent is about what an event and its outcome take in memory beside the event's bytes. Where a client sends many
+// small ones and reads no answers, that is nearly all.
+const perEvent = 512
+
 // inflight bounds what was published and is not answered.
 type inflight struct {
+	intake *edge.Intake // guarded by mu
+
 	mu      sync.Mutex
 	frames  int
 	bytes   int
+	weight  int
 	left    chan struct{} // holds a token when something left
 	waiting []*publication
 	timer   *time.Timer // runs while it is armed, up to when the first of them is overdue or before
@@ -52,32 +60,50 @@ type inflight struct {
 	wake    func() // called when something is overdue
 }
 
-func newInflight() inflight { return inflight{left: make(chan struct{}, 1)} }
+func newInflight(intake *edge.Intake) inflight {
+	return inflight{intake: intake, left: make(chan struct{}, 1)}
+}
 
-// enter waits for room for a frame; false = the connection is over. For one reader.
-func (f *inflight) enter(size int, over <-chan struct{}) bool {
-	for {
-		f.mu.Lock()
-		if f.frames == 0 || f.frames < maxPublishes && f.bytes+size <= maxPublishBytes {
-			f.frames++
-			f.bytes += size
-			f.mu.Unlock()
-			return true
+// enter waits for room for a publish on the connection, and for a while for room in the instance; the error says that
+// there was none. false = the connection is over. For one reader.
+func (f *inflight) enter(p *publication, over <-chan struct{}) (ok bool, full *autobus.Error) {
+	for began := time.Now(); ; {
+		if ok, full = f.admit(p); ok || full != nil && time.Since(began) > writeTime {
+			return ok, full
 		}
-		f.mu.Unlock()
+		var again <-chan time.Time
+		if full != nil {
+			again = time.After(lookAgain) // what other connections give back is not told
+		} else {
+			began = time.Now()
+		}
 		select {
 		case <-f.left:
+		case <-again:
 		case <-over:
-			return false
+			return false, nil
 		}
 	}
 }
 
-// leave makes room again for as much as entered.
-func (f *inflight) leave(size int) {
+func (f *inflight) admit(p *publication) (ok bool, full *autobus.Error) {
 	f.mu.Lock()
-	f.frames--
-	f.bytes -= size
+	defer f.mu.Unlock()
+	if f.frames > 0 && (f.frames >= maxPublishes || f.bytes+p.size > maxPublishBytes) {
+		return false, nil
+	}
+	if full = f.intake.Hold(f.weight + p.weight); full != nil {
+		return false, full
+	}
+	f.frames, f.bytes, f.weight = f.frames+1, f.bytes+p.size, f.weight+p.weight
+	return true, nil
+}
+
+// leave makes room again for as much as entered.
+func (f *inflight) leave(p *publication) {
+	f.mu.Lock()
+	f.frames, f.bytes, f.weight = f.frames-1, f.bytes-p.size, f.weight-p.weight
+	_ = f.intake.Hold(f.weight) // less fits always
 	f.mu.Unlock()
 	select {
 	case f.left <- struct{}{}:

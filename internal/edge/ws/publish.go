@@ -67,7 +67,11 @@ func (c *conn) publishOne(raw []byte) {
 // send waits for room and appends a parcel; its outcome is waited for elsewhere. With an error nothing of it was looked
 // at: it is of the wrong form, or this instance takes no more events at all, so that nothing after it can overtake it.
 func (c *conn) send(p *publication) *autobus.Error {
-	if !c.inflight.enter(p.size, c.over) {
+	p.weight = p.size + p.parcel.Len()*perEvent
+	if ok, full := c.inflight.enter(p, c.over); full != nil {
+		c.fail(p.seq, full) // the connection with it, so that nothing overtakes it
+		return nil
+	} else if !ok {
 		return nil // there is nobody to answer
 	}
 	p.conn, p.began = c, time.Now()
@@ -76,7 +80,7 @@ func (c *conn) send(p *publication) *autobus.Error {
 	defer cancel()
 	if err := p.parcel.Begin(ctx, c.edge.bus, p.settled); err != nil {
 		c.work.Done()
-		c.inflight.leave(p.size)
+		c.inflight.leave(p)
 		return err
 	}
 	c.inflight.await(p)

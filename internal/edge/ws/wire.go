@@ -34,9 +34,9 @@ func (c *conn) write() {
 			return
 		}
 		if c.out.taken(len(m.frame)); m.answer != nil {
-			c.inflight.leave(m.answer.size)
+			c.inflight.leave(m.answer)
 		}
-		if cap(buf) > maxUnread {
+		if cap(buf) > maxKept {
 			buf = nil
 		}
 		if time.Since(began) > time.Second {

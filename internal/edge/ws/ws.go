@@ -47,14 +47,16 @@ const (
 	maxPublishBytes  = autobus.MaxBatchBytes          // of those frames; one always fits
 	maxStreams       = 1024                           // numbered by the client
 	maxSubscriptions = 64                             // tails among them
+	maxKept          = 64 << 10                       // bytes of an answer, whose memory the next one uses again
 	maxUnread        = 1 << 20                        // bytes of frames that the client has still to take
 
 	publishTime = 15 * time.Second // after which an outcome is unknown
 	pingEvery   = 20 * time.Second
 	pongTime    = 10 * time.Second
-	writeTime   = 10 * time.Second // of what is given to the connection at once
-	closeTime   = 2 * time.Second  // for what is still to be sent and the closing handshake
-	quietTime   = time.Second      // without a frame, after which a connection that drains is done
+	writeTime   = 10 * time.Second      // of what is given to the connection at once
+	closeTime   = 2 * time.Second       // for what is still to be sent and the closing handshake
+	lookAgain   = 50 * time.Millisecond // for room that other connections gave back
+	quietTime   = time.Second           // without a frame, after which a connection that drains is done
 )
 
 // Config is what the edge needs; only Bus has no default.
@@ -102,6 +104,10 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	tail, err := tailOf(r, protocol)
 	if err != nil {
+		edge.WriteProblem(w, r, err)
+		return
+	}
+	if err := edge.Occupy(r.Context()); err != nil {
 		edge.WriteProblem(w, r, err)
 		return
 	}
