@@ -19,17 +19,18 @@ const (
 	perRecord = 128
 )
 
-// buffer admits appends before the first record of them is handed over. One partition takes at most a quarter, so
-// that a partition without a leader starves nobody else; an empty partition always admits one append, so that no
-// append is too large for ever.
+// buffer admits appends before the first record of them is handed over. One partition takes at most a quarter and one
+// topic at most half, so that neither a partition without a leader nor a burst of one type starves anybody else; an
+// empty partition always admits one append, so that no append is too large for ever.
 type buffer struct {
 	limit   int64
 	metrics bufferMetrics
 
-	mu    sync.Mutex
-	total usage
-	parts map[TP]*usage
-	idle  map[string]chan struct{} // topic -> closed when nothing of it is in flight
+	mu     sync.Mutex
+	total  usage
+	topics map[string]*usage // those of which something is in flight
+	parts  map[TP]*usage
+	idle   map[string]chan struct{} // topic -> closed when nothing of it is in flight
 }
 
 type usage struct{ bytes, records int64 }
@@ -46,7 +47,7 @@ type bufferMetrics struct {
 }
 
 func newBuffer(limit int64, reg prometheus.Registerer) *buffer {
-	b := &buffer{limit: limit, parts: map[TP]*usage{}, idle: map[string]chan struct{}{}}
+	b := &buffer{limit: limit, topics: map[string]*usage{}, parts: map[TP]*usage{}, idle: map[string]chan struct{}{}}
 	b.metrics = bufferMetrics{
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_kafka_appends_refused_total",
 			Help: "Appends refused because the buffer of a partition was full."}),
@@ -71,40 +72,53 @@ func (b *buffer) reserve(tp TP, bytes, records int64) error {
 		p = &usage{}
 		b.parts[tp] = p
 	}
+	t := b.topics[tp.Topic]
+	if t == nil {
+		t = &usage{}
+		b.topics[tp.Topic] = t
+	}
 	if p.records > 0 {
-		full := p.bytes+bytes > b.limit/4 || p.records+records > maxRecords/8 ||
-			b.total.bytes+bytes > b.limit || b.total.records+records > maxRecords/2
+		full := p.exceeds(bytes, records, b.limit/4, maxRecords/8) || t.exceeds(bytes, records, b.limit/2, maxRecords/4) ||
+			b.total.exceeds(bytes, records, b.limit, maxRecords/2)
 		if full {
 			b.metrics.refused.Inc()
-			e := autobus.NewError(autobus.ReasonCapacity, "partition %d of %s has %d bytes waiting for its leader",
-				tp.Partition, tp.Topic, p.bytes)
+			e := autobus.NewError(autobus.ReasonCapacity, "%s has %d bytes waiting for the brokers, its partition %d %d",
+				tp.Topic, t.bytes, tp.Partition, p.bytes)
 			e.RetryAfter = time.Second
 			return e
 		}
 	}
-	p.bytes += bytes
-	p.records += records
-	b.total.bytes += bytes
-	b.total.records += records
+	for _, u := range []*usage{p, t, &b.total} {
+		u.bytes += bytes
+		u.records += records
+	}
 	return nil
+}
+
+// exceeds reports whether so much more would be over a limit.
+func (u *usage) exceeds(bytes, records, limit, most int64) bool {
+	return u.bytes+bytes > limit || u.records+records > most
 }
 
 // release gives back one record's share.
 func (b *buffer) release(tp TP, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p := b.parts[tp]
-	p.bytes -= bytes
-	p.records--
+	p, t := b.parts[tp], b.topics[tp.Topic]
+	for _, u := range []*usage{p, t, &b.total} {
+		u.bytes -= bytes
+		u.records--
+	}
 	if p.records == 0 {
 		delete(b.parts, tp)
-		if idle := b.idle[tp.Topic]; idle != nil && !b.holds(tp.Topic) {
+	}
+	if t.records == 0 {
+		delete(b.topics, tp.Topic)
+		if idle := b.idle[tp.Topic]; idle != nil {
 			close(idle)
 			delete(b.idle, tp.Topic)
 		}
 	}
-	b.total.bytes -= bytes
-	b.total.records--
 }
 
 func (b *buffer) usage() BufferUsage {
@@ -135,14 +149,7 @@ func (b *buffer) settled(topic string, within time.Duration) bool {
 }
 
 // holds reports whether anything of a topic is in flight.
-func (b *buffer) holds(topic string) bool {
-	for tp := range b.parts {
-		if tp.Topic == topic {
-			return true
-		}
-	}
-	return false
-}
+func (b *buffer) holds(topic string) bool { return b.topics[topic] != nil }
 
 func (b *buffer) dataLoss() { b.metrics.lost.Inc() }
 

@@ -8,7 +8,7 @@ import (
 
 // Each bound of the buffer refuses on its own, and only where something is in flight already.
 func TestBufferBounds(t *testing.T) {
-	a, b := TP{Topic: "a"}, TP{Topic: "b"}
+	a, a1, a2, b := TP{Topic: "a"}, TP{Topic: "a", Partition: 1}, TP{Topic: "a", Partition: 2}, TP{Topic: "b"}
 	type take struct {
 		tp             TP
 		bytes, records int64
@@ -20,8 +20,11 @@ func TestBufferBounds(t *testing.T) {
 	}{
 		"room":                   {[]take{{a, 100, 1}}, take{a, 150, 1}, false},
 		"bytes of a partition":   {[]take{{a, 100, 1}}, take{a, 151, 1}, true},
+		"bytes of a topic":       {[]take{{a, 10, 1}, {a1, 240, 1}, {a2, 240, 1}}, take{a, 11, 1}, true},
+		"another topic":          {[]take{{a, 250, 1}, {a1, 250, 1}, {b, 1, 1}}, take{b, 249, 1}, false},
 		"bytes of all":           {[]take{{a, 10, 1}, {b, 985, 1}}, take{a, 6, 1}, true},
 		"records of a partition": {[]take{{a, 1, maxRecords/8 - 1}}, take{a, 1, 2}, true},
+		"records of a topic":     {[]take{{a, 1, 1}, {a1, 1, maxRecords/4 - 1}}, take{a, 1, 1}, true},
 		"records of all":         {[]take{{a, 1, 1}, {b, 1, maxRecords/2 - 1}}, take{a, 1, 1}, true},
 		"an empty partition":     {[]take{{b, 5000, maxRecords}}, take{a, 5000, maxRecords}, false},
 	} {
