@@ -5,6 +5,7 @@ SHELL := bash
 KAFKA_JARS := .cache/kafka
 KAFKA_DATA := .cache/cluster
 KAFKA_PORT ?= 29090
+FUZZTIME ?= 10m
 
 .PHONY: help
 help: ## print this list
@@ -49,6 +50,14 @@ check: ## what a commit should pass: vet, lint, the rules of the house
 .PHONY: bench
 bench: ## run the benchmarks: publishing through the bus beside a direct Kafka client
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10m) and print executions and corpus of each
+	@tools/fuzz.sh $(FUZZTIME) $(FUZZ)
+
+.PHONY: hostile
+hostile: ## attack the program and judge how slow it gets for others; wants a machine that does nothing else
+	AUTOBUS_TEST_TIMING=1 go test -count 1 -v -run TestHostile ./test/hostile
 
 .PHONY: flights
 flights: ## the flights example on the embedded broker: three tables that must be equal (CSV=file for another file)
