@@ -16,7 +16,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -50,7 +49,8 @@ func main() {
 		err = measure(ctx, &limits{out: os.Stdout, url: *url, token: *token, rate: *rate, load: *load})
 	}
 	if err != nil {
-		log.Fatal(err)
+		fmt.Fprintln(os.Stderr, "limits:", err)
+		os.Exit(1)
 	}
 }
 
