@@ -53,6 +53,10 @@ const (
 	Skip   OutcomeKind = "skip"   // done without work, counted apart
 	Reject OutcomeKind = "reject" // exhausted at once: the subscription's on_exhausted applies
 	Extend OutcomeKind = "extend" // still at it: renew by ack_wait
+
+	// Release gives a delivery back that no worker saw: it comes again at once and counts as no attempt. Instances tell it
+	// each other; of anybody else it is no outcome.
+	Release OutcomeKind = "release"
 )
 
 // Outcome is what a worker says of a delivery.

@@ -32,6 +32,10 @@ type Grant struct {
 type Principal struct {
 	Name   string
 	Grants []Grant
+
+	// Via is the instance that relays for the principal; empty = he is here himself. What was relayed once is not relayed
+	// again.
+	Via string `json:"-"`
 }
 
 // May reports whether a grant allows the verb on the name. Without a grant nothing is allowed.

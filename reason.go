@@ -64,6 +64,8 @@ const (
 	ReasonOutcomeInvalid      Reason = "outcome_invalid"
 	ReasonLeaseStale          Reason = "lease_stale"
 	ReasonLeaseUnknown        Reason = "lease_unknown"
+	ReasonNotOwner            Reason = "not_owner"
+	ReasonPeerUnreachable     Reason = "peer_unreachable"
 	ReasonControlLost         Reason = "control_lost"
 	ReasonControlConflict     Reason = "control_conflict"
 	ReasonClusterUnreachable  Reason = "cluster_unreachable"
@@ -208,6 +210,10 @@ var reasons = []ReasonInfo{
 		"Stop working on the event; it is somebody else's now."},
 	{ReasonLeaseUnknown, InvalidArgument, false, "The lease was not given by this bus or belongs to another subscription.",
 		"Settle with the lease exactly as it was delivered."},
+	{ReasonNotOwner, Unavailable, true, "The instance that was asked has none of the subscription's partitions, or no longer.",
+		"Instances ask each other; this one finds the owner by itself. Try again."},
+	{ReasonPeerUnreachable, Unavailable, true, "The instance that gave the lease does not answer.",
+		"Settle again; if the instance is gone, the event comes again."},
 	{ReasonControlLost, FailedPrecondition, false, "The cluster has event topics but no control log.",
 		"Restore the control log, or run autobus cluster init on a cluster without event topics."},
 	{ReasonControlConflict, Aborted, true, "Somebody else changed the same thing first.",

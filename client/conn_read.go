@@ -179,7 +179,7 @@ func (n *conn) events(head, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if h.Lease != "" {
+	if h.Lease != "" && !a.sub.s.Detached {
 		n.client.leases.add(h.Lease, a, ds)
 	}
 	a.sub.deliver(a, ds, len(body))

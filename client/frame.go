@@ -80,6 +80,7 @@ type outgoing struct {
 	Filter       string              `json:"filter,omitempty"`
 	From         string              `json:"from,omitempty"`
 	Died         bool                `json:"died,omitempty"`
+	Detached     bool                `json:"detached,omitempty"`
 	Token        string              `json:"token,omitempty"`
 	Mode         string              `json:"mode,omitempty"`
 	Stream       *int64              `json:"stream,omitempty"`
@@ -108,6 +109,9 @@ func closed() *autobus.Error {
 
 // permanent reports whether trying again cannot help: the request itself is wrong, or not allowed.
 func permanent(err *autobus.Error) bool {
+	if err.Reason == autobus.ReasonNotOwner {
+		return true // told to instances, which look for another one
+	}
 	switch err.Code {
 	case autobus.Internal, autobus.Unavailable, autobus.DeadlineExceeded, autobus.Aborted, autobus.ResourceExhausted:
 		return false

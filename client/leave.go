@@ -3,6 +3,7 @@
 package client
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -19,8 +20,8 @@ func (s *subscription) drop(a *attachment) {
 }
 
 // leave says goodbye, or that the worker died, and waits until the gateway took note. What comes meanwhile is not
-// handed out.
-func (s *subscription) leave(died bool) {
+// handed out, unless its leases outlive the goodbye.
+func (s *subscription) leave(ctx context.Context, died bool) {
 	s.isOpen.Store(false)
 	all := slices.Clone(s.old)
 	if s.current != nil {
@@ -60,6 +61,10 @@ func (s *subscription) leave(died bool) {
 		case sought:
 			if it.err == nil {
 				s.client.pool.leave(it.by.conn, it.by)
+			}
+		case deliveries:
+			if s.s.Detached {
+				s.handle(ctx, it.ds)
 			}
 		default: // what comes now is for nobody
 		}

@@ -132,7 +132,7 @@ func (c *Client) address(s *autobus.Settlement) (to outcomeTold, err *autobus.Er
 func readLease(s *autobus.Settlement) (frame autobus.Lease, offset int64, err *autobus.Error) {
 	o := &s.Outcome
 	switch o.Kind {
-	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
+	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend, autobus.Release:
 	default:
 		return "", 0, autobus.NewError(autobus.ReasonOutcomeInvalid, "there is no outcome %q", o.Kind)
 	}

@@ -14,15 +14,12 @@ import (
 )
 
 // Subscribe implements autobus.Bus. It opens the subscription again whenever a connection is lost, until ctx ends, the
-// gateway refuses it for good (its error is returned), or the client is closed (ReasonShuttingDown). Detached and Inbox
-// are not offered over a WebSocket (ReasonUnimplemented).
+// gateway refuses it for good (its error is returned), or the client is closed (ReasonShuttingDown). Inbox is not
+// offered yet (ReasonUnimplemented).
 func (c *Client) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
 	switch {
 	case s.Inbox:
 		return autobus.NewError(autobus.ReasonUnimplemented, "inboxes are not offered yet")
-	case s.Detached:
-		return autobus.NewError(autobus.ReasonUnimplemented, "leases over a WebSocket end with their session").
-			WithHint("Use long poll, GET /v1/subscriptions/{name}/events, for leases that outlive their reader.")
 	case (s.Name == "") == (len(s.Tail) == 0):
 		return autobus.NewError(autobus.ReasonRequestInvalid, "a subscription has either a name or types to tail")
 	case s.Name != "" && s.Filter != "":
@@ -95,14 +92,14 @@ func (s *subscription) run(ctx context.Context) *autobus.Error {
 	for {
 		select {
 		case <-ctx.Done():
-			s.leave(errors.Is(context.Cause(ctx), autobus.ErrReaderDied))
+			s.leave(ctx, errors.Is(context.Cause(ctx), autobus.ErrReaderDied))
 			return nil
 		case <-s.client.ending:
-			s.leave(false)
+			s.leave(ctx, false)
 			return closed()
 		case w := <-resize:
-			if err := w.Check(); err != nil {
-				s.leave(false)
+			if err := w.Check(); err != nil && !w.NoMore() {
+				s.leave(ctx, false)
 				return autobus.AsError(err)
 			}
 			s.s.Window = &w
@@ -122,7 +119,7 @@ func (s *subscription) run(ctx context.Context) *autobus.Error {
 			}
 			err, lacking := s.take(ctx, it)
 			if err != nil {
-				s.leave(false)
+				s.leave(ctx, false)
 				return err
 			}
 			if lacking {
@@ -215,7 +212,8 @@ func (s *subscription) failed(err *autobus.Error) (*autobus.Error, bool) {
 
 // ask opens the subscription on a connection.
 func (s *subscription) ask(a *attachment) bool {
-	o := &outgoing{Op: "subscribe", Subscription: s.s.Name, Window: s.s.Window, Create: s.s.Create}
+	o := &outgoing{Op: "subscribe", Subscription: s.s.Name, Window: s.s.Window, Create: s.s.Create,
+		Detached: s.s.Detached}
 	if s.tail != nil {
 		o = &outgoing{Op: "tail", Types: s.s.Tail, Filter: s.s.Filter, From: s.tail.from()}
 	}

@@ -42,6 +42,11 @@ type Config struct {
 	// only dev accepts them.
 	CreateType func(ctx context.Context, name string) error
 
+	// Dial gives the bus of another instance, at the address that it advertises: for the workers here that have no
+	// partitions of their own, and for leases that it gave. The principal is in the context, as everywhere. It must not
+	// wait. nil = instances do not work together, and a worker gets what its own has.
+	Dial func(instance, address string) (autobus.Bus, error)
+
 	// Full says why so many bytes more may not be written, or nil. Only the embedded broker has such a limit.
 	Full func(bytes int64) *autobus.Error
 
@@ -59,6 +64,8 @@ type Bus struct {
 	duplicates *duplicates
 	groups     *groups
 	leases     *incarnations
+	peers      *directory
+	abroad     sync.Map // lease of another instance, held by a session here -> *link
 	refresh    *refresher
 	metrics    *metrics
 	draining   atomic.Bool
@@ -80,6 +87,7 @@ func New(cfg Config) *Bus {
 		leases:     newIncarnations(),
 	}
 	b.groups = newGroups(b)
+	b.peers = newDirectory(b)
 	return b
 }
 

@@ -93,7 +93,7 @@ func (g *group) dispatch() {
 // gets nothing new until it is.
 func (g *group) dispatchAlone() {
 	for len(g.alone.slots) > 0 && len(g.order) > 0 {
-		i := slices.IndexFunc(g.order, func(s *session) bool { return s.events == 0 && !s.busy && s.drain.IsZero() })
+		i := slices.IndexFunc(g.order, func(s *session) bool { return s.idle() && !s.busy && !s.last && s.drain.IsZero() })
 		if i < 0 {
 			g.reserve()
 			return
@@ -111,7 +111,7 @@ func (g *group) reserve() {
 	}
 	var best *session
 	for _, s := range g.order {
-		if s != g.reserved && s.drain.IsZero() && (best == nil || s.events < best.events) {
+		if s != g.reserved && !s.last && s.drain.IsZero() && (best == nil || s.events < best.events) {
 			best = s
 		}
 	}

@@ -59,6 +59,12 @@ type group struct {
 	member  *kafka.Member
 	saving  sync.Mutex // held around a commit; taken before mu
 
+	owners []peer               // other instances that have partitions, as of the last look
+	avoid  map[string]time.Time // instances that are not asked until then
+	looked time.Time            // when the last look began
+	urgent bool                 // it is out of date
+	look   chan struct{}        // one token: the owners are wanted
+
 	changed chan struct{} // one token: run should look what is wanted
 	feed    chan struct{} // one token: read may go on
 	timer   chan struct{} // one token: the next timer may be another one
@@ -69,7 +75,7 @@ func newGroup(b *Bus, name string) *group {
 	return &group{bus: b, name: name, seed: maphash.MakeSeed(), sessions: map[*session]struct{}{},
 		parts: map[kafka.TP]*partition{}, topics: map[string]string{}, unsaved: map[*slot]struct{}{},
 		changed: make(chan struct{}, 1), feed: make(chan struct{}, 1), timer: make(chan struct{}, 1),
-		commit: make(chan struct{}, 1)}
+		commit: make(chan struct{}, 1), look: make(chan struct{}, 1), avoid: map[string]time.Time{}}
 }
 
 func signal(c chan struct{}) {
@@ -114,6 +120,8 @@ func (g *group) enter(who autobus.Principal, s *autobus.Subscription) (*session,
 	switch {
 	case g.deleted != nil:
 		return nil, g.deleted
+	case who.Via != "" && len(g.parts) == 0:
+		return nil, notOwner(g)
 	case !g.draining.IsZero():
 		return nil, autobus.NewError(autobus.ReasonShuttingDown, "this instance takes no more sessions")
 	}
@@ -132,6 +140,8 @@ func (g *group) enter(who autobus.Principal, s *autobus.Subscription) (*session,
 	}
 	g.bus.metrics.sessions.Inc()
 	g.checkWanted()
+	g.lookOut()
+	se.call()
 	g.dispatch()
 	return se, nil
 }
@@ -202,6 +212,7 @@ func (g *group) work(ctx context.Context) error {
 	})
 	parts.Go(func() { g.save(working, m) })
 	parts.Go(func() { g.tend(working) })
+	parts.Go(func() { g.scout(working) })
 	err = g.stay(ctx, m, at, appeared, failed)
 
 	// Leaving hands the partitions over: it waits for leases and commits, so it needs the others still.

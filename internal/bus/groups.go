@@ -188,6 +188,7 @@ func (g *group) drained(ctx context.Context, deadline time.Time) {
 	}
 	g.mu.Unlock()
 	g.settled(ctx, parts, time.Until(deadline))
+	g.returned(ctx, time.Until(deadline))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for s := range g.sessions {

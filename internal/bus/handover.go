@@ -125,5 +125,8 @@ func (g *group) drop(p *partition) {
 	if g.parts[p.tp] == p {
 		delete(g.parts, p.tp)
 	}
+	if len(g.parts) == 0 {
+		g.deserted()
+	}
 	g.bus.leases.remove(g, p)
 }

@@ -27,6 +27,8 @@ type metrics struct {
 	unreadable    prometheus.Counter
 	positionsLost prometheus.Counter
 	bareLetters   prometheus.Counter
+	relayed       prometheus.Gauge
+	forwarded     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -56,6 +58,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Commits of positions that failed; they are tried again."}),
 		unreadable: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_unreadable_total",
 			Help: "Stored positions that did not count because they could not be read."}),
+		relayed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_relayed_sessions",
+			Help: "Sessions at other instances, for workers of this one."}),
+		forwarded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "autobus_forwarded_settlements_total",
+			Help: "Settlements told to the instance that gave the lease, by whether it judged them."}, []string{"outcome"}),
 		positionsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_lost_total",
 			Help: "Partitions of subscriptions that retention overtook."}),
 		bareLetters: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_dead_letters_without_value_total",
@@ -66,7 +72,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
-			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters)
+			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded)
 	}
 	return m
 }

@@ -57,6 +57,11 @@ func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit)
 			g.tellLost(p)
 		}
 	}
+	for s := range g.sessions {
+		if len(s.links) > 0 { // its worker comes home
+			s.call()
+		}
+	}
 	g.saveNow() // opens them
 	return from, nil
 }

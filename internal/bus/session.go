@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -34,12 +35,20 @@ type session struct {
 	drained bool      // told so
 	err     *autobus.Error
 
-	wake chan struct{} // holds one token
+	links     []*link // sessions at other instances, which this one stands for
+	away      map[autobus.Lease]int // what is held of theirs, with its size
+	awayBytes int
+	born      time.Time
+	last      bool // it gets nothing new, and ends when it holds nothing
+
+	wake   chan struct{}  // holds one token
+	calls  chan func()    // of the links, for the session's goroutine
+	linked sync.WaitGroup // goroutines of the links
 }
 
 func newSession(g *group, who autobus.Principal, s *autobus.Subscription, w autobus.Window) *session {
 	return &session{group: g, who: who, sub: s, seed: rand.Uint64(), window: w, held: map[*slot]struct{}{},
-		wake: make(chan struct{}, 1)}
+		wake: make(chan struct{}, 1), calls: make(chan func()), away: map[autobus.Lease]int{}, born: time.Now()}
 }
 
 // call tells the session's goroutine to look what there is for it.
@@ -53,14 +62,22 @@ func (s *session) call() {
 // room reports whether an event of this size fits into what the worker may hold.
 func (s *session) room(size int) bool {
 	switch {
-	case s.busy:
+	case s.busy, s.last:
 		return false
-	case s.events == 0:
+	case s.idle():
 		return true // one event always fits
 	case s.alone, s.stalled, !s.drain.IsZero():
 		return false
 	}
-	return s.events < s.window.Events && s.bytes+size <= s.window.Bytes
+	return s.fits(1, size)
+}
+
+// idle reports whether the worker holds nothing.
+func (s *session) idle() bool { return s.events == 0 && len(s.away) == 0 }
+
+// fits reports whether so much more is within the window.
+func (s *session) fits(events, bytes int) bool {
+	return s.events+len(s.away)+events <= s.window.Events && s.bytes+s.awayBytes+bytes <= s.window.Bytes
 }
 
 func (s *session) add(sl *slot) {
@@ -83,11 +100,23 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 	}
 	wait := time.NewTimer(0)
 	defer wait.Stop()
+	defer s.unlink()
+	late := s.lateLook()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case call := <-s.calls:
+			call()
+			continue
+		case <-late:
+			late = nil
+			s.group.lookOut()
 		case w := <-s.sub.Resize:
+			if w.NoMore() && s.who.Via != "" {
+				s.group.close(s)
+				continue
+			}
 			if err := w.Check(); err != nil {
 				return err
 			}
@@ -106,6 +135,9 @@ func (s *session) run(ctx context.Context, h autobus.Handler) error {
 			return nil // what would be leased now, nobody would hear of
 		}
 		n := s.group.collect(s)
+		for _, l := range n.links {
+			s.linked.Go(func() { l.run(ctx, h) })
+		}
 		if n.draining && s.sub.Draining != nil {
 			s.sub.Draining(n.drain)
 		}
@@ -149,6 +181,7 @@ type news struct {
 	lost       []autobus.PositionLost
 	drain      time.Time
 	draining   bool
+	links      []*link // to be opened
 	err        *autobus.Error
 }
 
@@ -172,6 +205,7 @@ func (g *group) collect(s *session) news {
 		n.deliveries = append(n.deliveries, g.lease(s, sl, now, frames[sl.part]))
 	}
 	s.out, s.busy = nil, len(n.deliveries) > 0
+	n.links = g.relay(s, now)
 	return n
 }
 
@@ -226,6 +260,7 @@ func (g *group) unlease(sl *slot) {
 		delete(s.held, sl)
 		s.remove(sl)
 		sl.session = nil
+		g.checkLast(s)
 		return
 	}
 	g.detached--
@@ -236,6 +271,9 @@ func (g *group) resize(s *session, w autobus.Window) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.window = w
+	for _, l := range s.links {
+		l.size(w)
+	}
 	g.dispatch()
 }
 

@@ -22,15 +22,20 @@ const (
 const settleAtOnce = 500
 
 // Settle implements autobus.Bus. A lease of an incarnation that has ended, or of a delivery that was settled or taken
-// away, is stale; what this instance never gave is unknown.
+// away, is stale; what nobody ever gave is unknown. Leases of other instances are judged by these, after the own ones.
 func (b *Bus) Settle(ctx context.Context, ss []autobus.Settlement) error {
 	who, known := autobus.PrincipalOf(ctx)
 	if !known {
 		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to settle")
 	}
 	j := judge{bus: b, who: who}
+	var away errand
 	for i := range ss {
 		of, l, err := j.find(&ss[i])
+		if err == nil && j.away != "" {
+			away.add(j.away, &ss[i])
+			continue
+		}
 		if ss[i].Err = err; err != nil {
 			continue
 		}
@@ -41,6 +46,9 @@ func (b *Bus) Settle(ctx context.Context, ss []autobus.Settlement) error {
 		j.found = append(j.found, settling{&ss[i], of.part, l})
 	}
 	j.settle()
+	if len(away) > 0 {
+		b.forward(ctx, away)
+	}
 	return nil
 }
 
@@ -55,6 +63,8 @@ type judge struct {
 	name   string // of its subscription; empty = nobody was given it
 	ended  bool
 	mayNot bool
+	away   string // another instance gave it, and is asked
+	lost   bool   // another instance gave it, and this one was asked for it
 
 	group *group
 	found []settling
@@ -76,7 +86,7 @@ func (j *judge) settle() {
 
 // find gives the incarnation that a lease is of. Leases of one frame are looked up once.
 func (j *judge) find(st *autobus.Settlement) (of incarnation, l lease, err *autobus.Error) {
-	if err := checkOutcome(st.Outcome); err != nil {
+	if err := checkOutcome(st.Outcome, j.who); err != nil {
 		return of, l, err
 	}
 	frame, offset, ok := st.Lease.Cut()
@@ -87,6 +97,10 @@ func (j *judge) find(st *autobus.Settlement) (of incarnation, l lease, err *auto
 		j.look(frame)
 	}
 	switch {
+	case j.lost:
+		return of, l, autobus.NewError(autobus.ReasonNotOwner, "the lease is of another instance")
+	case j.away != "":
+		return of, l, nil
 	case j.name == "", j.mayNot, st.Subscription != "" && st.Subscription != j.name:
 		return of, l, neverGiven()
 	case j.ended:
@@ -98,9 +112,18 @@ func (j *judge) find(st *autobus.Settlement) (of incarnation, l lease, err *auto
 }
 
 func (j *judge) look(frame autobus.Lease) {
-	j.frame, j.name, j.ended, j.mayNot = frame, "", false, false
+	j.frame, j.name, j.ended, j.mayNot, j.away, j.lost = frame, "", false, false, "", false
 	l, ok := parseFrame(frame)
-	if !ok || l.instance != j.bus.cfg.Instance {
+	if !ok {
+		return
+	}
+	if l.instance != j.bus.cfg.Instance {
+		switch {
+		case j.who.Via != "":
+			j.lost = true
+		case j.bus.cfg.Dial != nil:
+			j.away = l.instance
+		}
 		return
 	}
 	live, ok, recent := j.bus.leases.find(l.nonce)
@@ -116,10 +139,13 @@ func neverGiven() *autobus.Error {
 }
 
 // checkOutcome refuses what is no outcome.
-func checkOutcome(o autobus.Outcome) *autobus.Error {
+func checkOutcome(o autobus.Outcome, who autobus.Principal) *autobus.Error {
 	switch o.Kind {
 	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
 	default:
+		if o.Kind == autobus.Release && who.Via != "" {
+			break
+		}
 		return autobus.NewError(autobus.ReasonOutcomeInvalid, "there is no outcome %q", o.Kind)
 	}
 	switch {
@@ -174,6 +200,8 @@ func (g *group) settleOne(p *partition, l lease, o autobus.Outcome) *autobus.Err
 		g.finish(sl, settledSkipped)
 	case autobus.Retry:
 		g.fail(sl, o.Delay, or(o.Reason, "the worker asked for it again"))
+	case autobus.Release:
+		g.enqueue(sl)
 	default: // Reject
 		sl.failure = or(o.Reason, "the worker rejected it")
 		g.exhaust(sl)

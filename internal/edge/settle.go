@@ -102,6 +102,7 @@ func Outcome(kind autobus.OutcomeKind, delay *autobus.Duration, reason string) (
 	o := autobus.Outcome{Kind: kind, Reason: clipReason(reason)}
 	switch kind {
 	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
+	case autobus.Release: // the bus knows from whom it takes it
 	case "":
 		return o, outcomeInvalid("the result has no outcome")
 	default:

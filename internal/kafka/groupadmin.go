@@ -62,7 +62,33 @@ func (l *Log) DescribeGroup(ctx context.Context, group string) (GroupState, erro
 	if err != nil {
 		return GroupState{}, unreachable(l.cfg, fmt.Errorf("describe group %s: %w", group, err))
 	}
-	out := GroupState{State: g.State}
+	return GroupState{State: g.State, Members: membersOf(&g)}, nil
+}
+
+// Members asks who belongs to any of the groups. A group that cannot be described is passed over, unless none can.
+func (l *Log) Members(ctx context.Context, groups ...string) ([]GroupMember, error) {
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	described, err := l.admin.DescribeGroups(ctx, groups...)
+	if err != nil && len(described) == 0 {
+		return nil, unreachable(l.cfg, fmt.Errorf("describe groups: %w", err))
+	}
+	var out []GroupMember
+	bad := 0
+	for _, g := range described {
+		if g.Err != nil && !errors.Is(g.Err, kerr.GroupIDNotFound) {
+			bad, err = bad+1, g.Err
+		}
+		out = append(out, membersOf(&g)...)
+	}
+	if bad > 0 && bad == len(described) {
+		return nil, unreachable(l.cfg, fmt.Errorf("describe groups: %w", err))
+	}
+	return out, nil
+}
+
+func membersOf(g *kadm.DescribedGroup) (out []GroupMember) {
 	for _, d := range g.Members {
 		m := GroupMember{ID: d.MemberID, ClientID: d.ClientID, Host: d.ClientHost}
 		if a, ok := d.Assigned.AsConsumer(); ok {
@@ -75,9 +101,9 @@ func (l *Log) DescribeGroup(ctx context.Context, group string) (GroupState, erro
 		slices.SortFunc(m.Holds, func(a, b TP) int {
 			return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 		})
-		out.Members = append(out.Members, m)
+		out = append(out, m)
 	}
-	return out, nil
+	return out
 }
 
 // coordinatorAgain is the pause before a group's coordinator is asked for again.

@@ -133,9 +133,16 @@ func (c *conn) read() error {
 	}
 }
 
-// parting is what the end of reading means: nothing after a goodbye of either side.
+// relays reports whether the client is another instance, with workers of its own.
+func (c *conn) relays() bool {
+	who, _ := autobus.PrincipalOf(c.r.Context())
+	return who.Via != ""
+}
+
+// parting is what the end of reading means: nothing after a goodbye of either side, and nothing when an instance that
+// relays goes, because no worker died by that.
 func (c *conn) parting(err error) error {
-	if c.ending.Load() == nil && websocket.CloseStatus(err) == -1 {
+	if c.ending.Load() == nil && !c.relays() && websocket.CloseStatus(err) == -1 {
 		return autobus.ErrReaderDied
 	}
 	return nil

@@ -27,7 +27,7 @@ type operation struct {
 var operations = map[string]operation{
 	"publish":     {[]string{"mode", "stream"}, []string{"seq", "events"}, (*conn).publish},
 	"forget":      {[]string{"seq"}, []string{"stream"}, (*conn).forget},
-	"subscribe":   {[]string{"window", "create"}, []string{"seq", "subscription"}, (*conn).subscribe},
+	"subscribe":   {[]string{"window", "create", "detached"}, []string{"seq", "subscription"}, (*conn).subscribe},
 	"window":      {[]string{"seq"}, []string{"subscription", "window"}, (*conn).window},
 	"unsubscribe": {[]string{"subscription", "died"}, []string{"seq"}, (*conn).unsubscribe},
 	"ack":         {[]string{"seq", "subscription"}, []string{"results"}, (*conn).ack},

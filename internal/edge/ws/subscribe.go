@@ -94,6 +94,9 @@ func (c *conn) subscribe(f frame) *autobus.Error {
 	if err := f.get("create", &s.Create); err != nil {
 		return err
 	}
+	if err := f.get("detached", &s.Detached); err != nil {
+		return err
+	}
 	sub := &subscription{seq: f.seq, name: s.Name, resize: make(chan autobus.Window, 1)}
 	s.Resize = sub.resize
 	s.Opened = func(autobus.Address) { c.out.push(append(appendHead(nil, "subscribed", f.seq, s.Name), '}')) }
@@ -167,7 +170,7 @@ func (c *conn) window(f frame) *autobus.Error {
 	if err := f.get("window", &w); err != nil {
 		return err
 	}
-	if err := w.Check(); err != nil {
+	if err := w.Check(); err != nil && !(w.NoMore() && c.relays()) {
 		return err
 	}
 	c.subs.mu.Lock()

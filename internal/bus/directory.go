@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// peer is another instance on this cluster.
+type peer struct{ instance, address string }
+
+// peerOf reads the client id of a member of a group, autobus/<instance>/<advertised address>. False: it is no instance.
+func peerOf(clientID string) (p peer, ok bool) {
+	rest, ok := strings.CutPrefix(clientID, "autobus/")
+	if !ok {
+		return p, false
+	}
+	p.instance, p.address, ok = strings.Cut(rest, "/")
+	return p, ok && p.instance != "" && p.address != ""
+}
+
+// lookAgain is the least time between two looks for instances that are not known.
+const lookAgain = 250 * time.Millisecond
+
+// directory knows where instances are, of which a lease tells just the name. Kafka tells the rest: who gave a lease is a
+// member of a subscription's group.
+type directory struct {
+	bus  *Bus
+	look *refresher
+
+	mu    sync.Mutex
+	known map[string]string // instance -> address
+}
+
+func newDirectory(b *Bus) *directory {
+	d := &directory{bus: b, known: map[string]string{}}
+	d.look = &refresher{barrier: d.refresh, every: lookAgain}
+	return d
+}
+
+// find gives an instance. False: no subscription has a member of that name.
+func (d *directory) find(ctx context.Context, instance string) (p peer, ok bool, err error) {
+	if p, ok = d.get(instance); ok {
+		return p, true, nil
+	}
+	if err := d.look.after(ctx); err != nil {
+		return p, false, err
+	}
+	p, ok = d.get(instance)
+	return p, ok, nil
+}
+
+func (d *directory) get(instance string) (peer, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	address, ok := d.known[instance]
+	return peer{instance, address}, ok
+}
+
+// learn takes over what Kafka says of members, and gives those that are other instances.
+func (d *directory) learn(members []kafka.GroupMember) map[peer][]kafka.TP {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := map[peer][]kafka.TP{}
+	for _, m := range members {
+		if p, ok := peerOf(m.ClientID); ok && p.instance != d.bus.cfg.Instance {
+			d.known[p.instance] = p.address
+			out[p] = append(out[p], m.Holds...)
+		}
+	}
+	return out
+}
+
+// forget drops an instance that does not answer: it may be somewhere else by now, or gone.
+func (d *directory) forget(p peer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known[p.instance] == p.address {
+		delete(d.known, p.instance)
+	}
+}
+
+func (d *directory) refresh(ctx context.Context) error {
+	members, err := d.bus.cfg.Log.Members(ctx, d.bus.groups.names()...)
+	if err == nil {
+		d.learn(members)
+	}
+	return err
+}
+
+// names lists all subscriptions in force.
+func (gs *groups) names() []string {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	out := make([]string, 0, len(gs.records))
+	for name := range gs.records {
+		out = append(out, name)
+	}
+	return out
+}
