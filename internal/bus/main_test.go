@@ -52,10 +52,21 @@ channels:
   stored: {address: shop.image.stored.v1, messages: {stored: {contentType: image/png}}}
 `
 
+// One partition, for what depends on that.
+const thingSpec = `
+asyncapi: 3.1.0
+info: {title: one.thing.sent, version: 1.0.0}
+channels:
+  sent:
+    address: one.thing.sent.v1
+    messages: {sent: {bindings: {kafka: {key: {type: string, x-from: /id}, bindingVersion: 0.5.0}}, payload: {type: object, required: [id], properties: {id: {type: string}}}}}
+`
+
 const (
 	orders = "orders.order.placed.v1"
 	notes  = "notes.note.taken.v1"
 	images = "shop.image.stored.v1" // data that nobody looks at
+	things = "one.thing.sent.v1"    // has a spec, but no route unless a test makes it
 	raw    = "raw.thing.sent.v1"    // has a route, but no spec
 )
 
@@ -87,11 +98,12 @@ func open(t testing.TB, options ...option) *fixture {
 func openOn(t testing.TB, addr string, options ...option) *fixture {
 	t.Helper()
 	snapshot, err := spec.Parse(spec.Files{"order.yaml": []byte(orderSpec), "note.yaml": []byte(noteSpec),
-		"image.yaml": []byte(imageSpec)})
+		"image.yaml": []byte(imageSpec),
+		"thing.yaml": []byte(thingSpec)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := bus.Config{Embedded: true, Logger: slog.New(slog.DiscardHandler),
+	cfg := bus.Config{Embedded: true, Instance: "test", Logger: slog.New(slog.DiscardHandler),
 		Snapshot: func() *spec.Snapshot { return snapshot }}
 	kcfg := kafka.Config{Name: "main", Logger: cfg.Logger}
 	for _, o := range options {
@@ -113,7 +125,7 @@ func openOn(t testing.TB, addr string, options ...option) *fixture {
 	if f.state, err = control.OpenState(t.Context(), f.log, cfg.Logger); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Log, cfg.Control, cfg.State, cfg.Instance = f.log, f.control, f.state, "test"
+	cfg.Log, cfg.Control, cfg.State = f.log, f.control, f.state
 	f.Bus = bus.New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	parts := []func(context.Context) error{f.control.Run, f.state.Run, f.Run}

@@ -35,7 +35,7 @@ type session struct {
 	drained bool      // told so
 	err     *autobus.Error
 
-	links     []*link // sessions at other instances, which this one stands for
+	links     []*link               // sessions at other instances, which this one stands for
 	away      map[autobus.Lease]int // what is held of theirs, with its size
 	awayBytes int
 	born      time.Time

@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -19,6 +21,7 @@ const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = time.Second
 	closeFor   = 2 * time.Second
+	dialTime   = 3 * time.Second
 )
 
 // Config says who talks to the others, and how.
@@ -90,8 +93,11 @@ func (p *Pool) take(who autobus.Principal, instance, address string) (*client.Cl
 		if p.cfg.TLS != nil {
 			scheme = "https://"
 		}
-		c, err := client.New(client.Config{URL: scheme + address, Token: token, TLS: p.cfg.TLS, Service: "autobus-peer",
-			Logger: p.cfg.Logger.With("peer", instance), MinBackoff: minBackoff, MaxBackoff: maxBackoff})
+		// No proxy stands between instances.
+		dialer := &net.Dialer{Timeout: dialTime}
+		transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: p.cfg.TLS, DisableKeepAlives: true}
+		c, err := client.New(client.Config{URL: scheme + address, Token: token, Service: "autobus-peer",
+			HTTPClient: &http.Client{Transport: transport}, Logger: p.cfg.Logger.With("peer", instance), MinBackoff: minBackoff, MaxBackoff: maxBackoff})
 		if err != nil {
 			return nil, nil, err
 		}
