@@ -26,11 +26,19 @@ type config struct {
 	// Folder of AsyncAPI specs that are pushed when the instance starts. Empty means that the specs in force stay as
 	// they are.
 	Specs string `yaml:"specs"`
-	// Name of this instance in logs, metrics and /v1/status. Empty means the host's name.
+	// Name of this instance in logs, metrics, leases and /v1/status: letters, digits, dot, hyphen and underscore, another
+	// one for each instance on the cluster. Empty means the host's name.
 	Instance string `yaml:"instance"`
-	// Address under which other instances reach this one, host:port. Empty means the instance's name with the port of
-	// listen.
+	// Address under which other instances reach this one, host:port. Empty means the host of listen, or the instance's
+	// name where that is every interface, with the port of listen.
 	Advertise string `yaml:"advertise"`
+	// File of a secret that all instances on the cluster share, at least 16 bytes, by which they trust each other; a
+	// newline at its end is ignored. With it any instance serves any worker: behind a balancer it is needed. Empty means
+	// that a worker gets only what its own instance has.
+	PeerSecretFile string `yaml:"peer_secret_file"`
+	// File of the certificate authorities that sign the other instances' certificates, PEM, where this one has a
+	// certificate. Empty means the system's.
+	PeerCAFile string `yaml:"peer_ca_file"`
 	// Bounds of what the instance takes on.
 	Limits limitsConfig `yaml:"limits"`
 	// What one principal may ask of this instance. Without any quota one service can take all there is from the others.

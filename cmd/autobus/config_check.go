@@ -21,9 +21,7 @@ func (c *config) check(p *problems) {
 			next("set tls.cert_file and tls.key_file, or insecure: true if the network encrypts by itself")
 	}
 	p.both("tls.cert_file", c.TLS.CertFile, "tls.key_file", c.TLS.KeyFile)
-	if c.Advertise != "" {
-		p.hostPort("advertise", c.Advertise)
-	}
+	c.checkPeers(p)
 	if len(c.Kafka.Brokers) == 0 {
 		p.at("kafka.brokers", "no broker is named").next("list at least one address, such as [kafka-1:9092]")
 	}
@@ -46,6 +44,23 @@ func (c *config) check(p *problems) {
 	c.Quotas.check(p)
 	p.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	p.oneOf("log.format", c.Log.Format, "text", "json")
+}
+
+// readCAs reads certificate authorities; nil = the system's.
+func readCAs(p *problems, path, file string) *x509.CertPool {
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		p.at(path, "%s", err).next("check the file's name and who may read it")
+		return nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		p.at(path, "%s holds no certificate", file).next("it must be PEM")
+	}
+	return pool
 }
 
 func (c *config) checkSASL(p *problems) {
@@ -139,15 +154,7 @@ func (t kafkaTLSConfig) load(p *problems) *tls.Config {
 	if !t.Enabled && t.CAFile == "" && t.CertFile == "" {
 		return nil
 	}
-	out := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			p.at("kafka.tls.ca_file", "%s", err).next("check the file's name and who may read it")
-		} else if out.RootCAs = x509.NewCertPool(); !out.RootCAs.AppendCertsFromPEM(pem) {
-			p.at("kafka.tls.ca_file", "%s holds no certificate", t.CAFile).next("it must be PEM")
-		}
-	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: readCAs(p, "kafka.tls.ca_file", t.CAFile)}
 	if t.CertFile != "" && t.KeyFile != "" {
 		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {

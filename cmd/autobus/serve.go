@@ -24,6 +24,7 @@ import (
 	"github.com/autobus-io/autobus/internal/edge/rest"
 	"github.com/autobus-io/autobus/internal/edge/ws"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/peer"
 	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/internal/registry"
 	"github.com/autobus-io/autobus/spec"
@@ -33,9 +34,11 @@ import (
 type settings struct {
 	dev       bool // everybody may do everything, types without a spec are accepted, the folder of specs is watched
 	instance  string
-	advertise string // "" = the instance's name with the listener's port
+	advertise string // "" = where it listens, or the instance's name with the listener's port
 	listen    string
 	tls       *tls.Config
+	peers     *peer.Keys  // by which instances trust each other; nil = they do not
+	peerTLS   *tls.Config // of the others' listeners; nil = they have none
 	insecure  bool
 	hosts     []string // names the API may be called by; nil = any
 	kafka     kafka.Config
@@ -62,6 +65,7 @@ type instance struct {
 	bus      *bus.Bus
 	quotas   *quota.Quotas
 	tokens   *admin.Tokens
+	peers    *peer.Pool // nil = the instance works alone
 	ready    *admin.Readiness
 	started  time.Time
 
@@ -162,6 +166,10 @@ func (in *instance) openBus(ctx context.Context) error {
 	in.quotas = quota.New(limits)
 	cfg := bus.Config{Log: in.log, Control: in.control, State: state, Snapshot: in.registry.Snapshot,
 		Instance: s.instance, Embedded: s.embedded != nil, Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
+	if s.peers != nil {
+		in.peers = peer.New(peer.Config{Instance: s.instance, Keys: *s.peers, TLS: s.peerTLS, Logger: s.logger})
+		cfg.Dial = in.peers.Dial
+	}
 	if s.dev {
 		cfg.CreateType = in.registry.CreateType
 	}
@@ -200,8 +208,9 @@ func (in *instance) newAdmin() edge.Edge {
 	s := in.settings
 	cfg := admin.Config{
 		Instance: s.instance, Version: readBuildInfo().Version, Mode: "serve", Started: in.started, Auth: !s.dev,
-		Insecure: s.insecure, Log: in.log, Control: in.control, Bus: in.bus, Snapshot: in.registry.Snapshot,
-		SpecHash: in.registry.Hash, Problems: in.registry.Problems, Ready: in.ready, Quotas: in.quotas, Metrics: in.metrics,
+		Insecure: s.insecure, Relays: in.peers != nil, Log: in.log, Control: in.control, Bus: in.bus,
+		Snapshot: in.registry.Snapshot, SpecHash: in.registry.Hash, Problems: in.registry.Problems, Ready: in.ready,
+		Quotas: in.quotas, Metrics: in.metrics,
 	}
 	if s.dev {
 		cfg.Mode = "dev"
@@ -223,7 +232,7 @@ func (in *instance) serve() {
 		e.Mount(mux)
 		in.run(in.edges, e.Name(), e.Run)
 	}
-	options := edge.Options{Authenticate: in.tokens.Authenticate, Revoked: in.tokens.Revoked, Hosts: s.hosts,
+	options := edge.Options{Authenticate: in.authenticate, Revoked: in.tokens.Revoked, Hosts: s.hosts,
 		Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
 	if s.dev {
 		p := devPrincipal()
@@ -232,6 +241,16 @@ func (in *instance) serve() {
 	server := &edge.Server{Listener: in.listener, TLS: s.tls, Handler: edge.Handler(mux, options), Logger: s.logger,
 		DrainFor: s.drain}
 	in.run(in.edges, "http", server.Run)
+}
+
+// authenticate reads a token of a service, or one of another instance that acts for a service.
+func (in *instance) authenticate(token string) (autobus.Principal, string, bool) {
+	if keys := in.settings.peers; keys != nil {
+		if p, ok := keys.Principal(token); ok {
+			return p, "", true // the other instance ends it when the service's own token is revoked
+		}
+	}
+	return in.tokens.Authenticate(token)
 }
 
 // devPrincipal is who everybody is in dev.
@@ -286,7 +305,11 @@ func (in *instance) advertised() string {
 	if in.settings.advertise != "" {
 		return in.settings.advertise
 	}
-	return net.JoinHostPort(in.settings.instance, in.port())
+	host, _, err := net.SplitHostPort(in.settings.listen)
+	if err != nil || everywhere(host) {
+		host = in.settings.instance
+	}
+	return net.JoinHostPort(host, in.port())
 }
 
 // probeTimeout bounds one probe; an idle machine needs a tenth of a second.

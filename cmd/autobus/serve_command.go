@@ -81,6 +81,9 @@ func (s *serveFlags) run(ctx context.Context) error {
 	if host, _, err := net.SplitHostPort(cfg.Listen); err == nil && set.tls == nil && !loopback(host) {
 		in.logger.Warn("insecure: tokens and events cross the network readable", "listen", cfg.Listen)
 	}
+	if in.peers == nil {
+		in.logger.Info("works alone: a worker gets only what this instance has; set peer_secret_file where there are several")
+	}
 	err = in.wait(ctx)
 	in.logger.Info("stopping")
 	return errors.Join(err, in.stop())
@@ -118,6 +121,7 @@ func (c *config) settings(a *app, p *problems) settings {
 		instance: c.Instance, advertise: c.Advertise, listen: c.Listen, tls: c.TLS.load(p), insecure: c.Insecure,
 		kafka: c.openKafka(p), named: c.Kafka.Name != "", specs: c.Specs, drain: c.Limits.Drain,
 		quotas: c.Quotas.open(),
+		peers: c.peerKeys(p), peerTLS: c.peerTLS(p),
 	}
 	if s.instance == "" {
 		host, err := os.Hostname()
@@ -125,6 +129,9 @@ func (c *config) settings(a *app, p *problems) settings {
 			p.at("instance", "the host has no name: %s", err).next("name the instance")
 		}
 		s.instance = host
+		if !instanceName(host) {
+			p.at("instance", "the host's name %q cannot be the name of an instance", host).next("name the instance")
+		}
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {

@@ -67,6 +67,9 @@ func (in *instance) stop() error {
 		cancel()
 	}
 	in.edges.end()
+	if in.peers != nil {
+		in.peers.Close() // requests that settle leases of others are over by now
+	}
 	var errs []error
 	closing, cancel := context.WithTimeout(context.Background(), appendsTimeout)
 	defer cancel()

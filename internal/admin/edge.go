@@ -27,6 +27,7 @@ type Config struct {
 	Mode     string // dev or serve
 	Started  time.Time
 	Auth     bool // false: everybody may do everything
+	Relays   bool // it works together with the other instances on the cluster
 	Insecure bool // reachable from outside without TLS or auth, because the configuration says so
 
 	Log      *kafka.Log

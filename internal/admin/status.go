@@ -33,6 +33,7 @@ type status struct {
 	NotReady   autobus.Reason      `json:"not_ready,omitempty"` // why
 	Auth       bool                `json:"auth"`
 	Insecure   bool                `json:"insecure"`
+	Relays     bool                `json:"relays"` // workers get what other instances have; leases are settled anywhere
 	Cluster    clusterStatus       `json:"cluster"`
 	Embedded   *embeddedStatus     `json:"embedded,omitempty"`
 	Quota      *quota.Status       `json:"quota,omitempty"` // of the asker, at this instance; absent = none
@@ -78,7 +79,7 @@ func (e *Edge) describe(ctx context.Context, p autobus.Principal) status {
 	s := status{
 		Instance: cfg.Instance, Version: cfg.Version, Mode: cfg.Mode,
 		Started: cfg.Started.UTC().Truncate(time.Second), Uptime: time.Since(cfg.Started).Truncate(time.Second).String(),
-		Ready: true, Auth: cfg.Auth, Insecure: cfg.Insecure, Quota: cfg.Quotas.Status(p.Name),
+		Ready: true, Auth: cfg.Auth, Insecure: cfg.Insecure, Relays: cfg.Relays, Quota: cfg.Quotas.Status(p.Name),
 		Routes:     slices.DeleteFunc(b.Routes, func(r bus.RouteStatus) bool { return !concerns(p, r.Type) }),
 		Duplicates: b.Duplicates, Buffer: b.Buffer,
 		Specs: specStatus{
