@@ -66,9 +66,15 @@ func Embedded(t testing.TB) *Kafka {
 // Open connects to the cluster; the handle is closed with the test.
 func (k *Kafka) Open(t testing.TB) *kafka.Log {
 	t.Helper()
+	return k.OpenAs(t, "autobus-test")
+}
+
+// OpenAs is Open under a client id, by which instances of the bus find each other.
+func (k *Kafka) OpenAs(t testing.TB, clientID string) *kafka.Log {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	l, err := kafka.Open(ctx, kafka.Config{Name: "test", Brokers: k.Brokers, ClientID: "autobus-test", Logger: Logger(t)})
+	l, err := kafka.Open(ctx, kafka.Config{Name: "test", Brokers: k.Brokers, ClientID: clientID, Logger: Logger(t)})
 	if err != nil {
 		t.Fatalf("connect to %v: %v", k.Brokers, err)
 	}

@@ -48,7 +48,14 @@ func open(t *testing.T, k *bustest.Kafka, specs map[string][]byte, embedded bool
 // instance starts a bus on a cluster.
 func instance(t testing.TB, k *bustest.Kafka, name string, embedded bool) (*bus.Bus, bustest.Target) {
 	t.Helper()
-	log, logger := k.Open(t), bustest.Logger(t)
+	return instanceAt(t, k, name, "", embedded, nil)
+}
+
+// instanceAt starts a bus that others reach at an address and that reaches others by dial.
+func instanceAt(t testing.TB, k *bustest.Kafka, name, address string, embedded bool,
+	dial func(instance, address string) (autobus.Bus, error)) (*bus.Bus, bustest.Target) {
+	t.Helper()
+	log, logger := k.OpenAs(t, "autobus/"+name+"/"+address), bustest.Logger(t)
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
 	replicas := 3
@@ -72,7 +79,7 @@ func instance(t testing.TB, k *bustest.Kafka, name string, embedded bool) (*bus.
 		Logger: logger})
 	var full atomic.Bool
 	b := bus.New(bus.Config{Log: log, Control: records, State: state, Snapshot: reg.Snapshot, Instance: name,
-		Embedded: embedded, Logger: logger,
+		Embedded: embedded, Logger: logger, Dial: dial,
 		Full: func(int64) *autobus.Error {
 			if full.Load() {
 				return autobus.NewError(autobus.ReasonStorageFull, "the test says so")

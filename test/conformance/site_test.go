@@ -71,21 +71,31 @@ func newSite(t testing.TB, b *bus.Bus) (*site, *edge.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := siteAt(t, l.Addr().String())
+	return s, s.server(t, l, b, "conformance", s.authenticate)
+}
+
+// siteAt is a site that clients reach at an address.
+func siteAt(t testing.TB, addr string) *site {
 	idle := &http.Transport{MaxIdleConnsPerHost: 32}
-	s := &site{t: t, addr: l.Addr().String(), http: &http.Client{Transport: idle},
+	t.Cleanup(idle.CloseIdleConnections)
+	return &site{t: t, addr: addr, http: &http.Client{Transport: idle},
 		principals: map[string]autobus.Principal{}, buses: map[string]autobus.Bus{}}
+}
+
+// server puts the edges before a bus.
+func (s *site) server(t testing.TB, l net.Listener, b *bus.Bus, instance string,
+	authenticate func(token string) (autobus.Principal, string, bool)) *edge.Server {
 	logger, mux := bustest.Logger(t), http.NewServeMux()
 	for _, e := range []edge.Edge{
 		rest.New(rest.Config{Bus: b, Logger: logger}),
-		ws.New(ws.Config{Bus: b, Instance: "conformance", Version: "test", Logger: logger}),
+		ws.New(ws.Config{Bus: b, Instance: instance, Version: "test", Logger: logger}),
 		admin.New(admin.Config{Bus: b, Metrics: prometheus.NewRegistry()}),
 	} {
 		e.Mount(mux)
 	}
-	options := edge.Options{Authenticate: s.authenticate, Logger: logger}
-	server := &edge.Server{Listener: l, Handler: edge.Handler(mux, options), Logger: logger}
-	t.Cleanup(idle.CloseIdleConnections)
-	return s, server
+	options := edge.Options{Authenticate: authenticate, Logger: logger}
+	return &edge.Server{Listener: l, Handler: edge.Handler(mux, options), Logger: logger}
 }
 
 func (s *site) authenticate(token string) (p autobus.Principal, id string, ok bool) {
