@@ -5,7 +5,6 @@ package peer
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -29,7 +28,6 @@ type Config struct {
 	Instance string
 	Keys     Keys
 	TLS      *tls.Config // nil = the others are called without it
-	Logger   *slog.Logger
 }
 
 // Pool keeps the connections to other instances: one for each principal who acts there.
@@ -53,15 +51,12 @@ type line struct {
 
 // New makes a pool. Close ends it.
 func New(cfg Config) *Pool {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	return &Pool{cfg: cfg, lines: map[lineKey]*line{}}
 }
 
 // Dial gives the bus of an instance. Whether there is one at the address shows when it is used.
-func (p *Pool) Dial(instance, address string) (autobus.Bus, error) {
-	return &remote{pool: p, instance: instance, address: address}, nil
+func (p *Pool) Dial(_, address string) (autobus.Bus, error) {
+	return &remote{pool: p, address: address}, nil
 }
 
 // Close says goodbye to all.
@@ -76,7 +71,7 @@ func (p *Pool) Close() {
 }
 
 // take gives the client for a principal at an address, and who gives it back.
-func (p *Pool) take(who autobus.Principal, instance, address string) (*client.Client, func(), error) {
+func (p *Pool) take(who autobus.Principal, address string) (*client.Client, func(), error) {
 	token, err := p.cfg.Keys.Token(p.cfg.Instance, who)
 	if err != nil {
 		return nil, nil, err
@@ -97,7 +92,8 @@ func (p *Pool) take(who autobus.Principal, instance, address string) (*client.Cl
 		dialer := &net.Dialer{Timeout: dialTime}
 		transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: p.cfg.TLS, DisableKeepAlives: true}
 		c, err := client.New(client.Config{URL: scheme + address, Token: token, Service: "autobus-peer",
-			HTTPClient: &http.Client{Transport: transport}, Logger: p.cfg.Logger.With("peer", instance), MinBackoff: minBackoff, MaxBackoff: maxBackoff})
+			HTTPClient: &http.Client{Transport: transport}, MinBackoff: minBackoff,
+			MaxBackoff: maxBackoff})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -116,6 +112,14 @@ func (p *Pool) give(key lineKey, l *line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l.users--; l.users > 0 || p.lines[key] != l {
+		return
+	}
+	if l.client.Ready() != nil {
+		p.drop(key, l) // it would go on trying, for nobody
+		return
+	}
+	if l.client.Ready() != nil {
+		p.drop(key, l) // it would go on trying, for nobody
 		return
 	}
 	l.idle = time.AfterFunc(keepFor, func() {
@@ -142,8 +146,8 @@ func (p *Pool) drop(key lineKey, l *line) {
 
 // remote is the bus of another instance.
 type remote struct {
-	pool              *Pool
-	instance, address string
+	pool    *Pool
+	address string
 }
 
 func (r *remote) take(ctx context.Context) (*client.Client, func(), error) {
@@ -151,7 +155,7 @@ func (r *remote) take(ctx context.Context) (*client.Client, func(), error) {
 	if !ok {
 		return nil, nil, autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to act at another instance")
 	}
-	return r.pool.take(who, r.instance, r.address)
+	return r.pool.take(who, r.address)
 }
 
 // Publish implements autobus.Bus: every instance appends by itself.

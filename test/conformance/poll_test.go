@@ -47,9 +47,10 @@ func poll(ctx context.Context, b *httpBus, s *autobus.Subscription, h autobus.Ha
 	return unlessOver(ctx, p.run(ctx, h))
 }
 
-// run polls as long as there is room. The first answer, for which it does not wait, tells that it may read at all.
+// run polls as long as there is room. The first answers, for which it does not wait, tell that it may read at all.
 func (p *poller) run(ctx context.Context, h autobus.Handler) error {
 	wait := "0s"
+	var early []autobus.Delivery // before it is open
 	for {
 		room := p.room()
 		for room == 0 && wait != "0s" {
@@ -66,12 +67,19 @@ func (p *poller) run(ctx context.Context, h autobus.Handler) error {
 		if err != nil {
 			return err
 		}
-		if wait == "0s" && p.s.Opened != nil {
-			p.s.Opened("")
+		p.bus.lend(p.s.Name, ds, p.release)
+		if wait == "0s" {
+			early = append(early, ds...)
+			if p.room() > 0 && p.bus.site.settled != nil && !p.bus.site.settled(ctx, p.s.Name) {
+				continue
+			}
+			if p.s.Opened != nil {
+				p.s.Opened("")
+			}
+			ds = early
 		}
 		wait = "20s"
 		if len(ds) > 0 {
-			p.bus.lend(p.s.Name, ds, p.release)
 			h(ctx, ds)
 		}
 	}

@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net"
@@ -27,6 +28,9 @@ type site struct {
 	t    testing.TB
 	addr string
 	http *http.Client
+
+	// settled reports whether partitions move no more, once somebody polls. nil = they do not.
+	settled func(ctx context.Context, subscription string) bool
 
 	sessions atomic.Int64 // names streams
 

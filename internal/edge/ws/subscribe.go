@@ -103,6 +103,9 @@ func (c *conn) subscribe(f frame) *autobus.Error {
 	s.Revoke = func(ls []autobus.Lease) { c.out.push(edge.AppendRevoke(nil, s.Name, ls)) }
 	s.Lost = func(p autobus.PositionLost) { c.out.push(edge.AppendPositionLost(nil, s.Name, p)) }
 	return c.open(sub, s, func(ctx context.Context, ds []autobus.Delivery) error {
+		if s.Detached { // what was leased until the end goes along
+			ctx = c.ctx
+		}
 		if f.binary {
 			return c.sendRecords(ctx, s.Name, nil, ds)
 		}
