@@ -154,7 +154,7 @@ func (c *crew) awaitEnd(t *testing.T, g *gateway) {
 	t.Helper()
 	bustest.Eventually(t, "the end of the work", func(context.Context) bool {
 		l := c.lag(g)
-		return l.Behind == 0 && l.Undone == 0 && len(l.Partitions) == partitions
+		return l.Behind == 0 && l.Undone == 0 && len(l.Partitions) > 0
 	})
 	c.fire()
 }

@@ -34,6 +34,21 @@ type stand struct {
 // onBoth runs a test on the embedded broker and before the real cluster.
 func onBoth(t *testing.T, test func(t *testing.T, s *stand)) {
 	bin := build(t)
+	typ, specs := workSpec(t, partitions)
+	t.Run("dev", func(t *testing.T) {
+		test(t, &stand{typ: typ, bin: bin, specs: specs, data: t.TempDir()})
+	})
+	t.Run("kafka", func(t *testing.T) {
+		k := bustest.Cluster(t)
+		s := &stand{typ: typ, bin: bin, specs: specs, cluster: k, broker: k}
+		s.config, s.token = prepare(t, bin, k, specs)
+		test(t, s)
+	})
+}
+
+// workSpec writes the spec of a type of so many partitions into a folder.
+func workSpec(t *testing.T, partitions int) (typ, specs string) {
+	t.Helper()
 	types := bustest.NewTypes(bustest.Prefix())
 	name := "events/conf/" + types.Work + ".yaml"
 	text := string(types.Specs()[name])
@@ -42,7 +57,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *stand)) {
 	if more == text {
 		t.Fatalf("the spec of %s does not say its partitions as expected:\n%s", types.Work, text)
 	}
-	specs := t.TempDir()
+	specs = t.TempDir()
 	file := filepath.Join(specs, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
@@ -50,15 +65,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *stand)) {
 	if err := os.WriteFile(file, []byte(more), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("dev", func(t *testing.T) {
-		test(t, &stand{typ: types.Work, bin: bin, specs: specs, data: t.TempDir()})
-	})
-	t.Run("kafka", func(t *testing.T) {
-		k := bustest.Cluster(t)
-		s := &stand{typ: types.Work, bin: bin, specs: specs, cluster: k, broker: k}
-		s.config, s.token = prepare(t, bin, k, specs)
-		test(t, s)
-	})
+	return types.Work, specs
 }
 
 // gateway is one running autobus. One that is started again is another gateway.
@@ -72,10 +79,16 @@ type gateway struct {
 // start runs another gateway and returns once it takes events.
 func (s *stand) start(t *testing.T) *gateway {
 	t.Helper()
+	return s.startAs(t, fmt.Sprintf("g%d", s.started))
+}
+
+// startAs does so under a name, which before a cluster other gateways may have had before.
+func (s *stand) startAs(t *testing.T, name string) *gateway {
+	t.Helper()
 	g := &gateway{number: s.started, token: s.token}
 	s.started++
 	if s.cluster != nil {
-		g.program, g.url = serve(t, s.bin, s.config, fmt.Sprintf("g%d", g.number))
+		g.program, g.url = serve(t, s.bin, s.config, name)
 		return g
 	}
 	var b banner

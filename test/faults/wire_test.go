@@ -208,13 +208,15 @@ func (c *crew) settle(g *gateway, ss []autobus.Settlement) error {
 		case "stale", "unknown":
 			ss[i].Err = autobus.NewError(autobus.ReasonLeaseStale, "%s", r.Status)
 			c.left[g]++
+		case "failed": // the instance that gave the lease did not answer: it may have counted
+			err = fmt.Errorf("a settlement is %q: %s", r.Status, text)
 		default:
 			c.t.Errorf("a settlement is %q: %s", r.Status, text)
 		}
 	}
 	c.mu.Unlock()
-	answered(nil)
-	return nil
+	answered(err)
+	return err
 }
 
 // create makes the subscription.
