@@ -80,8 +80,8 @@ type Window struct {
 	Bytes  int `json:"bytes,omitempty"`  // 0 = DefaultBytes; one event always fits
 }
 
-// NoMoreEvents in a Window means: nothing new, and the session ends (ReasonNotOwner) when nothing is held. Instances tell
-// it each other when one takes over its workers from another; of anybody else it is no window.
+// NoMoreEvents in a Window means: nothing new, and the session ends (ReasonNotOwner) when nothing is held. Instances
+// tell it each other when one takes its workers back from another; of anybody else it is no window.
 const NoMoreEvents = -1
 
 // NoMore reports whether the window is the one of NoMoreEvents.

@@ -210,7 +210,7 @@ var reasons = []ReasonInfo{
 		"Stop working on the event; it is somebody else's now."},
 	{ReasonLeaseUnknown, InvalidArgument, false, "The lease was not given by this bus or belongs to another subscription.",
 		"Settle with the lease exactly as it was delivered."},
-	{ReasonNotOwner, Unavailable, true, "The instance that was asked has none of the subscription's partitions, or no longer.",
+	{ReasonNotOwner, Unavailable, true, "The instance has none of the subscription's partitions.",
 		"Instances ask each other; this one finds the owner by itself. Try again."},
 	{ReasonPeerUnreachable, Unavailable, true, "The instance that gave the lease does not answer.",
 		"Settle again; if the instance is gone, the event comes again."},

@@ -39,6 +39,7 @@ var law = map[string][]string{
 	"internal/quota":   {"."},
 	"internal/bus": {".", "spec", "internal/kafka", "internal/control", "internal/ledger",
 		"internal/quota"},
+	"internal/peer":      {".", "client"},
 	"internal/edge":      {".", "internal/quota"},
 	"internal/edge/rest": {".", "internal/edge"},
 	"internal/edge/ws":   {".", "internal/edge", "internal/wire"},

@@ -32,7 +32,10 @@ const maxInstance = 100
 
 // instanceName reports whether leases and client ids can carry the name.
 func instanceName(s string) bool {
-	return len(s) <= maxInstance && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == ""
+	return len(s) <= maxInstance && !strings.ContainsFunc(s, func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && !strings.ContainsRune(".-_", r)
+	})
 }
 
 // everywhere reports whether a host to listen at is every interface, which is none to call.

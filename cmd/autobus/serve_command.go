@@ -121,7 +121,7 @@ func (c *config) settings(a *app, p *problems) settings {
 		instance: c.Instance, advertise: c.Advertise, listen: c.Listen, tls: c.TLS.load(p), insecure: c.Insecure,
 		kafka: c.openKafka(p), named: c.Kafka.Name != "", specs: c.Specs, drain: c.Limits.Drain,
 		quotas: c.Quotas.open(),
-		peers: c.peerKeys(p), peerTLS: c.peerTLS(p),
+		peers:  c.peerKeys(p), peerTLS: c.peerTLS(p),
 	}
 	if s.instance == "" {
 		host, err := os.Hostname()

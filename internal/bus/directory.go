@@ -27,8 +27,8 @@ func peerOf(clientID string) (p peer, ok bool) {
 // lookAgain is the least time between two looks for instances that are not known.
 const lookAgain = 250 * time.Millisecond
 
-// directory knows where instances are, of which a lease tells just the name. Kafka tells the rest: who gave a lease is a
-// member of a subscription's group.
+// directory knows where instances are, of which a lease tells just the name. Kafka tells the rest: who gave a lease is
+// a member of a subscription's group.
 type directory struct {
 	bus  *Bus
 	look *refresher

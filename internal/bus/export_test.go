@@ -5,12 +5,20 @@ package bus
 import (
 	"time"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
 // SetLinger shortens how long a group stays without sessions.
 func (b *Bus) SetLinger(d time.Duration) { b.groups.linger = d }
+
+// LeaseInstance is the instance that gave a lease.
+func LeaseInstance(l autobus.Lease) string {
+	frame, _, _ := l.Cut()
+	parsed, _ := parseFrame(frame)
+	return parsed.instance
+}
 
 // Stored is the rule of where a subscription stands.
 func (b *Bus) Stored(name string, v control.Subscription, tp kafka.TP, commit kafka.Commit, log kafka.Bounds) (

@@ -59,7 +59,10 @@ info: {title: one.thing.sent, version: 1.0.0}
 channels:
   sent:
     address: one.thing.sent.v1
-    messages: {sent: {bindings: {kafka: {key: {type: string, x-from: /id}, bindingVersion: 0.5.0}}, payload: {type: object, required: [id], properties: {id: {type: string}}}}}
+    messages:
+      sent:
+        bindings: {kafka: {key: {type: string, x-from: /id}, bindingVersion: 0.5.0}}
+        payload: {type: object, required: [id], properties: {id: {type: string}}}
 `
 
 const (

@@ -31,7 +31,8 @@ type link struct {
 	cancel  context.CancelFunc // nil = it does not run yet
 }
 
-// relay decides which links a session should have, and makes those that are missing. It is called with the group's lock.
+// relay decides which links a session should have, and makes those that are missing. It is called with the group's
+// lock.
 func (g *group) relay(s *session, now time.Time) (open []*link) {
 	if s.who.Via != "" || g.bus.cfg.Dial == nil {
 		return nil
@@ -69,7 +70,8 @@ func (g *group) relay(s *session, now time.Time) (open []*link) {
 	var best *peer
 	var most uint64
 	for i, p := range g.owners {
-		if h := mix(maphash.String(g.seed, p.instance) ^ s.seed); (best == nil || h > most) && now.After(g.avoid[p.instance]) {
+		h := mix(maphash.String(g.seed, p.instance) ^ s.seed)
+		if (best == nil || h > most) && now.After(g.avoid[p.instance]) {
 			best, most = &g.owners[i], h
 		}
 	}

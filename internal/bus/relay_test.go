@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
@@ -22,6 +22,9 @@ type fleet struct {
 	all    map[string]*fixture
 	away   map[string]bool // those that do not answer
 	asked  map[string]int  // how often one was asked to settle
+
+	released atomic.Int64 // deliveries that were given back
+	gate     func()       // called before what an instance gives is handed on; nil = nothing
 }
 
 func newFleet(t *testing.T, names ...string) (*fleet, []*fixture) {
@@ -80,7 +83,12 @@ func (n *neighbour) Subscribe(ctx context.Context, s autobus.Subscription, h aut
 	if err != nil {
 		return err
 	}
-	return f.Subscribe(ctx, s, h)
+	return f.Subscribe(ctx, s, func(ctx context.Context, ds []autobus.Delivery) {
+		if n.fleet.gate != nil {
+			n.fleet.gate()
+		}
+		h(ctx, ds)
+	})
 }
 
 func (n *neighbour) Settle(ctx context.Context, ss []autobus.Settlement) error {
@@ -91,6 +99,11 @@ func (n *neighbour) Settle(ctx context.Context, ss []autobus.Settlement) error {
 	n.fleet.mu.Lock()
 	n.fleet.asked[n.to]++
 	n.fleet.mu.Unlock()
+	for _, s := range ss {
+		if s.Outcome.Kind == autobus.Release {
+			n.fleet.released.Add(1)
+		}
+	}
 	return f.Settle(ctx, ss)
 }
 
@@ -227,44 +240,83 @@ func TestEachLeaseIsJudgedByItsInstance(t *testing.T) {
 	}
 }
 
-// poll takes what there is, once.
-func (f *fixture) poll(t *testing.T, name string, most int, wait time.Duration) (got []autobus.Delivery) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(f.ctx, wait)
-	defer cancel()
-	err := f.Subscribe(ctx, autobus.Subscription{Name: name, Detached: true, Window: &autobus.Window{Events: most}},
-		func(_ context.Context, ds []autobus.Delivery) {
-			got = append(got, ds...)
-			cancel()
-		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
-// Every poll lands on another instance, every ack too. Never is there more than was asked for.
-func TestPollsAndAcksLandAnywhere(t *testing.T) {
-	const events = 200
-	_, fs := newFleet(t, "a", "b", "c")
+// When a worker's own instance gets partitions, it settles what it has of the other one and works at home. Its window
+// holds all the time.
+func TestAWorkerComesHome(t *testing.T) {
+	_, fs := newFleet(t, "a", "b")
 	fs[0].put(t, "shop", earliest)
-	fs[0].orders(t, events, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
-	done, last := map[string]int{}, map[string]int64{}
-	begin := time.Now()
-	for n := 0; len(done) < events; n++ {
-		for _, d := range fs[n%3].poll(t, "shop", 2, patience) {
-			at := place(d)
-			if done[at]++; done[at] > 1 || d.Attempt != 1 {
-				t.Fatalf("%s came %d times, attempt %d", at, done[at], d.Attempt)
-			}
-			if d.Offset < last[string(d.Key)] {
-				t.Fatalf("key %s: %d after %d", d.Key, d.Offset, last[string(d.Key)])
-			}
-			last[string(d.Key)] = d.Offset
-			if err := fs[(n+1)%3].settle(t, d.Lease, autobus.Outcome{Kind: autobus.Ack}); err != nil {
-				t.Fatal(err)
-			}
+	a := fs[0].worker(t, autobus.Subscription{Name: "shop", Window: &autobus.Window{Events: 1}})
+	fs[0].orders(t, 60, "k", "l", "m", "n", "o", "p", "q", "r", "s", "t")
+	held := a.next(t)
+	b := fs[1].worker(t, autobus.Subscription{Name: "shop", Window: &autobus.Window{Events: 2}})
+	var hand []autobus.Delivery
+	home, seen := 0, map[string]bool{}
+	for home < 10 {
+		d := b.next(t)
+		if seen[place(d)] || d.Attempt != 1 {
+			t.Fatalf("%s came again", place(d))
+		}
+		seen[place(d)] = true
+		if hand = append(hand, d); len(hand)+len(b.got) > 2 {
+			t.Fatalf("%d events are in hand", len(hand)+len(b.got))
+		}
+		switch {
+		case bus.LeaseInstance(d.Lease) == "b":
+			home++
+		case len(seen) == 10: // the rest waits for that
+			eventually(t, "partitions at home", func() bool { return fs[1].owned(t, "shop") > 0 })
+		}
+		if len(hand) == 2 {
+			b.ack(t, hand[0])
+			hand = hand[1:]
 		}
 	}
-	t.Logf("%d events in %s", events, time.Since(begin))
+	a.ack(t, held)
+}
+
+// An owner that goes down sends the workers of others elsewhere; what they hold may be settled until it is gone.
+func TestAnOwnerThatDrainsLetsOthersSettle(t *testing.T) {
+	_, fs := newFleet(t, "a", "b")
+	p := single(t, fs[0])
+	fs[0].put(t, "shop", p)
+	a := fs[0].worker(t, autobus.Subscription{Name: "shop", Window: &autobus.Window{Events: 1}})
+	fs[0].things(t, "x")
+	a.ack(t, a.next(t))
+	b := fs[1].worker(t, autobus.Subscription{Name: "shop"})
+	a.leave(t, nil)
+	fs[0].things(t, "k", "k")
+	d := b.next(t)
+	if got := bus.LeaseInstance(d.Lease); got != "a" {
+		t.Fatalf("%s gave it", got)
+	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		fs[0].DrainDeliveries(context.Background())
+	}()
+	b.ack(t, d)
+	<-drained
+	next := b.next(t)
+	if next.Offset != d.Offset+1 || next.Attempt != 1 || bus.LeaseInstance(next.Lease) != "b" {
+		t.Errorf("then came %+v of %s", next, bus.LeaseInstance(next.Lease))
+	}
+	b.ack(t, next)
+}
+
+// One hop, never twice: who has nothing says so to the instance that asks.
+func TestNothingIsRelayedTwice(t *testing.T) {
+	fl, fs := newFleet(t, "a", "b", "c")
+	fs[0].put(t, "shop", single(t, fs[0]))
+	a := fs[0].worker(t, autobus.Subscription{Name: "shop"})
+	fs[0].things(t, "k")
+	d := a.next(t)
+	far := &neighbour{fl, "b", "c"}
+	err := far.Subscribe(fs[2].ctx, autobus.Subscription{Name: "shop"}, func(context.Context, []autobus.Delivery) {})
+	if reasonOf(err) != autobus.ReasonNotOwner {
+		t.Errorf("a session at one without partitions: %v", err)
+	}
+	ss := []autobus.Settlement{{Lease: d.Lease, Outcome: autobus.Outcome{Kind: autobus.Ack}}}
+	if err := far.Settle(fs[2].ctx, ss); err != nil || ss[0].Err == nil || ss[0].Err.Reason != autobus.ReasonNotOwner {
+		t.Errorf("a lease of a third one: %v %v", err, ss[0].Err)
+	}
 }

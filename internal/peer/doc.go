@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package peer lets instances on one cluster talk to each other, as clients of each other's API: a Pool gives the bus of
-// another instance, in which the principal of the context acts.
+// Package peer lets instances on one cluster talk to each other, as clients of each other's API: a Pool gives the bus
+// of another instance, in which the principal of the context acts.
 //
 // Who knows the secret of the instances is one of them and is trusted in all it says: Keys makes a token that names the
 // instance and the principal it acts for, with what he may do, signed by the secret. The secret itself never travels.

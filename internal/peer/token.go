@@ -33,8 +33,8 @@ type claim struct {
 	Grants   []autobus.Grant `json:"grants"`
 }
 
-// Token names an instance and the principal it acts for. Of his grants it says those that concern subscriptions: nothing
-// else is relayed.
+// Token names an instance and the principal it acts for. Of his grants it says those that concern subscriptions:
+// nothing else is relayed.
 func (k Keys) Token(instance string, p autobus.Principal) (string, error) {
 	c := claim{Instance: instance, Name: p.Name}
 	for _, g := range p.Grants {
@@ -49,8 +49,8 @@ func (k Keys) Token(instance string, p autobus.Principal) (string, error) {
 	body := base64.RawURLEncoding.EncodeToString(text)
 	token := prefix + body + "." + base64.RawURLEncoding.EncodeToString(k.sign(body))
 	if len(token) > maxToken {
-		return "", autobus.NewError(autobus.ReasonForbidden, "%s has more grants than another instance can be told of", p.Name).
-			WithHint("Give the principal fewer grants, by patterns.")
+		return "", autobus.NewError(autobus.ReasonForbidden, "%s has more grants than another instance can be told of",
+			p.Name).WithHint("Give the principal fewer grants, by patterns.")
 	}
 	return token, nil
 }
