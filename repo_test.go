@@ -55,7 +55,7 @@ var law = map[string][]string{
 // Planes: the data plane touches every event and never imports the control plane.
 var (
 	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/bus",
-		"internal/edge", "internal/sink", "internal/mirror"}
+		"internal/peer", "internal/edge", "internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin", "internal/bench"}
 )

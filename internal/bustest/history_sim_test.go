@@ -204,6 +204,7 @@ func (s *sim) apply(e *simEvent, kind autobus.OutcomeKind) {
 		s.exhaust(e)
 	case autobus.Retry:
 		s.fail(e)
+	case autobus.Release: // no worker tells it
 	}
 	s.free(e)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/edge"
 )
 
 func TestSubscribe(t *testing.T) {
@@ -221,5 +222,35 @@ func TestManyEventsGoInPortions(t *testing.T) {
 	}
 	if frames != 20 {
 		t.Errorf("%d events of 50 KB came in %d frames, want 20", n, frames)
+	}
+}
+
+// What instances tell each other: leases that outlive their session, and the window that is the last one. An instance
+// that goes is no worker that dies.
+func TestAnInstanceRelays(t *testing.T) {
+	for via, refused := range map[string]bool{"other": false, "": true} {
+		t.Run("via "+via, func(t *testing.T) {
+			bus, calls := groups()
+			c := dial(t, serveOn(t, &edge.Server{}, bus, edge.Options{Open: &autobus.Principal{Name: "shop", Via: via}}))
+			c.send(`{"op":"subscribe","seq":1,"subscription":"x","detached":true}`)
+			o := <-calls
+			c.next()
+			if !o.Detached {
+				t.Error("its leases end with it")
+			}
+			c.send(`{"op":"window","subscription":"x","window":{"events":-1}}`)
+			if refused {
+				if f := c.next(); f.Op != "error" {
+					t.Errorf("the window of instances is taken: %s", f)
+				}
+			} else if w := <-o.Resize; !w.NoMore() {
+				t.Errorf("%+v", w)
+			}
+			_ = c.conn.CloseNow()
+			<-o.ctx.Done()
+			if died := errors.Is(context.Cause(o.ctx), autobus.ErrReaderDied); died != refused {
+				t.Errorf("died: %v", died)
+			}
+		})
 	}
 }
