@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,8 +71,10 @@ func TestAcksThatDoNotCount(t *testing.T) {
 // The command leaves once, and only once, what it has in hand is settled; what comes meanwhile is not taken.
 func TestInterruptedConsumeSettlesFirst(t *testing.T) {
 	b := startFakeBus(t)
-	held := make(chan struct{})
+	asked, held := make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(asked) })
 	b.answer = func(results []ack) string {
+		first()
 		<-held
 		return allOK(results)
 	}
@@ -82,7 +85,7 @@ func TestInterruptedConsumeSettlesFirst(t *testing.T) {
 		out  string
 	}
 	ended := make(chan result)
-	eventually(t, "the frame is taken", func() bool { return len(b.frames) == 0 })
+	<-asked
 	go func() {
 		code, out := end()
 		ended <- result{code, out}
