@@ -244,6 +244,17 @@ func TestEachLeaseIsJudgedByItsInstance(t *testing.T) {
 // When a worker's own instance gets partitions, it settles what it has of the other one and works at home. Its window
 // holds all the time, and nothing comes twice.
 func TestAWorkerComesHome(t *testing.T) {
+	for range 10 { // the partitions may come before the first event of the other instance does, which proves nothing
+		if comesHome(t) {
+			return
+		}
+	}
+	t.Error("nothing ever came from the other instance")
+}
+
+// comesHome reports whether something came from the other instance first.
+func comesHome(t *testing.T) bool {
+	t.Helper()
 	_, fs := newFleet(t, "a", "b")
 	fs[0].put(t, "shop", earliest)
 	a := fs[0].worker(t, autobus.Subscription{Name: "shop", Window: &autobus.Window{Events: 1}})
@@ -275,9 +286,7 @@ func TestAWorkerComesHome(t *testing.T) {
 			t.Fatal("the worker does not come home")
 		}
 	}
-	if len(seen) == home {
-		t.Error("nothing came from the other instance: this proves nothing")
-	}
+	return len(seen) > home
 }
 
 // An owner that goes down sends the workers of others elsewhere; what they hold may be settled until it is gone.

@@ -84,16 +84,18 @@ func (k *Kafka) node(t testing.TB, id int32) string {
 	return filepath.Join(k.dir, fmt.Sprintf("n%d", id))
 }
 
-func (k *Kafka) pid(t testing.TB, id int32) int {
+// pid reads what the node's script wrote. While that one starts, its file is empty for a moment.
+func (k *Kafka) pid(t testing.TB, id int32) (pid int) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(k.node(t, id), "pid"))
-	if err != nil {
-		t.Fatalf("the pid of broker %d: %v", id, err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || pid < 2 {
-		t.Fatalf("the pid of broker %d: %q", id, text)
-	}
+	file := filepath.Join(k.node(t, id), "pid")
+	Eventually(t, "a pid in "+file, func(context.Context) bool {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatalf("the pid of broker %d: %v", id, err)
+		}
+		pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		return err == nil && pid > 1
+	})
 	return pid
 }
 
