@@ -5,6 +5,7 @@ package faults
 import (
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func (b *balancer) url() string { return "http://" + b.listener.Addr().String() 
 func (b *balancer) use(gs ...*gateway) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.targets = gs
+	b.targets = slices.Clone(gs) // the caller goes on with its own
 }
 
 func (b *balancer) accept() {
