@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/spec"
 )
 
 // Publish implements autobus.Bus. Receipts are settled before it returns, unless a planned failure delays them.
@@ -46,7 +47,7 @@ func (b *Bus) publish(who autobus.Principal, batch *autobus.Batch, i int) *autob
 	if err != nil {
 		return err
 	}
-	if err := validate(t, e); err != nil {
+	if err := spec.CheckEvent(t.spec, e, t.maxEvent()); err != nil {
 		return err
 	}
 	if id, ok := batch.Admit(i); !ok {
@@ -67,7 +68,7 @@ func predecessorFailed(id string) *autobus.Error {
 func (b *Bus) refuse(batch *autobus.Batch, i int, err *autobus.Error) {
 	if e := &batch.Events[i]; e.Key == nil {
 		t, _ := b.specs.Type(e.Type)
-		_ = takeKey(t, e)
+		_ = spec.TakeKey(t, e)
 	}
 	batch.Resolve(i, autobus.Receipt{Status: autobus.Refused, Err: err})
 }

@@ -4,7 +4,7 @@
 //
 // It owns: the form of the repository (AsyncAPI 3.1 documents whose payloads are JSON Schema draft-07, $ref between
 // files), what an event type is (Type), whether data is readable and matches its type (CheckJSON, Type.Check), where
-// its partition key is (Type.Key), both at once (Type.CheckKey), which groups the services declare (Subscription), and
+// its partition key is (Type.Key), all that an event is refused for (CheckEvent), which groups the services declare (Subscription), and
 // whether two versions get along (CheckSpecs, CheckSchemas). Parse gives a whole Snapshot or all Problems at once,
 // never half of one.
 //

@@ -10,6 +10,7 @@ import (
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/quota"
+	"github.com/autobus-io/autobus/spec"
 )
 
 // Publish implements autobus.Bus.
@@ -85,7 +86,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	if err != nil {
 		return err
 	}
-	if err := validate(r, t, e); err != nil {
+	if err := spec.CheckEvent(t, e, r.maxEvent()); err != nil {
 		return err
 	}
 	if id, ok := p.batch.Admit(i); !ok {
@@ -218,7 +219,7 @@ func (p *publish) resolved(it *item, rc autobus.Receipt) {
 func (p *publish) refuse(i int, err *autobus.Error) {
 	if e := &p.batch.Events[i]; e.Key == nil {
 		t, _ := p.bus.cfg.Snapshot().Type(e.Type)
-		_ = takeKey(t, e)
+		_ = spec.TakeKey(t, e)
 	}
 	p.settle(i, autobus.Receipt{Status: autobus.Refused, Err: err})
 }

@@ -1,37 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package autobustest
+package spec
 
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/autobus-io/autobus"
-	"github.com/autobus-io/autobus/spec"
 )
 
-// The rules of this file are those of the bus. They stand here again because the bus cannot be imported; the
-// conformance suite holds both to the same.
-
-// validate holds an event against the limits, its spec and its key, and sets e.Key.
-func validate(t *topic, e *autobus.Event) *autobus.Error {
+// CheckEvent holds an event against the limits, its type and its key, and sets e.Key. t is nil where no spec declares
+// the type; limit is how many bytes of data, key and attributes it may have. Everything that would make the brokers
+// refuse a batch is refused here: in a batch there are other people's events too.
+func CheckEvent(t *Type, e *autobus.Event, limit int) *autobus.Error {
 	if err := e.Check(); err != nil {
 		return err
 	}
-	if limit := t.maxEvent(); len(e.Data) > limit {
+	if len(e.Data) > limit {
 		return tooLarge(e, len(e.Data), limit)
 	}
-	if t.spec != nil {
-		if err := hasJSON(t.spec, e); err != nil {
+	if t != nil {
+		if err := fits(t, e); err != nil {
 			return err
 		}
 	}
 	// The key comes before the rest of the data: whatever is wrong there, it is known whose order it concerns.
-	keyErr := takeKey(t.spec, e)
-	if err := worse(keyErr, checkData(t.spec, e), e.Data); err != nil {
+	keyErr, dataErr := checkData(t, e)
+	if err := worse(keyErr, dataErr, e.Data); err != nil {
 		return err
 	}
-	if limit := t.maxEvent(); e.Size() > limit {
+	if e.Size() > limit {
 		return tooLarge(e, e.Size(), limit)
 	}
 	return nil
@@ -56,19 +55,25 @@ func worse(keyErr, dataErr *autobus.Error, data []byte) *autobus.Error {
 	return keyErr
 }
 
-func checkData(t *spec.Type, e *autobus.Event) *autobus.Error {
+// checkData checks the data and takes the key from it, in one pass if all is well.
+func checkData(t *Type, e *autobus.Event) (keyErr, err *autobus.Error) {
 	if t != nil {
-		return t.Check(e.Data)
+		key, keyErr, err := t.CheckKey(e.Data)
+		return setKey(t, e, key, keyErr), err
 	}
 	if e.Data != nil && e.IsJSON() {
-		return spec.CheckJSON(e.Data)
+		err = CheckJSON(e.Data)
 	}
-	return nil
+	return TakeKey(nil, e), err
 }
 
-// hasJSON refuses what a schema cannot judge.
-func hasJSON(t *spec.Type, e *autobus.Event) *autobus.Error {
-	if !e.IsJSON() {
+// fits refuses what a schema cannot judge, and data of another content type than that of a type whose data is opaque.
+func fits(t *Type, e *autobus.Event) *autobus.Error {
+	switch {
+	case t.ContentType != "" && !sameMedia(t.ContentType, e.ContentType):
+		return autobus.NewError(autobus.ReasonContentType, "%s takes %s, not %q", t.Name, t.ContentType, e.ContentType).
+			WithHint("Send content type %s.", t.ContentType)
+	case t.ContentType == "" && !e.IsJSON():
 		return autobus.NewError(autobus.ReasonContentType, "%s takes JSON, not %q", t.Name, e.ContentType)
 	}
 	if e.Data == nil {
@@ -79,8 +84,23 @@ func hasJSON(t *spec.Type, e *autobus.Event) *autobus.Error {
 	return nil
 }
 
-// takeKey sets the partition key: from the field the spec names, else from the extension partitionkey, else none.
-func takeKey(t *spec.Type, e *autobus.Event) *autobus.Error {
+// sameMedia reports whether a content type is a media type, with whatever parameters.
+func sameMedia(media, content string) bool {
+	content, _, _ = strings.Cut(content, ";")
+	return strings.EqualFold(strings.TrimSpace(content), media)
+}
+
+// TakeKey sets the partition key: from the field the spec names, else from the extension partitionkey, else none.
+func TakeKey(t *Type, e *autobus.Event) *autobus.Error {
+	if t == nil {
+		return setKey(nil, e, nil, nil)
+	}
+	key, err := t.Key(e.Data)
+	return setKey(t, e, key, err)
+}
+
+// setKey is TakeKey with what Type.Key said.
+func setKey(t *Type, e *autobus.Event, key []byte, err *autobus.Error) *autobus.Error {
 	given, has := e.Ext(autobus.ExtPartitionKey)
 	if has {
 		e.Key = []byte(given)
@@ -88,7 +108,6 @@ func takeKey(t *spec.Type, e *autobus.Event) *autobus.Error {
 	if t == nil || t.KeyPointer == "" {
 		return nil // how long partitionkey may be was checked with the attributes
 	}
-	key, err := t.Key(e.Data)
 	if err != nil {
 		e.Key = nil
 		return err
