@@ -66,6 +66,22 @@ type Outcome struct {
 	Reason string        // kept with a dead letter
 }
 
+// Check refuses what no worker may say: a kind that is none, or a delay that does not go with it. ReasonOutcomeInvalid.
+func (o Outcome) Check() *Error {
+	switch o.Kind {
+	case Ack, Retry, Skip, Reject, Extend:
+	default:
+		return NewError(ReasonOutcomeInvalid, "there is no outcome %q", o.Kind)
+	}
+	switch {
+	case o.Delay != 0 && o.Kind != Retry:
+		return NewError(ReasonOutcomeInvalid, "%s takes no delay", o.Kind)
+	case o.Delay < 0, o.Delay > time.Duration(MaxRetryDelay):
+		return NewError(ReasonOutcomeInvalid, "the delay %s is not between 0s and %s", o.Delay, MaxRetryDelay)
+	}
+	return nil
+}
+
 // Settlement tells the outcome of one lease. Err is set by Settle when it did not count: ReasonLeaseStale, or
 // ReasonLeaseUnknown for a lease that this bus never gave.
 type Settlement struct {

@@ -53,7 +53,7 @@ func (b *Bus) sleep(ctx context.Context, d time.Duration) {
 
 // settle applies one outcome, unless a failure was planned that keeps it from counting.
 func (b *Bus) settle(who autobus.Principal, st *autobus.Settlement) (Failure, *autobus.Error) {
-	if err := checkOutcome(st.Outcome); err != nil {
+	if err := st.Outcome.Check(); err != nil {
 		return Failure{}, err
 	}
 	sl := b.leases[st.Lease]
@@ -70,23 +70,6 @@ func (b *Bus) settle(who autobus.Principal, st *autobus.Settlement) (Failure, *a
 		sl.group.settle(sl, st.Outcome)
 	}
 	return f, nil
-}
-
-// checkOutcome refuses what is no outcome.
-func checkOutcome(o autobus.Outcome) *autobus.Error {
-	switch o.Kind {
-	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
-	default:
-		return autobus.NewError(autobus.ReasonOutcomeInvalid, "there is no outcome %q", o.Kind)
-	}
-	switch {
-	case o.Delay != 0 && o.Kind != autobus.Retry:
-		return autobus.NewError(autobus.ReasonOutcomeInvalid, "%s takes no delay", o.Kind)
-	case o.Delay < 0, o.Delay > time.Duration(autobus.MaxRetryDelay):
-		return autobus.NewError(autobus.ReasonOutcomeInvalid, "the delay %s is not between 0s and %s", o.Delay,
-			autobus.MaxRetryDelay)
-	}
-	return nil
 }
 
 // settle applies an outcome to the delivery that is leased.

@@ -4,9 +4,9 @@
 //
 // It owns: the form of the repository (AsyncAPI 3.1 documents whose payloads are JSON Schema draft-07, $ref between
 // files), what an event type is (Type), whether data is readable and matches its type (CheckJSON, Type.Check), where
-// its partition key is (Type.Key), all that an event is refused for (CheckEvent), which groups the services declare (Subscription), and
-// whether two versions get along (CheckSpecs, CheckSchemas). Parse gives a whole Snapshot or all Problems at once,
-// never half of one.
+// its partition key is (Type.Key), all that an event is refused for (CheckEvent), which groups the services declare
+// (Subscription), and whether two versions get along (CheckSpecs, CheckSchemas). Parse gives a whole Snapshot or all
+// Problems at once, never half of one.
 //
 // Valid data, which is most of it, takes one pass over the raw bytes (compile*.go make the rules, walk*.go follow
 // them): JSON as CheckJSON wants it, the schema, closed writers, and the key. The pass never refuses. What it does not

@@ -138,24 +138,12 @@ func neverGiven() *autobus.Error {
 	return autobus.NewError(autobus.ReasonLeaseUnknown, "this instance never gave that lease")
 }
 
-// checkOutcome refuses what is no outcome.
+// checkOutcome refuses what is no outcome. Peers alone may release.
 func checkOutcome(o autobus.Outcome, who autobus.Principal) *autobus.Error {
-	switch o.Kind {
-	case autobus.Ack, autobus.Retry, autobus.Skip, autobus.Reject, autobus.Extend:
-	default:
-		if o.Kind == autobus.Release && who.Via != "" {
-			break
-		}
-		return autobus.NewError(autobus.ReasonOutcomeInvalid, "there is no outcome %q", o.Kind)
+	if o.Kind == autobus.Release && o.Delay == 0 && who.Via != "" {
+		return nil
 	}
-	switch {
-	case o.Delay != 0 && o.Kind != autobus.Retry:
-		return autobus.NewError(autobus.ReasonOutcomeInvalid, "%s takes no delay", o.Kind)
-	case o.Delay < 0, o.Delay > time.Duration(autobus.MaxRetryDelay):
-		return autobus.NewError(autobus.ReasonOutcomeInvalid, "the delay %s is not between 0s and %s", o.Delay,
-			autobus.MaxRetryDelay)
-	}
-	return nil
+	return o.Check()
 }
 
 // settle applies outcomes, in their order, and then hands out what there is room for.
