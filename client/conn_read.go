@@ -131,17 +131,22 @@ func (n *conn) refused(f *incoming) {
 	if n.client.courier.refused(n, *f.Seq, err) {
 		return
 	}
-	n.mu.Lock()
-	g := n.settling[*f.Seq]
-	delete(n.settling, *f.Seq)
-	n.mu.Unlock()
-	if g != nil {
+	if g := n.settled(*f.Seq); g != nil {
 		g.failed(err)
 		return
 	}
 	if a := n.asker(f); a != nil {
 		a.sub.refused(a, err)
 	}
+}
+
+// settled gives the settlements that a frame answers; nil = it answers none.
+func (n *conn) settled(seq int64) *ackGroup {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g := n.settling[seq]
+	delete(n.settling, seq)
+	return g
 }
 
 // asker is who asked for what a frame answers.
@@ -191,11 +196,7 @@ func (n *conn) acked(f *incoming) {
 	if f.Seq == nil {
 		return
 	}
-	n.mu.Lock()
-	g := n.settling[*f.Seq]
-	delete(n.settling, *f.Seq)
-	n.mu.Unlock()
-	if g != nil {
+	if g := n.settled(*f.Seq); g != nil {
 		g.answered(n.client.leases, f.Results)
 	}
 }

@@ -295,7 +295,7 @@ func (c *link) deliver(subscription string, lease autobus.Lease, offset int64, n
 		ds[i] = autobus.Delivery{Event: autobus.Event{ID: fmt.Sprint(at), Type: placed, Source: "/test",
 			Key: fmt.Append(nil, at), Data: fmt.Appendf(nil, `{"n":%d}`, at)}, Offset: at, Attempt: 1}
 		if lease != "" {
-			ds[i].Lease, ds[i].Deadline, ds[i].Fence = wire.LeaseOf(lease, at), time.Now().Add(time.Minute), 7
+			ds[i].Lease, ds[i].Deadline, ds[i].Fence = lease.At(at), time.Now().Add(time.Minute), 7
 		}
 		refs[i] = &ds[i]
 	}

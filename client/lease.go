@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/autobus-io/autobus"
-	"github.com/autobus-io/autobus/internal/wire"
 )
 
 // leases are those that are out: which connection to tell the outcome to, and what to take back when it breaks.
@@ -50,7 +49,7 @@ func (l *leases) remove(ls []autobus.Lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, lease := range ls {
-		if frame, offset, ok := wire.CutLease(lease); ok {
+		if frame, offset, ok := lease.Cut(); ok {
 			l.take(frame, offset)
 		}
 	}
@@ -87,7 +86,7 @@ func (l *leases) drop(by *attachment) (ls []autobus.Lease) {
 			continue
 		}
 		for offset := range h.offsets {
-			ls = append(ls, wire.LeaseOf(frame, offset))
+			ls = append(ls, frame.At(offset))
 		}
 		delete(l.frames, frame)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/autobus-io/autobus"
-	"github.com/autobus-io/autobus/internal/wire"
 )
 
 // maxOffsets is how many outcomes one frame tells where the gateway does not say.
@@ -139,7 +138,7 @@ func readLease(s *autobus.Settlement) (frame autobus.Lease, offset int64, err *a
 	if o.Delay != 0 && o.Kind != autobus.Retry || o.Delay < 0 || o.Delay > time.Duration(autobus.MaxRetryDelay) {
 		return "", 0, autobus.NewError(autobus.ReasonOutcomeInvalid, "%s takes no delay of %s", o.Kind, o.Delay)
 	}
-	frame, offset, ok := wire.CutLease(s.Lease)
+	frame, offset, ok := s.Lease.Cut()
 	if !ok || frame == "" {
 		return "", 0, autobus.NewError(autobus.ReasonLeaseUnknown, "no gateway gives such a lease")
 	}

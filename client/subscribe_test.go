@@ -13,7 +13,6 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/client"
-	"github.com/autobus-io/autobus/internal/wire"
 )
 
 // reader is a running Subscribe; what it is told comes by channels.
@@ -130,7 +129,7 @@ func TestSubscribeDelivers(t *testing.T) {
 	var ds []autobus.Delivery
 	for i := range 3 {
 		d := await(t, "a delivery", r.got)
-		if d.Offset != int64(10+i) || d.Lease != wire.LeaseOf("L1", d.Offset) || d.Type != placed || d.Fence != 7 ||
+		if d.Offset != int64(10+i) || d.Lease != autobus.Lease("L1").At(d.Offset) || d.Type != placed || d.Fence != 7 ||
 			string(d.Key) != d.ID || string(d.Data) != fmt.Sprintf(`{"n":%d}`, d.Offset) {
 			t.Errorf("got %+v", d)
 		}

@@ -40,12 +40,6 @@ func AppendHeader(dst, header []byte) []byte {
 	return append(dst, header...)
 }
 
-// LeaseOf makes the lease of one record of that of its frame.
-func LeaseOf(frame autobus.Lease, offset int64) autobus.Lease { return frame.At(offset) }
-
-// CutLease is the reverse. False: the lease was not made by LeaseOf.
-func CutLease(l autobus.Lease) (frame autobus.Lease, offset int64, ok bool) { return l.Cut() }
-
 func invalid(format string, args ...any) *autobus.Error {
 	return autobus.NewError(autobus.ReasonFrameInvalid, format, args...)
 }

@@ -18,7 +18,7 @@ type Events struct {
 	Shared
 	Partition   int32         `json:"partition"`
 	BaseOffset  int64         `json:"base_offset"`
-	Lease       autobus.Lease `json:"lease,omitempty"` // of the frame; LeaseOf makes those of its records
+	Lease       autobus.Lease `json:"lease,omitempty"` // of the frame; its At makes those of its records
 	Fence       uint64        `json:"fence,omitempty"`
 	Deadline    time.Time     `json:"deadline,omitzero"`
 	Attempts    map[int]int   `json:"attempts,omitempty"`    // index of a record -> its attempt, where that is not 1
@@ -35,7 +35,7 @@ func Frames(ds []autobus.Delivery, size int, yield func(ds []*autobus.Delivery) 
 	var part []*autobus.Delivery
 	for len(rest) > 0 {
 		first, bytes, full := rest[0], 0, false
-		lease, _, _ := CutLease(first.Lease)
+		lease, _, _ := first.Lease.Cut()
 		later := rest[:0]
 		part = part[:0]
 		for _, d := range rest {
@@ -43,7 +43,7 @@ func Frames(ds []autobus.Delivery, size int, yield func(ds []*autobus.Delivery) 
 				later = append(later, d)
 				continue
 			}
-			l, _, _ := CutLease(d.Lease)
+			l, _, _ := d.Lease.Cut()
 			full = full || l != lease || len(part) > 0 && bytes+d.Size() > size
 			if full {
 				later = append(later, d)
@@ -65,7 +65,7 @@ func AppendEvents(dst []byte, subscription string, seq *int64, ds []*autobus.Del
 	first := ds[0]
 	h := Events{Op: "events", Subscription: subscription, Seq: seq, Partition: first.Partition,
 		BaseOffset: first.Offset, Fence: first.Fence, Deadline: first.Deadline.UTC()}
-	h.Lease, _, _ = CutLease(first.Lease)
+	h.Lease, _, _ = first.Lease.Cut()
 	h.Shared = Share(len(ds), func(i int) *autobus.Event { return &ds[i].Event })
 	for i, d := range ds {
 		if d.Attempt > 1 {
@@ -101,7 +101,7 @@ func (h *Events) Deliveries(body []byte) ([]autobus.Delivery, *autobus.Error) {
 		}
 		d.Offset = h.BaseOffset + delta
 		if h.Lease != "" {
-			d.Lease = LeaseOf(h.Lease, d.Offset)
+			d.Lease = h.Lease.At(d.Offset)
 		}
 		if n := h.Attempts[len(ds)]; n > 0 {
 			d.Attempt = n

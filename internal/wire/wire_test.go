@@ -44,7 +44,7 @@ func deliveries() []autobus.Delivery {
 	ds[2].Unspecified = true
 	for i := range ds {
 		ds[i].Partition, ds[i].Fence, ds[i].Deadline = 3, 1<<32|7, deadline
-		ds[i].Lease = wire.LeaseOf("AbC-_9", ds[i].Offset)
+		ds[i].Lease = autobus.Lease("AbC-_9").At(ds[i].Offset)
 	}
 	return ds
 }
@@ -137,7 +137,7 @@ func TestFramesKeepTheOrderOfEachPartition(t *testing.T) {
 			d := autobus.Delivery{Offset: int64(i), Partition: rapid.Int32Range(0, 2).Draw(t, "partition")}
 			d.Data = make([]byte, rapid.IntRange(0, 300).Draw(t, "size"))
 			d.Type = rapid.SampledFrom([]string{"a.b.v1", "c.d.v1"}).Draw(t, "type")
-			d.Lease = wire.LeaseOf(autobus.Lease(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "lease")), d.Offset)
+			d.Lease = rapid.SampledFrom([]autobus.Lease{"x", "y"}).Draw(t, "lease").At(d.Offset)
 			ds = append(ds, d)
 		}
 		type log struct {
@@ -148,8 +148,8 @@ func TestFramesKeepTheOrderOfEachPartition(t *testing.T) {
 		err := wire.Frames(ds, 500, func(part []*autobus.Delivery) error {
 			bytes := 0
 			for _, d := range part {
-				lease, _, _ := wire.CutLease(d.Lease)
-				first, _, _ := wire.CutLease(part[0].Lease)
+				lease, _, _ := d.Lease.Cut()
+				first, _, _ := part[0].Lease.Cut()
 				if d.Partition != part[0].Partition || lease != first || d.Type != part[0].Type {
 					t.Fatalf("%+v and %+v are in one frame", part[0], d)
 				}
@@ -212,14 +212,14 @@ func TestEveryCutIsFound(t *testing.T) {
 
 func TestLeasesOfAFrame(t *testing.T) {
 	for _, offset := range []int64{0, 7, 10, 1 << 62} {
-		if frame, got, ok := wire.CutLease(wire.LeaseOf("l", offset)); !ok || frame != "l" || got != offset {
+		if frame, got, ok := autobus.Lease("l").At(offset).Cut(); !ok || frame != "l" || got != offset {
 			t.Errorf("offset %d comes back as %s, %d, %v", offset, frame, got, ok)
 		}
 	}
 	for _, l := range []autobus.Lease{
 		"", "l", "l.", "l.-1", "l.-0", "l.+1", "l.01", "l.00", "l.1x", "l.99999999999999999999",
 	} {
-		if _, _, ok := wire.CutLease(l); ok {
+		if _, _, ok := l.Cut(); ok {
 			t.Errorf("%q is taken", l)
 		}
 	}

@@ -89,7 +89,7 @@ func TestASubscriptionThatABinaryFrameOpened(t *testing.T) {
 	for i := range 4 {
 		d := autobus.Delivery{Event: keyed(fmt.Sprint(i), "k", "\x00data"), Partition: int32(i / 2), Offset: int64(10 * i),
 			Attempt: 1 + i%2, Fence: 7, Deadline: deadline}
-		d.Lease = wire.LeaseOf(autobus.Lease(fmt.Sprint("l", d.Partition)), d.Offset)
+		d.Lease = autobus.Lease(fmt.Sprint("l", d.Partition)).At(d.Offset)
 		d.Key = []byte("k")
 		ds = append(ds, d)
 	}
