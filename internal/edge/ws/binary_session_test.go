@@ -5,8 +5,6 @@ package ws
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -14,7 +12,6 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/autobus-io/autobus"
-	"github.com/autobus-io/autobus/internal/edge"
 	"github.com/autobus-io/autobus/internal/wire"
 )
 
@@ -148,40 +145,10 @@ func FuzzBinary(f *testing.F) {
 	f.Add(append(wire.AppendHeader(nil, []byte(`{"op":"ack","seq":1,"lease":"l","outcome":"retry","delay":"1s"}`)),
 		offsetsBody(1, 2, 1)...))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		published, settled := 0, 0
-		bus := &fakeBus{
-			before: func(b *autobus.Batch) error {
-				published += len(b.Events)
-				return nil
-			},
-			settle: func(_ context.Context, ss []autobus.Settlement) error {
-				settled += len(ss)
-				return nil
-			},
-			subscribe: func(ctx context.Context, _ autobus.Subscription, _ autobus.Handler) error {
-				<-ctx.Done()
-				return nil
-			},
-		}
-		near, far := net.Pipe()
-		defer far.Close()
-		r := httptest.NewRequest("GET", "/v1/ws", nil)
-		r = r.WithContext(autobus.WithPrincipal(r.Context(), autobus.Principal{Name: "fuzz"}))
-		c := newConn(New(Config{Bus: bus}), r, nil, &corked{Conn: near})
-		c.frames = true
-		before := slices.Clone(raw)
-		c.readBinary(raw)
-		c.cancel(nil)
-		c.work.Wait()
-		c.release()
-		c.inflight.stop()
-		c.hangUp()
-		if !slices.Equal(raw, before) {
-			t.Error("the frame was changed")
-		}
-		if published > autobus.MaxBatchEvents || settled > edge.MaxSettlements {
-			t.Errorf("%d events were published, %d settled", published, settled)
-		}
+		c := fuzzed(t, raw, func(c *conn) {
+			c.frames = true
+			c.readBinary(raw)
+		})
 		for m, _, ok := c.out.next(); ok; m, _, ok = c.out.next() {
 			answer := m.frame
 			if m.answer != nil {

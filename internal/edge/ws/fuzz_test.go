@@ -30,44 +30,14 @@ func FuzzText(f *testing.F) {
 		f.Add([]byte(s), false)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, frames bool) {
-		bus := &fakeBus{
-			before: func(b *autobus.Batch) error {
-				if len(b.Events) > autobus.MaxBatchEvents {
-					t.Errorf("%d events were published", len(b.Events))
-				}
-				return nil
-			},
-			settle: func(_ context.Context, ss []autobus.Settlement) error {
-				if len(ss) > edge.MaxSettlements {
-					t.Errorf("%d were settled", len(ss))
-				}
-				return nil
-			},
-			subscribe: func(ctx context.Context, _ autobus.Subscription, _ autobus.Handler) error {
-				<-ctx.Done()
-				return nil
-			},
-		}
-		near, far := net.Pipe()
-		defer far.Close()
-		r := httptest.NewRequest("GET", "/v1/ws", nil)
-		r = r.WithContext(autobus.WithPrincipal(r.Context(), autobus.Principal{Name: "fuzz"}))
-		c := newConn(New(Config{Bus: bus}), r, nil, &corked{Conn: near})
-		c.frames = frames
-		before := bytes.Clone(raw)
-		if frames {
-			c.readText(raw)
-		} else {
-			c.publishOne(raw)
-		}
-		c.cancel(nil)
-		c.work.Wait()
-		c.release()
-		c.inflight.stop()
-		c.hangUp()
-		if !bytes.Equal(raw, before) {
-			t.Error("the frame was changed")
-		}
+		c := fuzzed(t, raw, func(c *conn) {
+			c.frames = frames
+			if frames {
+				c.readText(raw)
+			} else {
+				c.publishOne(raw)
+			}
+		})
 		for m, _, ok := c.out.next(); ok; m, _, ok = c.out.next() {
 			answer := m.frame
 			if m.answer != nil {
@@ -78,4 +48,44 @@ func FuzzText(f *testing.F) {
 			}
 		}
 	})
+}
+
+// fuzzed lets do handle a frame on a connection of its own, which is over when it returns, but for its answers. However
+// the frame looks, it stays as it was, and no more is published and settled than one frame may.
+func fuzzed(t *testing.T, raw []byte, do func(*conn)) *conn {
+	t.Helper()
+	published, settled := 0, 0
+	bus := &fakeBus{
+		before: func(b *autobus.Batch) error {
+			published += len(b.Events)
+			return nil
+		},
+		settle: func(_ context.Context, ss []autobus.Settlement) error {
+			settled += len(ss)
+			return nil
+		},
+		subscribe: func(ctx context.Context, _ autobus.Subscription, _ autobus.Handler) error {
+			<-ctx.Done()
+			return nil
+		},
+	}
+	near, far := net.Pipe()
+	defer far.Close()
+	r := httptest.NewRequest("GET", "/v1/ws", nil)
+	r = r.WithContext(autobus.WithPrincipal(r.Context(), autobus.Principal{Name: "fuzz"}))
+	c := newConn(New(Config{Bus: bus}), r, nil, &corked{Conn: near})
+	before := bytes.Clone(raw)
+	do(c)
+	c.cancel(nil)
+	c.work.Wait()
+	c.release()
+	c.inflight.stop()
+	c.hangUp()
+	if !bytes.Equal(raw, before) {
+		t.Error("the frame was changed")
+	}
+	if published > autobus.MaxBatchEvents || settled > edge.MaxSettlements {
+		t.Errorf("%d events were published, %d settled", published, settled)
+	}
+	return c
 }
