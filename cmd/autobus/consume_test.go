@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/bustest"
 )
 
 // What comes while a request is under way goes with the next one; nothing else delays an ack.
@@ -161,7 +162,7 @@ func TestConsumeSurvivesARestart(t *testing.T) {
 	publish(1)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	var stdout, stderr lockedBuffer
+	var stdout, stderr bustest.Output
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, []string{"consume", "a.b.v1", "-g", "g", "--from", "earliest", "--server", "http://" + s.listen},

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/autobus-io/autobus/internal/bustest"
 )
 
 // fakeBus is a bus with one subscription, whose stream and long poll say what the test puts into frames, and whose acks
@@ -94,11 +96,13 @@ func deliveries(from, n int) string {
 }
 
 // consuming runs a consume of the fake bus; end interrupts it and gives what came of it.
-func consuming(t *testing.T, b *fakeBus, args ...string) (stderr *lockedBuffer, end func() (code int, stdout string)) {
+func consuming(t *testing.T, b *fakeBus, args ...string) (
+	stderr *bustest.Output, end func() (code int, stdout string),
+) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	t.Cleanup(interrupt)
-	var stdout lockedBuffer
-	stderr = &lockedBuffer{}
+	var stdout bustest.Output
+	stderr = &bustest.Output{}
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, append([]string{"consume", "-g", "g", "--server", b.URL}, args...), strings.NewReader(""), &stdout,

@@ -18,13 +18,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/autobus-io/autobus/internal/bustest"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
@@ -67,24 +67,7 @@ func TestScripts(t *testing.T) {
 type process struct {
 	cmd    *exec.Cmd
 	exited chan error
-	errors lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	errors bustest.Output
 }
 
 // launch starts autobus and gives the first line of output for which ready is true.

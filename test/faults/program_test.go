@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -60,33 +59,15 @@ func writeSpecs(t *testing.T, types bustest.Types) string {
 // program is a running autobus.
 type program struct {
 	cmd    *exec.Cmd
-	stderr *output
+	stderr *bustest.Output
 	ended  chan struct{} // closed when the process is gone
 	err    error         // of Wait
-}
-
-// output keeps what a process says; safe to read while it talks.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // run starts the program and hands each line of its standard output to line. It is killed with the test at the latest.
 func run(t *testing.T, line func(string), bin string, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command(bin, args...), stderr: &output{}, ended: make(chan struct{})}
+	p := &program{cmd: exec.Command(bin, args...), stderr: &bustest.Output{}, ended: make(chan struct{})}
 	p.cmd.Stderr = p.stderr
 	p.cmd.Dir = t.TempDir()
 	stdout, err := p.cmd.StdoutPipe()

@@ -11,7 +11,6 @@
 package hostile
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +22,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -34,28 +32,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// output keeps what a process says; safe to read while it talks.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // program is a running autobus.
 type program struct {
 	pid            int
-	stdout, stderr output
+	stdout, stderr bustest.Output
 	ended          chan struct{}
 	err            error // of Wait
 }
@@ -87,7 +67,7 @@ func run(t *testing.T, bin string, args ...string) *program {
 }
 
 // await waits for what finds something in the program's output.
-func (p *program) await(t *testing.T, out *output, what *regexp.Regexp) []string {
+func (p *program) await(t *testing.T, out *bustest.Output, what *regexp.Regexp) []string {
 	t.Helper()
 	var found []string
 	bustest.Eventually(t, "autobus to be ready", func(context.Context) bool {
