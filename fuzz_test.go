@@ -46,7 +46,7 @@ func FuzzMatchType(f *testing.F) {
 	f.Add("a..b", "a..b")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		if !autobus.ValidPattern(pattern) || len(name) > 300 {
-			t.Skip()
+			return // not what it is made for
 		}
 		parts := strings.Split(pattern, ".")
 		for i, p := range parts {
