@@ -27,6 +27,7 @@ type conn struct {
 	client *Client
 	url    string
 	socket *websocket.Conn
+	raw    *gathered // what lies below
 	hello  incoming
 	born   time.Time
 	side   bool // beside the main connection, for sessions that this one cannot have

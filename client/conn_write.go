@@ -87,7 +87,11 @@ func (n *conn) ship(s *shipment, frame []byte) bool {
 // put writes a frame. The guard sees to it that it does not take for ever.
 func (n *conn) put(frame []byte) bool {
 	n.writing.Store(max(1, int64(time.Since(n.born))))
+	n.raw.begin()
 	err := n.socket.Write(context.Background(), websocket.MessageBinary, frame)
+	if err == nil {
+		err = n.raw.end()
+	}
 	n.writing.Store(0)
 	if err != nil {
 		n.cut(err)

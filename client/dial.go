@@ -36,9 +36,12 @@ func (c *Client) dialAs(ctx context.Context, url, token string) (*conn, *autobus
 		header.Set("Authorization", "Bearer "+token)
 	}
 	n := newConn(c, url)
+	through := *c.cfg.HTTPClient
+	up := &gathering{next: through.Transport}
+	through.Transport = up
 	//nolint:bodyclose // the library has read the body of a refusal, and keeps that of a connection
 	socket, answer, err := websocket.Dial(ctx, url, &websocket.DialOptions{
-		HTTPClient: c.cfg.HTTPClient, HTTPHeader: header, Subprotocols: []string{protocol},
+		HTTPClient: &through, HTTPHeader: header, Subprotocols: []string{protocol},
 		CompressionMode: websocket.CompressionDisabled,
 		OnPingReceived:  func(context.Context, []byte) bool { n.touch(); return true },
 	})
@@ -50,7 +53,7 @@ func (c *Client) dialAs(ctx context.Context, url, token string) (*conn, *autobus
 		return nil, unreachable("%s speaks WebSocket, but is no gateway of the bus", url)
 	}
 	socket.SetReadLimit(-1)
-	n.socket = socket
+	n.socket, n.raw = socket, up.conn
 	if err := n.greet(ctx); err != nil {
 		_ = socket.CloseNow()
 		return nil, unreachable("%s says no hello: %v", url, err).WithCause(err)
