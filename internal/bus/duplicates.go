@@ -11,7 +11,7 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// How much the table of duplicates remembers. An id takes about 100 bytes.
+// How much the table of duplicates remembers. An id takes about 80 bytes.
 const (
 	duplicateIDs = 500_000
 	duplicateAge = 10 * time.Minute
@@ -28,21 +28,21 @@ type duplicates struct {
 	began time.Time
 	seeds [2]maphash.Seed
 
-	mu      sync.Mutex
-	pending map[claim]*attempt
-	memory  memory // of what was written
-	places  places // of claims in it
+	mu     sync.Mutex
+	turns  map[uint64]<-chan struct{} // those that have not appended yet, by number; closed when they have
+	turn   uint64                     // number given last
+	joined map[claim][]func(autobus.Receipt)
+	memory memory // of what was written, and is being
+	places places // of claims in it
 }
 
 // claim identifies principal, source and id: two independent 64-bit hashes. The zero claim is none.
 type claim [2]uint64
 
-// attempt is a claim under way.
-type attempt struct {
-	content  uint64   // hash of type, key and data
-	topic    [16]byte // id of the topic it goes to
-	joined   []func(autobus.Receipt)
-	appended <-chan struct{} // of the turn in which it was claimed
+// claimed is a claim that its holder must settle, and where it stood when it was made.
+type claimed struct {
+	claim claim
+	place uint64
 }
 
 // turn is what a call of Publish claims before it appends. Between the two the record is not in its place yet: who
@@ -50,11 +50,14 @@ type attempt struct {
 type turn struct {
 	appended chan struct{}   // closed when all that was claimed is appended, or never will be
 	behind   <-chan struct{} // of another turn, of which a claim was joined; nil = none was
+	number   uint64          // in the table; 0 = it claimed nothing yet
+	now      time.Duration   // of its first claim, since the table began
 }
 
 func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicates {
-	d := &duplicates{limit: limit, age: age, now: now, began: now(), pending: map[claim]*attempt{},
-		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	d := &duplicates{limit: limit, age: age, now: now, began: now(), turns: map[uint64]<-chan struct{}{},
+		joined: map[claim][]func(autobus.Receipt){},
+		seeds:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	d.places = newPlaces(&d.memory, limit)
 	return d
 }
@@ -63,80 +66,113 @@ func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicat
 // an error, receipt is called now or later with the first attempt's result. What was written to a topic that has been
 // deleted since, and made again under another id, is forgotten.
 func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, t *turn,
-	receipt func(autobus.Receipt)) (c claim, first bool, err *autobus.Error) {
-	c = claim{d.hash(0, principal, e.Source, e.ID), d.hash(1, principal, e.Source, e.ID)}
-	content := d.content(e)
-	switch before, known, over := d.look(c, &attempt{content: content, topic: topic, appended: t.appended}, t, receipt); {
+	receipt func(autobus.Receipt)) (c claimed, first bool, err *autobus.Error) {
+	w := written{claim: d.identity(principal, e), content: d.content(e), topic: topic, state: pending}
+	switch before, place, known := d.look(w, t, receipt); {
 	case !known:
-		return c, true, nil
-	case before.content != content:
-		return claim{}, false, autobus.NewError(autobus.ReasonIDConflict,
+		return claimed{w.claim, place}, true, nil
+	case before.content != w.content:
+		return claimed{}, false, autobus.NewError(autobus.ReasonIDConflict,
 			"id %s of source %s was used for another type, key or data", e.ID, e.Source)
-	case over:
+	case before.state == kept:
 		receipt(autobus.Receipt{Status: autobus.Written, Duplicate: true, Partition: before.partition,
 			Offset: before.offset})
 	}
-	return claim{}, false, nil
+	return claimed{}, false, nil
 }
 
-// look finds who had a claim before, or gives it to a. over = that one was written; else it is under way, and if it is
-// of the same event, receipt joins it.
-func (d *duplicates) look(c claim, a *attempt, t *turn, receipt func(autobus.Receipt)) (before written,
-	known, over bool) {
+// look finds who had a claim before, or else notes that w has it now, and where. If the one before is under way and of
+// the same event, receipt joins it.
+func (d *duplicates) look(w written, t *turn, receipt func(autobus.Receipt)) (before written, place uint64,
+	known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.expire()
-	if first := d.pending[c]; first != nil {
-		if first.content == a.content {
-			first.joined = append(first.joined, receipt)
-			if first.appended != t.appended {
-				t.behind = first.appended
+	if t.number == 0 {
+		d.turn++
+		t.number, t.now = d.turn, d.now().Sub(d.began)
+		d.turns[t.number] = t.appended
+		d.expire(t.now)
+	}
+	if place, known = d.places.get(w.claim); known {
+		before := *d.memory.at(place)
+		switch {
+		case before.content != w.content:
+			return before, place, true
+		case before.state == pending:
+			d.joined[w.claim] = append(d.joined[w.claim], receipt)
+			if behind := d.turns[before.turn()]; behind != nil && before.turn() != t.number {
+				t.behind = behind
 			}
-		}
-		return written{content: first.content}, true, false
-	}
-	if place, ok := d.places.get(c); ok {
-		if w := d.memory.at(place); w.topic == a.topic || w.content != a.content {
-			return *w, true, true
+			return before, place, true
+		case before.topic == w.topic:
+			return before, place, true
 		}
 	}
-	d.pending[c] = a
-	return written{}, false, false
+	w.at, w.offset = t.now, int64(t.number)
+	for tries := 2; tries > 0 && d.memory.size() >= d.limit; tries-- { // the oldest may be under way
+		d.drop(t.now)
+	}
+	place = d.memory.add(w)
+	d.places.put(w.claim, place)
+	return written{}, place, false
+}
+
+// appended says that what a turn claimed has its place, or never will have one.
+func (d *duplicates) appended(t *turn) {
+	if t.number != 0 {
+		d.mu.Lock()
+		delete(d.turns, t.number)
+		d.mu.Unlock()
+	}
+	close(t.appended)
 }
 
 // settle tells the outcome of a claim to those who joined it, and keeps it if the event was written.
-func (d *duplicates) settle(c claim, rc autobus.Receipt) {
-	if c == (claim{}) {
+func (d *duplicates) settle(c claimed, rc autobus.Receipt) {
+	if c == (claimed{}) {
 		return
 	}
 	d.mu.Lock()
-	a := d.pending[c]
-	delete(d.pending, c)
+	if c.place < d.memory.first || d.memory.at(c.place).claim != c.claim { // it was moved, for it took so long
+		c.place, _ = d.places.get(c.claim)
+	}
+	w := d.memory.at(c.place)
 	if rc.Status == autobus.Written {
-		if d.memory.size() >= d.limit {
-			d.drop()
-		}
-		d.places.put(c, d.memory.add(written{claim: c, content: a.content, topic: a.topic, partition: rc.Partition,
-			offset: rc.Offset, at: d.now().Sub(d.began)}))
+		w.state, w.partition, w.offset = kept, rc.Partition, rc.Offset
 		rc.Duplicate = true
+	} else {
+		d.places.remove(c.claim)
+		*w = written{at: w.at}
+		d.memory.trim()
+	}
+	var joined []func(autobus.Receipt)
+	if len(d.joined) > 0 {
+		joined = d.joined[c.claim]
+		delete(d.joined, c.claim)
 	}
 	d.mu.Unlock()
-	for _, receipt := range a.joined {
+	for _, receipt := range joined {
 		receipt(rc)
 	}
 }
 
-func (d *duplicates) expire() {
-	now := d.now().Sub(d.began)
-	for d.memory.size() > 0 && now-d.memory.oldest().at > d.age {
-		d.drop()
+func (d *duplicates) expire(now time.Duration) {
+	for n := d.memory.size(); n > 0 && now-d.memory.oldest().at > d.age; n-- {
+		d.drop(now)
 	}
 }
 
-func (d *duplicates) drop() {
-	c := d.memory.oldest().claim
-	if place, _ := d.places.get(c); place == d.memory.first { // else the id was written again since
-		d.places.remove(c)
+// drop forgets the oldest. One that is under way is young again: what it is to be settled for is not over.
+func (d *duplicates) drop(now time.Duration) {
+	w := *d.memory.oldest()
+	place, known := d.places.get(w.claim)
+	known = known && place == d.memory.first // else the id was written again since
+	switch {
+	case known && w.state == pending:
+		w.at = now
+		d.places.put(w.claim, d.memory.add(w))
+	case known:
+		d.places.remove(w.claim)
 	}
 	d.memory.drop()
 }
@@ -148,34 +184,26 @@ func (d *duplicates) status() DuplicateStatus {
 	if d.memory.size() >= d.limit {
 		window = d.now().Sub(d.began) - d.memory.oldest().at
 	}
-	return DuplicateStatus{IDs: d.places.used + len(d.pending), Limit: d.limit,
-		Window: window.Truncate(time.Second).String()}
+	return DuplicateStatus{IDs: d.places.used, Limit: d.limit, Window: window.Truncate(time.Second).String()}
 }
 
-func (d *duplicates) hash(seed int, parts ...string) uint64 {
-	var h maphash.Hash
-	h.SetSeed(d.seeds[seed])
-	for _, p := range parts {
-		frame(&h, len(p))
-		_, _ = h.WriteString(p)
-	}
-	return h.Sum64()
+// identity hashes whose event it is, and its id.
+func (d *duplicates) identity(principal string, e *autobus.Event) claim {
+	var room [256]byte
+	b := frame(frame(room[:0], principal), e.Source)
+	b = append(b, e.ID...)
+	return claim{maphash.Bytes(d.seeds[0], b), maphash.Bytes(d.seeds[1], b)}
 }
 
 func (d *duplicates) content(e *autobus.Event) uint64 {
-	var h maphash.Hash
-	h.SetSeed(d.seeds[0])
-	frame(&h, len(e.Type))
-	_, _ = h.WriteString(e.Type)
-	frame(&h, len(e.Key))
-	_, _ = h.Write(e.Key)
-	_, _ = h.Write(e.Data)
-	return h.Sum64()
+	var room [256]byte
+	b := binary.LittleEndian.AppendUint64(room[:0], maphash.Bytes(d.seeds[0], e.Data))
+	b = frame(b, e.Type)
+	b = append(b, e.Key...)
+	return maphash.Bytes(d.seeds[1], b)
 }
 
 // frame keeps "ab"+"c" and "a"+"bc" apart.
-func frame(h *maphash.Hash, n int) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	_, _ = h.Write(b[:])
+func frame(b []byte, s string) []byte {
+	return append(binary.LittleEndian.AppendUint64(b, uint64(len(s))), s...)
 }

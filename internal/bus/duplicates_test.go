@@ -122,7 +122,7 @@ func TestTheTableIsBounded(t *testing.T) {
 			t.Fatalf("after %d events the table knows %d ids, its memory %d", i, d.places.used, d.memory.size())
 		}
 	}
-	if st := d.status(); st.IDs != limit+1 || st.Limit != limit || st.Window != "0s" {
+	if st := d.status(); st.IDs != limit || st.Limit != limit || st.Window != "0s" {
 		t.Errorf("status %+v", st)
 	}
 	youngest := identified(fmt.Sprint(10*limit-1), "x")
@@ -234,4 +234,64 @@ func TestWhatWasInADeletedTopicIsForgotten(t *testing.T) {
 		!got.Duplicate || got.Offset != 1 {
 		t.Errorf("%t %+v", first, got)
 	}
+}
+
+// TestTheTableIsAMap holds the table against a plain one: attempts are taken, joined, written and refused in any order.
+// The table is small, so that what takes long is older than all it remembers.
+func TestTheTableIsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const limit, side = 5, 2 // of them at most under way
+		d, _ := table(limit, time.Minute)
+		type attempt struct {
+			c      claimed
+			number int // of claims before it
+			joined []autobus.Receipt
+			want   int
+		}
+		under := map[string]*attempt{}
+		offsets, numbers, claims := map[string]int64{}, map[string]int{}, 0 // of what was written
+		for step := range rapid.IntRange(1, 500).Draw(t, "steps") {
+			id := rapid.StringMatching("[a-h]").Draw(t, "id")
+			a := under[id]
+			switch settle := rapid.IntRange(0, 4).Draw(t, "settle") == 0; {
+			case settle && a != nil:
+				rc := autobus.Receipt{Status: autobus.Refused}
+				if rapid.Bool().Draw(t, "written") {
+					rc = autobus.Receipt{Status: autobus.Written, Offset: int64(step)}
+					offsets[id], numbers[id] = int64(step), a.number
+				}
+				d.settle(a.c, rc)
+				for _, got := range a.joined {
+					if got.Status != rc.Status || got.Offset != rc.Offset {
+						t.Fatalf("%s: who joined has %+v, the first %+v", id, got, rc)
+					}
+				}
+				if len(a.joined) != a.want {
+					t.Fatalf("%s: %d of %d who joined have heard of it", id, len(a.joined), a.want)
+				}
+				delete(under, id)
+			case !settle && a != nil || !settle && len(under) < side:
+				var got []autobus.Receipt
+				hear := &got
+				if a != nil {
+					hear = &a.joined
+					a.want++
+				}
+				c, first, err := d.claim("p", topic, identified(id, "x"), &turn{appended: make(chan struct{})},
+					func(rc autobus.Receipt) { *hear = append(*hear, rc) })
+				switch {
+				case err != nil, first && a != nil:
+					t.Fatalf("%s: first %t, %v, under way %t", id, first, err, a != nil)
+				case first:
+					claims++
+					under[id] = &attempt{c: c, number: claims}
+				case a == nil && (len(got) != 1 || got[0].Offset != offsets[id] || !got[0].Duplicate):
+					t.Fatalf("%s: %+v, want the receipt of %d", id, got, offsets[id])
+				}
+				if n, was := numbers[id]; first && was && claims-1-n+side < limit-1 {
+					t.Fatalf("%s is forgotten, after %d more", id, claims-1-n)
+				}
+			}
+		}
+	})
 }

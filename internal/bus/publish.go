@@ -71,8 +71,8 @@ type part struct {
 type item struct {
 	index int // in the batch
 	route *route
-	claim claim  // on its id in the table of duplicates
-	hint  string // goes with the receipt
+	claim claimed // on its id in the table of duplicates
+	hint  string  // goes with the receipt
 }
 
 // prepare takes one event through authorize, resolve, validate and stamp. A duplicate ends here without an error: its
@@ -179,7 +179,7 @@ func (p *publish) follow() {
 // append hands the records to the log, each partition's in order, whole or not at all. Between partitions there is no
 // order: a key has one.
 func (p *publish) append() {
-	defer close(p.turn.appended)
+	defer func() { p.bus.duplicates.appended(&p.turn) }()
 	for _, part := range p.parts {
 		err := p.bus.cfg.Log.Append(&kafka.Append{TP: part.tp, Records: part.records,
 			Done: func(n int, offset int64, err error) { p.appended(part, n, offset, err) }})
