@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -21,7 +22,7 @@ const (
 )
 
 // stream publishes NDJSON while it comes. The reading goroutine parses and appends what has come so far; a second one
-// waits for the outcomes in order and writes results. When results are not read, the queue between them fills and the
+// waits for the outcomes in order and writes results, the head of the answer with the first. When results are not read, the queue between them fills and the
 // body is no longer read. Between lines a client may take any time, within one it may not.
 type stream struct {
 	edge   *Edge
@@ -32,8 +33,9 @@ type stream struct {
 	lines  lines
 	trace  trace
 	order  autobus.Stream
-	count  int  // events so far
-	broken bool // see edge.Parcel
+	count  int         // events so far
+	broken bool        // see edge.Parcel
+	ended  atomic.Bool // all of the body was read
 
 	flight chan *edge.Parcel // nil until the first event was read
 	done   chan struct{}
@@ -51,11 +53,6 @@ func (e *Edge) stream(
 	if err := rc.EnableFullDuplex(); err != nil {
 		edge.WriteProblem(w, r, err)
 		return
-	}
-	if r.ProtoMajor == 1 {
-		// A stream can end before its body does. What net/http then does with the rest of the body, in full duplex,
-		// collides with the next request of the connection: there must be none.
-		w.Header().Set("Connection", "close")
 	}
 	ctx, cancel := edge.StreamContext(r.Context())
 	defer cancel(nil)
@@ -107,6 +104,7 @@ func (e *Edge) stream(
 // answerNothing ends a request in which no event was read.
 func (s *stream) answerNothing(ctx context.Context, err error) {
 	if err != nil {
+		s.keep()
 		edge.WriteProblem(s.w.w, s.r, s.reason(ctx, err))
 		return
 	}
@@ -114,10 +112,19 @@ func (s *stream) answerNothing(ctx context.Context, err error) {
 }
 
 func (s *stream) begin() {
+	s.keep()
 	s.w.w.Header().Set("Content-Type", mediaNDJSON)
 	s.w.w.WriteHeader(http.StatusOK)
 	// When the client is gone already the first result finds out.
 	_ = s.w.send(nil)
+}
+
+// keep lets the next request have the connection if this one's body is over. What net/http does with the rest of a body,
+// in full duplex, collides with it: there must be none.
+func (s *stream) keep() {
+	if s.r.ProtoMajor == 1 && !s.ended.Load() {
+		s.w.w.Header().Set("Connection", "close")
+	}
 }
 
 // reason tells why the stream ends before its body does.
@@ -137,9 +144,9 @@ func (s *stream) reason(ctx context.Context, err error) *autobus.Error {
 func (s *stream) publish() error {
 	for {
 		p, end := s.read()
+		s.ended.Store(errors.Is(s.lines.err, io.EOF))
 		if p.Len() > 0 {
 			if s.flight == nil {
-				s.begin()
 				s.flight = make(chan *edge.Parcel, inFlight)
 				go s.answer()
 			}
@@ -190,6 +197,7 @@ func (s *stream) answer() {
 	defer close(s.done)
 	var (
 		buf    []byte
+		begun  int
 		failed error
 	)
 	for p := range s.flight {
@@ -197,8 +205,12 @@ func (s *stream) answer() {
 			p.Cancel()
 			continue
 		}
+		outcomes := p.Wait()
+		if begun++; begun == 1 { // not before, so that a body that comes at once leaves the connection to others
+			s.begin()
+		}
 		buf = buf[:0]
-		for i, rc := range p.Wait() {
+		for i, rc := range outcomes {
 			buf = append(p.AppendResult(buf, i, rc), '\n')
 		}
 		if failed = s.w.send(buf); failed != nil {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -278,6 +279,31 @@ func TestStreamKeepsItsConnectionToItself(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 		_ = more.Close()
+	}
+}
+
+// Many small bodies must not cost a connection each.
+func TestABodyThatCameWholeLeavesItsConnection(t *testing.T) {
+	s := serve(t, &fakeBus{}, open(), Config{})
+	for i := range 3 {
+		reused := false
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }})
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v1/events/"+placed,
+			strings.NewReader(strings.Repeat("{}\n", 250)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-ndjson")
+		resp, err := s.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(resp.Body)
+		if n := strings.Count(string(answer), "\n"); n != 250 || err != nil || resp.Close || reused != (i > 0) {
+			t.Errorf("request %d: %d results, %v, closed %t, reused %t", i, n, err, resp.Close, reused)
+		}
+		_ = resp.Body.Close()
 	}
 }
 
