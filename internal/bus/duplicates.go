@@ -31,7 +31,7 @@ type duplicates struct {
 	mu     sync.Mutex
 	turns  map[uint64]<-chan struct{} // those that have not appended yet, by number; closed when they have
 	turn   uint64                     // number given last
-	joined map[claim][]func(autobus.Receipt)
+	joined map[claim][]joiner
 	memory memory // of what was written, and is being
 	places places // of claims in it
 }
@@ -45,6 +45,12 @@ type claimed struct {
 	place uint64
 }
 
+// joiner is an event of a publish that gets what another one's attempt comes to.
+type joiner struct {
+	settle func(i int, rc autobus.Receipt)
+	i      int
+}
+
 // turn is what a call of Publish claims before it appends. Between the two the record is not in its place yet: who
 // joins the claim waits before he appends what is to stand behind.
 type turn struct {
@@ -56,35 +62,34 @@ type turn struct {
 
 func newDuplicates(limit int, age time.Duration, now func() time.Time) *duplicates {
 	d := &duplicates{limit: limit, age: age, now: now, began: now(), turns: map[uint64]<-chan struct{}{},
-		joined: map[claim][]func(autobus.Receipt){},
+		joined: map[claim][]joiner{},
 		seeds:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	d.places = newPlaces(&d.memory, limit)
 	return d
 }
 
 // claim looks an event's id up. first = nobody has it, the caller goes on and must settle the claim. Otherwise, without
-// an error, receipt is called now or later with the first attempt's result. What was written to a topic that has been
+// an error, the joiner is settled now or later with the first attempt's result. What was written to a topic that was
 // deleted since, and made again under another id, is forgotten.
 func (d *duplicates) claim(principal string, topic [16]byte, e *autobus.Event, t *turn,
-	receipt func(autobus.Receipt)) (c claimed, first bool, err *autobus.Error) {
+	j joiner) (c claimed, first bool, err *autobus.Error) {
 	w := written{claim: d.identity(principal, e), content: d.content(e), topic: topic, state: pending}
-	switch before, place, known := d.look(w, t, receipt); {
+	switch before, place, known := d.look(w, t, j); {
 	case !known:
 		return claimed{w.claim, place}, true, nil
 	case before.content != w.content:
 		return claimed{}, false, autobus.NewError(autobus.ReasonIDConflict,
 			"id %s of source %s was used for another type, key or data", e.ID, e.Source)
 	case before.state == kept:
-		receipt(autobus.Receipt{Status: autobus.Written, Duplicate: true, Partition: before.partition,
+		j.settle(j.i, autobus.Receipt{Status: autobus.Written, Duplicate: true, Partition: before.partition,
 			Offset: before.offset})
 	}
 	return claimed{}, false, nil
 }
 
 // look finds who had a claim before, or else notes that w has it now, and where. If the one before is under way and of
-// the same event, receipt joins it.
-func (d *duplicates) look(w written, t *turn, receipt func(autobus.Receipt)) (before written, place uint64,
-	known bool) {
+// the same event, j joins it.
+func (d *duplicates) look(w written, t *turn, j joiner) (before written, place uint64, known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if t.number == 0 {
@@ -99,7 +104,7 @@ func (d *duplicates) look(w written, t *turn, receipt func(autobus.Receipt)) (be
 		case before.content != w.content:
 			return before, place, true
 		case before.state == pending:
-			d.joined[w.claim] = append(d.joined[w.claim], receipt)
+			d.joined[w.claim] = append(d.joined[w.claim], j)
 			if behind := d.turns[before.turn()]; behind != nil && before.turn() != t.number {
 				t.behind = behind
 			}
@@ -145,14 +150,14 @@ func (d *duplicates) settle(c claimed, rc autobus.Receipt) {
 		*w = written{at: w.at}
 		d.memory.trim()
 	}
-	var joined []func(autobus.Receipt)
+	var joined []joiner
 	if len(d.joined) > 0 {
 		joined = d.joined[c.claim]
 		delete(d.joined, c.claim)
 	}
 	d.mu.Unlock()
-	for _, receipt := range joined {
-		receipt(rc)
+	for _, j := range joined {
+		j.settle(j.i, rc)
 	}
 }
 

@@ -22,7 +22,11 @@ func table(limit int, age time.Duration) (*duplicates, *time.Time) {
 	return newDuplicates(limit, age, func() time.Time { return now }), &now
 }
 
-func none(autobus.Receipt) { panic("no receipt was expected") }
+var none = hear(func(autobus.Receipt) { panic("no receipt was expected") })
+
+func hear(f func(autobus.Receipt)) joiner {
+	return joiner{func(_ int, rc autobus.Receipt) { f(rc) }, 0}
+}
 
 var topic = [16]byte{1}
 
@@ -40,9 +44,9 @@ func TestAPendingEventIsJoined(t *testing.T) {
 			}
 			var got []autobus.Receipt
 			for range 2 {
-				if _, first, err := d.claim("p", topic, identified("1", "x"), &turn{}, func(rc autobus.Receipt) {
+				if _, first, err := d.claim("p", topic, identified("1", "x"), &turn{}, hear(func(rc autobus.Receipt) {
 					got = append(got, rc)
-				}); first || err != nil {
+				})); first || err != nil {
 					t.Fatalf("an attempt meanwhile: first %t, error %v", first, err)
 				}
 			}
@@ -54,7 +58,7 @@ func TestAPendingEventIsJoined(t *testing.T) {
 				got[0].Duplicate != (outcome.Status == autobus.Written) {
 				t.Errorf("joined receipts %+v", got)
 			}
-			_, again, _ := d.claim("p", topic, identified("1", "x"), &turn{}, func(autobus.Receipt) {})
+			_, again, _ := d.claim("p", topic, identified("1", "x"), &turn{}, hear(func(autobus.Receipt) {}))
 			if again == (outcome.Status == autobus.Written) {
 				t.Errorf("afterwards it counts as new: %t", again)
 			}
@@ -67,7 +71,7 @@ func TestAWrittenEventIsRepeated(t *testing.T) {
 	c, _, _ := d.claim("p", topic, identified("1", "x"), &turn{}, none)
 	d.settle(c, autobus.Receipt{Status: autobus.Written, Partition: 3, Offset: 17})
 	var got autobus.Receipt
-	keep := func(rc autobus.Receipt) { got = rc }
+	keep := hear(func(rc autobus.Receipt) { got = rc })
 	if _, first, err := d.claim("p", topic, identified("1", "x"), &turn{}, keep); first || err != nil {
 		t.Fatalf("first %t, error %v", first, err)
 	}
@@ -126,7 +130,7 @@ func TestTheTableIsBounded(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 	youngest := identified(fmt.Sprint(10*limit-1), "x")
-	if _, first, _ := d.claim("p", topic, youngest, &turn{}, func(autobus.Receipt) {}); first {
+	if _, first, _ := d.claim("p", topic, youngest, &turn{}, hear(func(autobus.Receipt) {})); first {
 		t.Error("the youngest is forgotten")
 	}
 	d.settle(pending, autobus.Receipt{Status: autobus.Written}) // however long it took, its place is still there
@@ -139,7 +143,7 @@ func TestTheMemoryForgetsTheOldest(t *testing.T) {
 	known := func(i int) bool {
 		var got autobus.Receipt
 		e := identified(fmt.Sprint(i), "x")
-		c, first, err := d.claim("p", topic, e, &turn{}, func(rc autobus.Receipt) { got = rc })
+		c, first, err := d.claim("p", topic, e, &turn{}, hear(func(rc autobus.Receipt) { got = rc }))
 		if first {
 			d.settle(c, autobus.Receipt{Status: autobus.Refused})
 			return false
@@ -229,7 +233,7 @@ func TestWhatWasInADeletedTopicIsForgotten(t *testing.T) {
 	}
 	d.settle(again, autobus.Receipt{Status: autobus.Written, Offset: 1})
 	var got autobus.Receipt
-	take := func(rc autobus.Receipt) { got = rc }
+	take := hear(func(rc autobus.Receipt) { got = rc })
 	if _, first, _ = d.claim("p", [16]byte{2}, identified("1", "x"), &turn{}, take); first ||
 		!got.Duplicate || got.Offset != 1 {
 		t.Errorf("%t %+v", first, got)
@@ -272,13 +276,13 @@ func TestTheTableIsAMap(t *testing.T) {
 				delete(under, id)
 			case !settle && a != nil || !settle && len(under) < side:
 				var got []autobus.Receipt
-				hear := &got
+				to := &got
 				if a != nil {
-					hear = &a.joined
+					to = &a.joined
 					a.want++
 				}
 				c, first, err := d.claim("p", topic, identified(id, "x"), &turn{appended: make(chan struct{})},
-					func(rc autobus.Receipt) { *hear = append(*hear, rc) })
+					hear(func(rc autobus.Receipt) { *to = append(*to, rc) }))
 				switch {
 				case err != nil, first && a != nil:
 					t.Fatalf("%s: first %t, %v, under way %t", id, first, err, a != nil)

@@ -25,6 +25,7 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 	now := time.Now().UTC()
 	p := publish{bus: b, batch: batch, who: who, quota: b.cfg.Quotas.Of(who.Name),
 		stamper: stamper{now: now, events: len(batch.Events)}, turn: newTurn()}
+	p.joined = p.settle
 	for i := range batch.Events {
 		if err := p.prepare(ctx, known, i); err != nil {
 			p.refuse(i, err)
@@ -55,10 +56,11 @@ type publish struct {
 	who   autobus.Principal
 	quota *quota.Account
 	stamper
-	parts []*part
-	turn  turn
-	fresh error // of the one read barrier of this call
-	asked bool
+	parts  []*part
+	turn   turn
+	joined func(i int, rc autobus.Receipt) // settle, as one value for all
+	fresh  error                           // of the one read barrier of this call
+	asked  bool
 }
 
 // part is what goes to one partition: events that nothing speaks against.
@@ -135,8 +137,7 @@ func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 	if e.ID == "" {
 		e.ID = autobus.NewID(p.now) // ours is new, so there is nothing to compare it with
 	} else {
-		c, first, err := p.bus.duplicates.claim(p.who.Name, it.route.topicID(), e, &p.turn,
-			func(rc autobus.Receipt) { p.settle(it.index, rc) })
+		c, first, err := p.bus.duplicates.claim(p.who.Name, it.route.topicID(), e, &p.turn, joiner{p.joined, it.index})
 		if !first {
 			p.follow()
 		}
@@ -146,19 +147,24 @@ func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 		it.claim = c
 	}
 	record := p.record(it.route, e)
-	to := p.part(record.TP)
+	to := p.part(it.route, record.TP)
 	to.records, to.items = append(to.records, record), append(to.items, it)
 	return nil
 }
 
-// part finds what goes to a partition. There are few of them in a batch, and neighbours often go to the same one.
-func (p *publish) part(tp kafka.TP) *part {
+// part finds what goes to a partition. There are few of them in a batch, and neighbours often go to the same one. A new
+// one has room for somewhat more than its share of a batch of many keys.
+func (p *publish) part(r *route, tp kafka.TP) *part {
 	for _, known := range slices.Backward(p.parts) {
 		if known.tp == tp {
 			return known
 		}
 	}
-	p.parts = append(p.parts, &part{tp: tp})
+	n := p.events // still to come
+	if of := int(r.Partitions); n > of {
+		n = min(n, n/of+n/of/2+2)
+	}
+	p.parts = append(p.parts, &part{tp: tp, records: make([]kafka.Record, 0, n), items: make([]item, 0, n)})
 	return p.parts[len(p.parts)-1]
 }
 

@@ -22,8 +22,9 @@ const (
 )
 
 // stream publishes NDJSON while it comes. The reading goroutine parses and appends what has come so far; a second one
-// waits for the outcomes in order and writes results, the head of the answer with the first. When results are not read, the queue between them fills and the
-// body is no longer read. Between lines a client may take any time, within one it may not.
+// waits for the outcomes in order and writes results, the head of the answer with the first. When results are not read,
+// the queue between them fills and the body is no longer read. Between lines a client may take any time, within one it
+// may not.
 type stream struct {
 	edge   *Edge
 	w      *sender
@@ -119,8 +120,8 @@ func (s *stream) begin() {
 	_ = s.w.send(nil)
 }
 
-// keep lets the next request have the connection if this one's body is over. What net/http does with the rest of a body,
-// in full duplex, collides with it: there must be none.
+// keep lets the next request have the connection if this one's body is over. What net/http does with the rest of a
+// body, in full duplex, collides with it: there must be none.
 func (s *stream) keep() {
 	if s.r.ProtoMajor == 1 && !s.ended.Load() {
 		s.w.w.Header().Set("Connection", "close")
