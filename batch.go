@@ -129,7 +129,7 @@ func (b *Batch) Resolve(i int, r Receipt) {
 }
 
 // Wait returns the receipts when all are settled. When ctx ends first, the pending ones are returned as Unknown with
-// ReasonOutcomeUnknown, and the batch stays in flight: its events may still be written.
+// ReasonOutcomeUnknown, whose cause is ctx's, and the batch stays in flight: its events may still be written.
 func (b *Batch) Wait(ctx context.Context) []Receipt {
 	select {
 	case <-b.settled:
@@ -148,7 +148,7 @@ func (b *Batch) Wait(ctx context.Context) []Receipt {
 	for i := range out {
 		if out[i].Status == Pending {
 			out[i] = Receipt{Status: Unknown, Err: NewError(ReasonOutcomeUnknown,
-				"the brokers did not answer in time; the event may still be written")}
+				"no answer came in time; the event may still be written").WithCause(context.Cause(ctx))}
 			b.follow(i, out[i])
 		}
 	}

@@ -4,6 +4,7 @@ package autobus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -60,6 +61,9 @@ func TestWaitSaysUnknownWhenTimeIsUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	got := b.Wait(ctx)
+	if !errors.Is(got[0].Err, context.Canceled) {
+		t.Errorf("%v does not say that the context ended", got[0].Err)
+	}
 	if got[0].Status != autobus.Unknown || got[0].Err.Reason != autobus.ReasonOutcomeUnknown ||
 		got[2].Status != autobus.Written {
 		t.Errorf("receipts %+v", got)
