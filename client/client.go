@@ -36,7 +36,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, ending: make(chan struct{}), subscriptions: map[*subscription]bool{}, leases: newLeases()}
 	c.tokens = tokens{fetch: cfg.TokenFunc, fresh: make(chan struct{}, 1), token: cfg.Token, stale: true}
 	c.pool = newPool(c, urls)
-	c.courier = newCourier(cfg.MaxInFlightBytes, cfg.ResendFor)
+	c.courier = newCourier(cfg.MaxInFlightBytes, cfg.ResendFor, c.pool.unlinked)
 	var ctx context.Context
 	ctx, c.stop = context.WithCancel(context.Background())
 	c.work.Go(func() { c.pool.keep(ctx) })

@@ -44,6 +44,7 @@ func (p *parcel) at(k int) int {
 type courier struct {
 	most      int // bytes
 	resendFor time.Duration
+	unlinked  func() *autobus.Error // why there is no connection; nil = there is one
 
 	mu      sync.Mutex
 	queue   []*parcel // by number
@@ -72,8 +73,8 @@ type outcome struct {
 	receipt autobus.Receipt
 }
 
-func newCourier(most int, resendFor time.Duration) *courier {
-	return &courier{most: most, resendFor: resendFor, lanes: map[weak.Pointer[autobus.Stream]]*lane{}}
+func newCourier(most int, resendFor time.Duration, unlinked func() *autobus.Error) *courier {
+	return &courier{most: most, resendFor: resendFor, unlinked: unlinked, lanes: map[weak.Pointer[autobus.Stream]]*lane{}}
 }
 
 // enter waits for room, first come, first served.

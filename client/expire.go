@@ -26,6 +26,7 @@ func (q *courier) sweep(ctx context.Context) {
 
 // expire gives up what is due, and sends again what was set aside.
 func (q *courier) expire(now time.Time) {
+	why := q.unlinked()
 	q.mu.Lock()
 	for _, p := range q.aside {
 		q.putBack(p)
@@ -38,7 +39,7 @@ func (q *courier) expire(now time.Time) {
 	q.queue = slices.DeleteFunc(q.queue, func(p *parcel) bool {
 		due := !p.due.After(now)
 		if due {
-			out = q.giveUp(out, p, p.doubt)
+			out = q.giveUp(out, p, p.doubt, why)
 		}
 		return due
 	})
@@ -46,7 +47,7 @@ func (q *courier) expire(now time.Time) {
 		for _, s := range q.line.flying {
 			for i := range s.parts {
 				if p := s.parts[i].parcel; p != nil && !s.writing && !p.due.After(now) {
-					out = q.giveUp(out, p, true)
+					out = q.giveUp(out, p, true, why)
 					s.parts[i].parcel = nil
 				}
 			}
@@ -57,9 +58,8 @@ func (q *courier) expire(now time.Time) {
 }
 
 // giveUp settles what is left of a parcel without an answer. What follows in its stream has to wait for it.
-func (q *courier) giveUp(out []outcome, p *parcel, doubt bool) []outcome {
-	r := autobus.Receipt{Status: autobus.Refused, Err: unreachable("there was no connection to a gateway within %s; "+
-		"nothing was sent", q.resendFor)}
+func (q *courier) giveUp(out []outcome, p *parcel, doubt bool, why *autobus.Error) []outcome {
+	r := autobus.Receipt{Status: autobus.Refused, Err: unsent(why)}
 	if doubt {
 		r = autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown,
 			"the gateway did not answer within %s; the event may still be written", q.resendFor).
@@ -70,6 +70,14 @@ func (q *courier) giveUp(out []outcome, p *parcel, doubt bool) []outcome {
 		out = append(out, outcome{p, p.at(k), r})
 	}
 	return out
+}
+
+// unsent is the refusal of what never left, with the reason and the hint of the connection that was not made.
+func unsent(why *autobus.Error) *autobus.Error {
+	if why == nil {
+		return unreachable("nothing was sent: the gateway took no more in time")
+	}
+	return unreachable("nothing was sent: %s", why.Detail).WithCause(why).WithHint("%s", why.NextStep())
 }
 
 // close takes no more and waits until all is answered, or ctx is over.

@@ -55,6 +55,12 @@ func (p *pool) state() (*conn, *autobus.Error, <-chan struct{}) {
 	return p.main, p.err, p.changed
 }
 
+// unlinked is why there is no main connection; nil = there is one.
+func (p *pool) unlinked() *autobus.Error {
+	_, err, _ := p.state()
+	return err
+}
+
 // keep sees to it that there is a main connection until ctx ends.
 func (p *pool) keep(ctx context.Context) {
 	pause := backoff{least: p.client.cfg.MinBackoff, most: p.client.cfg.MaxBackoff}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -234,7 +235,26 @@ func TestPublishGivesUp(t *testing.T) {
 	}
 	c = down.client(func(cfg *client.Config) { cfg.ResendFor = 50 * time.Millisecond })
 	publish(t, c, b)
-	if rs := receipts(t, b, autobus.Refused); rs[0].Err.Reason != autobus.ReasonServerUnreachable {
+	if rs := receipts(t, b, autobus.Refused); rs[0].Err.Reason != autobus.ReasonServerUnreachable ||
+		!strings.Contains(rs[0].Err.Detail, "503") {
 		t.Errorf("what was never sent is told as %v", rs[0].Err)
+	}
+}
+
+// TestPublishTellsWhyThereIsNoConnection: who only publishes must not have to ask Ready to learn that his token is bad.
+func TestPublishTellsWhyThereIsNoConnection(t *testing.T) {
+	g := newGateway(t)
+	g.accept = func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "no", http.StatusUnauthorized)
+		return false
+	}
+	c := g.client(func(cfg *client.Config) { cfg.ResendFor = 50 * time.Millisecond })
+	b := batch("a")
+	publish(t, c, b)
+	err := receipts(t, b, autobus.Refused)[0].Err
+	unauthenticated := autobus.ReasonUnauthenticated.Info()
+	if err.Reason != autobus.ReasonServerUnreachable || !strings.Contains(err.Detail, "401") ||
+		!errors.Is(err, &autobus.Error{Reason: unauthenticated.Reason}) || err.NextStep() != unauthenticated.Hint {
+		t.Errorf("a bad token is told as %v: %v", err, err.NextStep())
 	}
 }
