@@ -45,7 +45,7 @@ type Config struct {
 
 	Service string // the service's name and version, for the gateway's log
 	Version string
-	Logger  *slog.Logger // nil = no log
+	Logger  *slog.Logger // of connections made, missed and lost; nil = slog.Default()
 
 	// ResendFor is how long a batch is kept when its outcome does not come, from Publish on. Default 30 s.
 	ResendFor time.Duration
@@ -64,7 +64,7 @@ func (c *Config) check() ([]string, *autobus.Error) {
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, DefaultMaxBackoff)
 	c.MaxInFlightBytes = cmp.Or(c.MaxInFlightBytes, DefaultBytes)
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	switch {
 	case c.ResendFor < 0, c.MinBackoff < 0, c.MaxBackoff < c.MinBackoff, c.MaxInFlightBytes < 0:
@@ -101,7 +101,7 @@ func address(s string) (string, *autobus.Error) {
 	switch u.Scheme {
 	case "http", "https", "ws", "wss":
 	default:
-		return "", invalid("%q is not the URL of a gateway", s).WithHint("Write it as https://host:port.")
+		return "", invalid("%q is not the URL of a gateway, such as https://bus.example.com or http://localhost:7070", s)
 	}
 	if u.Host == "" {
 		return "", invalid("%q names no host", s)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -17,7 +18,7 @@ func (s *benchSite) dial(ctx context.Context) (bus autobus.Bus, hangUp func(), e
 		return nil, nil, err
 	}
 	c, err := client.New(client.Config{URL: s.target.URL, Token: s.target.Token, Service: "autobus-bench",
-		Version: readBuildInfo().Version})
+		Version: readBuildInfo().Version, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, err
 	}

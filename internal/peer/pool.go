@@ -5,6 +5,7 @@ package peer
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -92,8 +93,8 @@ func (p *Pool) take(who autobus.Principal, address string) (*client.Client, func
 		dialer := &net.Dialer{Timeout: dialTime}
 		transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: p.cfg.TLS, DisableKeepAlives: true}
 		c, err := client.New(client.Config{URL: scheme + address, Token: token, Service: "autobus-peer",
-			HTTPClient: &http.Client{Transport: transport}, MinBackoff: minBackoff,
-			MaxBackoff: maxBackoff})
+			HTTPClient: &http.Client{Transport: transport}, MinBackoff: minBackoff, MaxBackoff: maxBackoff,
+			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -31,6 +32,12 @@ const (
 	types         = 1000
 	subscriptions = 200
 	sessions      = 1000
+	ticks         = 50 // batches a second of the steady load
+)
+
+const (
+	every = 10 * time.Second   // a sample of the steady load
+	least = settling + 2*every // of the steady load: a slope needs two samples
 )
 
 func main() {
@@ -43,9 +50,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if *specs != "" {
+	switch {
+	case *specs != "":
 		err = writeSpecs(*specs)
-	} else {
+	case *load < least, *rate < ticks:
+		err = fmt.Errorf("-for is at least %s, since what counts begins after %s, and -rate at least %d", least, settling,
+			ticks)
+	default:
 		err = measure(ctx, &limits{out: os.Stdout, url: *url, token: *token, rate: *rate, load: *load})
 	}
 	if err != nil {
@@ -116,7 +127,8 @@ type limits struct {
 }
 
 func (l *limits) client() (*client.Client, error) {
-	c, err := client.New(client.Config{URL: l.url, Token: l.token, Service: "limits"})
+	c, err := client.New(client.Config{URL: l.url, Token: l.token, Service: "limits",
+		Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		l.open = append(l.open, c)
 	}
@@ -203,14 +215,13 @@ func (l *limits) steady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const perTick = 50 // ticks a second
 	var all samples
 	began, published := time.Now(), 0
-	tick := time.NewTicker(time.Second / perTick)
+	tick := time.NewTicker(time.Second / ticks)
 	defer tick.Stop()
 	next := began
 	for n := 0; time.Since(began) < l.load; n++ {
-		b := &autobus.Batch{Events: make([]autobus.Event, l.rate/perTick)}
+		b := &autobus.Batch{Events: make([]autobus.Event, l.rate/ticks)}
 		for i := range b.Events {
 			b.Events[i] = autobus.Event{Type: typeName((n*len(b.Events) + i) % types),
 				Data: fmt.Appendf(nil, `{"id":"k-%d","note":"%0900d"}`, n%5000, i)}
@@ -232,7 +243,7 @@ func (l *limits) steady(ctx context.Context) error {
 			all.add(now.Sub(began), s)
 			at := now.Sub(began).Round(time.Second)
 			fmt.Fprintf(l.out, "%6s  %s, %d published, %d handled\n", at, s, published, l.served.Load())
-			next = next.Add(10 * time.Second)
+			next = next.Add(every)
 		}
 		select {
 		case <-tick.C:
