@@ -5,7 +5,9 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/coder/websocket"
 
@@ -64,6 +66,9 @@ func (c *Client) dialAs(ctx context.Context, url, token string) (*conn, *autobus
 // refusal is why there is no connection.
 func refusal(answer *http.Response, err error) *autobus.Error {
 	if answer == nil {
+		if dialed, ok := errors.AsType[*url.Error](err); ok {
+			err = dialed // without what the library says around it
+		}
 		return unreachable("the gateway cannot be reached: %v", err).WithCause(err)
 	}
 	var p problem
