@@ -3,6 +3,7 @@
 package autobustest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,17 +85,22 @@ func (b *Bus) DeadLetters(subscription string) []DeadLetter {
 }
 
 // Idle waits until a subscription has nothing left to do: every event that it reads is acked, skipped or given up, and
-// nothing waits for another attempt. It fails the test when that does not come within 10 s, or within a year of a
-// bubble's time, and says what is left. A subscription that does not exist fails the test.
+// nothing waits for another attempt. It also waits for the subscription itself, which the service may be about to make.
+// It fails the test when that does not come within 10 s, or within a year of a bubble's time, and says what is left.
 func (b *Bus) Idle(subscription string) {
 	b.t.Helper()
-	g := b.group(subscription)
-	if waited, ok := b.await(func() bool { return len(g.slots) == 0 }); !ok {
-		b.lock()
-		left := g.left()
-		b.unlock()
-		b.t.Fatalf("autobustest: subscription %s is not idle after %s:%s", subscription, waited, left)
+	waited, ok := b.await(func() bool {
+		g := b.groups[subscription]
+		return g != nil && len(g.slots) == 0
+	})
+	if ok {
+		return
 	}
+	g := b.group(subscription)
+	b.lock()
+	left := g.left()
+	b.unlock()
+	b.t.Fatalf("autobustest: subscription %s is not idle after %s:%s", subscription, waited, left)
 }
 
 // left says what a subscription has to do.
@@ -168,7 +174,8 @@ func (b *Bus) group(name string) *group {
 	g, err := b.groups[name], b.unknownSubscription(everybody(), name)
 	b.unlock()
 	if g == nil {
-		b.t.Fatalf("autobustest: %v. %s", err, err.NextStep())
+		b.t.Fatalf("autobustest: %v. %s", err, cmp.Or(err.Hint,
+			"The service makes it by Create, the test by Bus.Subscription, the specs in services/*.yaml."))
 	}
 	return g
 }

@@ -98,7 +98,6 @@ func TestAHandlerThatHangsFailsTheTest(t *testing.T) {
 
 func TestTheNameOfASubscriptionHasToExist(t *testing.T) {
 	for name, use := range map[string]func(*autobustest.Bus){
-		"Idle":        func(b *autobustest.Bus) { b.Idle("shippin") },
 		"Settled":     func(b *autobustest.Bus) { b.Settled("shippin") },
 		"DeadLetters": func(b *autobustest.Bus) { b.DeadLetters("shippin") },
 		"Deliver":     func(b *autobustest.Bus) { b.Deliver("shippin") },
@@ -108,6 +107,29 @@ func TestTheNameOfASubscriptionHasToExist(t *testing.T) {
 				`no subscription "shippin"`, "Did you mean shipping?")
 		})
 	}
+}
+
+// TestIdleWaitsForTheSubscription: a service that brings its policy along makes the subscription when it is started, a
+// moment after the test went on.
+func TestIdleWaitsForTheSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := withSpecs(t)
+		publish(t, bus, placed, order("o-1"))
+		w := autobus.Worker{Bus: bus, Subscription: "billing", Handle: func(context.Context, *autobus.Delivery) error { return nil },
+			Create: &autobus.Policy{Types: []string{placed}, Start: autobus.Start{Earliest: true}}}
+		go func() {
+			time.Sleep(time.Second)
+			_ = w.Run(t.Context())
+		}()
+		bus.Idle("billing")
+		if n := len(bus.Settled("billing")); n != 1 {
+			t.Errorf("%d events were handled before it was idle, want 1", n)
+		}
+		said := failing(func(t testing.TB) { autobustest.New(t, autobustest.Specs(specsDir)).Idle("shippin") })
+		says(t, said, `no subscription "shippin"`, "Did you mean shipping?")
+		said = failing(func(t testing.TB) { autobustest.New(t).Idle("billing") })
+		says(t, said, `no subscription "billing"`, "Bus.Subscription")
+	})
 }
 
 func TestDeliverReachesOneSubscription(t *testing.T) {
