@@ -4,7 +4,6 @@ package autobustest_test
 
 import (
 	"context"
-	"encoding/json"
 	"testing"
 	"testing/synctest"
 
@@ -19,43 +18,24 @@ type Shipping struct {
 	Bus autobus.Bus
 }
 
-// Ship sends the parcel of an order. An error means that the parcel may not be known of.
+// Order is what the service reads of an order.
+type Order struct {
+	ID    string  `json:"order_id"`
+	Total float64 `json:"total"`
+}
+
+// Ship sends the parcel of an order. The id of what it publishes makes it safe to do it again.
 func (s *Shipping) Ship(ctx context.Context, order string) error {
-	data, err := json.Marshal(map[string]string{"order_id": order})
-	if err != nil {
-		return err
-	}
-	// The id makes it safe to publish again.
-	b := &autobus.Batch{Events: []autobus.Event{{ID: "sent-" + order, Type: "shipping.parcel.sent.v1", Data: data}}}
-	if err := s.Bus.Publish(ctx, b); err != nil {
-		return err
-	}
-	if r := b.Wait(ctx)[0]; r.Status != autobus.Written {
-		return r.Err
-	}
-	return nil
+	_, err := autobus.Send(ctx, s.Bus, "shipping.parcel.sent.v1", map[string]string{"order_id": order},
+		autobus.WithID("sent-"+order))
+	return err
 }
 
 // Run ships what is ordered until ctx ends.
 func (s *Shipping) Run(ctx context.Context) error {
-	return s.Bus.Subscribe(ctx, autobus.Subscription{Name: "shipping"}, func(ctx context.Context, ds []autobus.Delivery) {
-		for _, d := range ds {
-			go s.handle(ctx, d)
-		}
-	})
-}
-
-func (s *Shipping) handle(ctx context.Context, d autobus.Delivery) {
-	var order struct {
-		ID string `json:"order_id"`
-	}
-	outcome := autobus.Outcome{Kind: autobus.Ack}
-	if err := json.Unmarshal(d.Data, &order); err != nil {
-		outcome = autobus.Outcome{Kind: autobus.Reject, Reason: err.Error()}
-	} else if err := s.Ship(ctx, order.ID); err != nil {
-		outcome = autobus.Outcome{Kind: autobus.Retry, Reason: err.Error()}
-	}
-	_ = s.Bus.Settle(ctx, []autobus.Settlement{{Lease: d.Lease, Outcome: outcome}}) // else the event comes again
+	return autobus.Work(ctx, s.Bus, "shipping", autobus.Typed(func(ctx context.Context, o Order, _ *autobus.Delivery) error {
+		return s.Ship(ctx, o.ID)
+	}))
 }
 
 func TestShipTellsOfTheParcel(t *testing.T) {
@@ -96,7 +76,9 @@ func TestEveryOrderIsShipped(t *testing.T) {
 		bus.FailPublish(func(e *autobus.Event) bool { return e.Type == "shipping.parcel.sent.v1" },
 			autobustest.Refuse(autobus.ReasonCapacity).Times(2))
 
-		publish(t, bus, "orders.order.placed.v1", `{"order_id":"o-1","total":10}`)
+		if _, err := autobus.Send(t.Context(), bus, "orders.order.placed.v1", Order{"o-1", 10}); err != nil {
+			t.Fatal(err)
+		}
 		bus.AwaitPublished("shipping.parcel.sent.v1", 1) // after 11 s, which pass at once
 		bus.Idle("shipping")
 		if n := len(bus.Settled("shipping")); n != 3 {
