@@ -50,7 +50,10 @@ func Work(ctx context.Context, b Bus, subscription string, handle HandleFunc) er
 type Worker struct {
 	Bus          Bus
 	Subscription string
-	Create       *Policy // makes the subscription when there is none; nil = it has to exist
+
+	// Create makes the subscription when there is none; nil = it has to exist. One that exists with another policy is not
+	// changed: Run returns ReasonSubscriptionExists.
+	Create *Policy
 
 	Handle HandleFunc // one event
 
