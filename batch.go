@@ -173,7 +173,8 @@ func (b *Batch) stream() *Stream {
 const maxBlockedKeys = 10_000
 
 // Stream remembers which keys of one connection must wait: after a transient refusal or an unknown outcome (under
-// Ordered, after any failure) later events of that key are refused until the failed id itself is sent again.
+// Ordered, after any failure) later events of that key are refused until the failed id itself is sent again. The zero
+// value is ready; a producer has one for each of its sources of events, and sets it in all batches of that source.
 type Stream struct {
 	mu      sync.Mutex
 	blocked map[string]string // type and key -> id of the event that failed

@@ -25,8 +25,9 @@ func Send(ctx context.Context, b Bus, typ string, data any, opts ...EventOption)
 	return SendAsync(ctx, b, typ, data, opts...).Wait(ctx)
 }
 
-// SendAsync publishes one event and does not wait for the brokers. Events of one key are appended in the order of the
-// calls; each stands alone, so one that fails does not hold back the next. For that, use a Batch with a Stream.
+// SendAsync publishes one event and does not wait for the brokers. It waits only where the bus has no room for more, as
+// long as ctx allows; that ctx ends later does not take the event back. Events of one key are appended in the order of
+// the calls; each stands alone, so one that fails does not hold back the next. For that, use a Batch with a Stream.
 func SendAsync(ctx context.Context, b Bus, typ string, data any, opts ...EventOption) *Promise {
 	e, err := NewEvent(typ, data, opts...)
 	if err != nil {
