@@ -115,8 +115,9 @@ func TestIdleWaitsForTheSubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := withSpecs(t)
 		publish(t, bus, placed, order("o-1"))
-		w := autobus.Worker{Bus: bus, Subscription: "billing", Handle: func(context.Context, *autobus.Delivery) error { return nil },
-			Create: &autobus.Policy{Types: []string{placed}, Start: autobus.Start{Earliest: true}}}
+		w := autobus.Worker{Bus: bus, Subscription: "billing",
+			Create: &autobus.Policy{Types: []string{placed}, Start: autobus.Start{Earliest: true}},
+			Handle: func(context.Context, *autobus.Delivery) error { return nil }}
 		go func() {
 			time.Sleep(time.Second)
 			_ = w.Run(t.Context())

@@ -33,9 +33,11 @@ func (s *Shipping) Ship(ctx context.Context, order string) error {
 
 // Run ships what is ordered until ctx ends.
 func (s *Shipping) Run(ctx context.Context) error {
-	return autobus.Work(ctx, s.Bus, "shipping", autobus.Typed(func(ctx context.Context, o Order, _ *autobus.Delivery) error {
-		return s.Ship(ctx, o.ID)
-	}))
+	return autobus.Work(ctx, s.Bus, "shipping", autobus.Typed(s.handle))
+}
+
+func (s *Shipping) handle(ctx context.Context, o Order, _ *autobus.Delivery) error {
+	return s.Ship(ctx, o.ID)
 }
 
 func TestShipTellsOfTheParcel(t *testing.T) {
