@@ -135,7 +135,9 @@ func (c *crew) run(ctx context.Context) error {
 	}
 	c.hooksDone(end)
 	if told && err != nil {
-		c.Logger.WarnContext(c.base, "the subscription ended while the worker stopped", "error", err)
+		if AsError(err).Reason != ReasonShuttingDown { // else all stops at once, which is nobody's trouble
+			c.Logger.WarnContext(c.base, "the subscription ended while the worker stopped", "error", err)
+		}
 		err = nil
 	}
 	if err == nil && left {

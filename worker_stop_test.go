@@ -3,8 +3,10 @@
 package autobus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -163,4 +165,25 @@ func TestStopTriesToSettleOnlyUntilTheEnd(t *testing.T) {
 			}
 		})
 	})
+}
+
+// closing is a bus that ends together with its worker, as in a process or a test that stops all at once.
+type closing struct{ *fakeBus }
+
+func (closing) Subscribe(ctx context.Context, s autobus.Subscription, _ autobus.Handler) error {
+	s.Opened("")
+	<-ctx.Done()
+	return autobus.NewError(autobus.ReasonShuttingDown, "the bus is closed")
+}
+
+func TestABusThatStopsWithItsWorkerIsNoWarning(t *testing.T) {
+	var log bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	w := &autobus.Worker{Bus: closing{newFakeBus()}, Subscription: "billing",
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Ready:  func(bool) { stop() },
+		Handle: func(context.Context, *autobus.Delivery) error { return nil }}
+	if err := w.Run(ctx); err != nil || log.Len() > 0 {
+		t.Errorf("Run ends with %v and says %s", err, &log)
+	}
 }
