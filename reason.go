@@ -195,7 +195,7 @@ var reasons = []ReasonInfo{
 		"Tell the platform team the request id."},
 
 	{ReasonSubscriptionUnknown, NotFound, false, "There is no such subscription.",
-		"Check the name, or make it by PUT /v1/subscriptions/{name}."},
+		"Check the name. PUT /v1/subscriptions/{name} makes it, or its worker, by create (in Go: Worker.Create)."},
 	{ReasonSubscriptionInvalid, InvalidArgument, false, "The subscription's name or policy is wrong.",
 		"Mend the field that detail names."},
 	{ReasonSubscriptionExists, AlreadyExists, false, "A subscription of this name exists with another policy.",
