@@ -129,8 +129,12 @@ func (b *Batch) Resolve(i int, r Receipt) {
 }
 
 // Wait returns the receipts when all are settled. When ctx ends first, the pending ones are returned as Unknown with
-// ReasonOutcomeUnknown, whose cause is ctx's, and the batch stays in flight: its events may still be written.
+// ReasonOutcomeUnknown, whose cause is ctx's, and the batch stays in flight: its events may still be written. A batch
+// at which Publish did not look, as its error said, has no receipts: nil.
 func (b *Batch) Wait(ctx context.Context) []Receipt {
+	if b.settled == nil {
+		return nil
+	}
 	select {
 	case <-b.settled:
 		return b.Receipts

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -53,6 +55,18 @@ func TestBatchSettlesOnceAllItsEventsAre(t *testing.T) {
 	if b.Receipts[0].Status != autobus.Pending {
 		t.Error("a batch used again begins pending")
 	}
+}
+
+// TestWaitOfABatchThatWasNotLookedAt: who passes over the error of Publish must not wait for ever.
+func TestWaitOfABatchThatWasNotLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		b := &autobus.Batch{Events: []autobus.Event{keyed("a", "k")}}
+		if got := b.Wait(ctx); len(got) != 0 || ctx.Err() != nil {
+			t.Errorf("receipts %+v of what was never published, %v", got, ctx.Err())
+		}
+	})
 }
 
 func TestWaitSaysUnknownWhenTimeIsUp(t *testing.T) {
