@@ -256,17 +256,19 @@ func TestTooLargeForTheGateway(t *testing.T) {
 
 // TestNoGatewayTakesIt: what every gateway refused to look at was certainly not written.
 func TestNoGatewayTakesIt(t *testing.T) {
-	g := newGateway(t)
-	g.script = func(c *link, f *frame) bool {
-		if f.Op == "publish" {
-			c.text(`{"op":"error","seq":%d,"error":%s}`, *f.Seq, problem(autobus.ReasonShuttingDown))
+	// In a bubble nothing is under way when ResendFor is over: that would be unknown.
+	bubble(t, func(t *testing.T, g *gateway, dial func(...func(*client.Config)) *client.Client) {
+		g.script = func(c *link, f *frame) bool {
+			if f.Op == "publish" {
+				c.text(`{"op":"error","seq":%d,"error":%s}`, *f.Seq, problem(autobus.ReasonShuttingDown))
+			}
+			return f.Op == "publish"
 		}
-		return f.Op == "publish"
-	}
-	c := g.client(func(cfg *client.Config) { cfg.ResendFor = 100 * time.Millisecond })
-	b := batch("a")
-	publish(t, c, b)
-	receipts(t, b, autobus.Refused)
+		c := dial(func(cfg *client.Config) { cfg.ResendFor = 100 * time.Millisecond })
+		b := batch("a")
+		publish(t, c, b)
+		receipts(t, b, autobus.Refused)
+	})
 }
 
 // TestGatewayThatIsDown: the next address is tried.
