@@ -166,7 +166,7 @@ func (c *Client) mainOne(ctx context.Context) (*conn, *autobus.Error) {
 		case <-c.ending:
 			return nil, closed()
 		case <-ctx.Done():
-			return nil, err
+			return nil, unreachable("there was no connection in time: %s", err.Detail).WithCause(context.Cause(ctx))
 		}
 	}
 }
