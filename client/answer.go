@@ -112,7 +112,8 @@ func (q *courier) judge(s *shipment, receipts []autobus.Receipt) {
 	soon := time.Now().Add(time.Second)
 	at := 0
 	for _, part := range s.parts {
-		own := map[string]bool{} // types of which an event of this batch failed for now
+		own := map[string]bool{}                         // types of which an event of this batch failed for now
+		doubt := part.parcel != nil && part.parcel.doubt // of earlier attempts, not of this one
 		for k := range part.n {
 			r := &receipts[at+k]
 			if part.parcel == nil || r.Status == autobus.Written {
@@ -130,10 +131,22 @@ func (q *courier) judge(s *shipment, receipts []autobus.Receipt) {
 			default:
 				own[typ] = own[typ] || r.Err.Retriable()
 				part.parcel.lane.failed(part.parcel.batch, i, *r, s.line)
+				*r = uncertain(*r, doubt)
 			}
 		}
 		at += part.n
 	}
+}
+
+// uncertain is an outcome of an event that an earlier attempt may have written: that this one wrote nothing does not
+// say that it is not there.
+func uncertain(r autobus.Receipt, doubt bool) autobus.Receipt {
+	if !doubt || r.Status != autobus.Refused {
+		return r
+	}
+	return autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown,
+		"the gateway did not answer at first and then refused the event, which may have been written before: %s",
+		r.Err.Detail).WithCause(r.Err)}
 }
 
 // place is whose event stands where in a shipment.
@@ -194,7 +207,7 @@ func (q *courier) refused(n *conn, seq int64, why *autobus.Error) bool {
 		default:
 			for k := range part.n {
 				p.lane.failed(p.batch, p.at(k), r, nil)
-				out = append(out, outcome{p, p.at(k), r})
+				out = append(out, outcome{p, p.at(k), uncertain(r, p.doubt)})
 			}
 		}
 	}

@@ -136,8 +136,9 @@ func (q *courier) hold(held []outcome, p *parcel, l *line) []outcome {
 			free = append(free, i)
 			continue
 		}
-		held = append(held, outcome{p, i, autobus.Receipt{Status: autobus.Refused, Err: autobus.NewError(
-			autobus.ReasonPredecessorFailed, "event %s was not written, which is of the same type and stream", before)}})
+		r := autobus.Receipt{Status: autobus.Refused, Err: autobus.NewError(autobus.ReasonPredecessorFailed,
+			"event %s was not written, which is of the same type and stream", before)}
+		held = append(held, outcome{p, i, uncertain(r, p.doubt)})
 	}
 	p.todo = free
 	return held
