@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/client"
 	"github.com/autobus-io/autobus/internal/bustest"
+	"github.com/autobus-io/autobus/internal/wire"
 )
 
 func TestConfig(t *testing.T) {
@@ -312,5 +314,51 @@ func TestGarbage(t *testing.T) {
 			publish(t, c, b)
 			receipts(t, b, autobus.Written)
 		})
+	}
+}
+
+// Close keeps its time, even when a tail's reader is not done with what it got.
+func TestCloseDoesNotWaitForATailThatHangs(t *testing.T) {
+	g := newGateway(t)
+	big := strings.Repeat("x", 700<<10)
+	g.script = func(c *link, f *frame) bool {
+		if f.Op != "tail" {
+			return false
+		}
+		c.answer(f)
+		for i := range int64(3) {
+			d := autobus.Delivery{Event: autobus.Event{ID: "a", Type: placed, Source: "/test", Data: []byte(big)}, Offset: i}
+			c.binary(wire.AppendEvents(nil, "", f.Seq, []*autobus.Delivery{&d}))
+		}
+		return true
+	}
+	c := g.client()
+	hangs, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		n := 0
+		ended <- c.Subscribe(t.Context(), autobus.Subscription{Tail: []string{placed}}, func(context.Context, []autobus.Delivery) {
+			if n++; n == 1 {
+				close(hangs)
+			}
+			<-goOn
+		})
+	}()
+	<-hangs
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	closed := make(chan struct{})
+	go func() {
+		_ = c.Close(ctx)
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Error("Close hangs")
+	}
+	close(goOn)
+	<-closed
+	if err := <-ended; err == nil {
+		t.Error("the tail of a closed client ended without an error")
 	}
 }

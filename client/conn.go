@@ -47,6 +47,7 @@ type conn struct {
 	draining atomic.Bool
 	deadline time.Time     // of the drain; set before drained is closed
 	drained  chan struct{} // closed when the gateway said that it goes down
+	broken   chan struct{} // closed when the connection is cut
 	over     chan struct{} // closed when nothing reads or writes any more
 	cutOnce  sync.Once
 
@@ -58,7 +59,7 @@ type conn struct {
 func newConn(c *Client, url string) *conn {
 	return &conn{client: c, url: url, born: time.Now(), wake: make(chan struct{}, 1), acks: newAcks(),
 		asked: map[int64]*attachment{}, named: map[string]*attachment{}, settling: map[int64]*ackGroup{},
-		drained: make(chan struct{}), over: make(chan struct{})}
+		drained: make(chan struct{}), broken: make(chan struct{}), over: make(chan struct{})}
 }
 
 // run serves the connection until it is over.
@@ -81,6 +82,7 @@ func (n *conn) cut(why error) {
 		n.mu.Lock()
 		n.lost = why
 		n.mu.Unlock()
+		close(n.broken)
 		n.signal()
 		_ = n.socket.CloseNow() // whoever reads or writes finds out
 	})

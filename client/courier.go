@@ -56,6 +56,7 @@ type courier struct {
 	line    *line // over which events go now; nil = no connection
 	next    *conn // whose turn it is when the line has all its answers
 	closed  bool
+	over    bool          // nothing is sent any more
 	idle    chan struct{} // not nil: closed when nothing is left
 }
 
@@ -138,15 +139,21 @@ func (q *courier) rest() {
 	}
 }
 
-// queueUp gives a batch its place.
+// queueUp gives a batch its place. Where the client was given up since the batch got room, it is given up too.
 func (q *courier) queueUp(p *parcel) {
+	var out []outcome
+	defer func() { q.settle(out) }()
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.number++
 	p.number = q.number
 	p.lane = q.laneOf(p.batch.Stream)
+	if q.over {
+		out = q.giveUp(out, p, false, closed())
+		return
+	}
 	q.queue = append(q.queue, p)
 	q.wake()
-	q.mu.Unlock()
 }
 
 // wake makes the writer look.

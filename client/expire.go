@@ -106,5 +106,10 @@ func (q *courier) close(ctx context.Context) error {
 	}
 }
 
-// abandon gives up all that is left.
-func (q *courier) abandon() { q.expire(time.Now().Add(24 * time.Hour * 365)) }
+// abandon gives up all that is left, and what is still to come.
+func (q *courier) abandon() {
+	q.mu.Lock()
+	q.over = true
+	q.mu.Unlock()
+	q.expire(time.Now().Add(24 * time.Hour * 365))
+}

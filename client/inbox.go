@@ -71,8 +71,8 @@ func (b *inbox) add(it item) {
 	}
 }
 
-// wait puts an item in when there is room for it.
-func (b *inbox) wait(it item) {
+// wait puts an item in when there is room for it, or when the connection is cut: who reads it must not wait then.
+func (b *inbox) wait(it item, cut <-chan struct{}) {
 	for {
 		b.mu.Lock()
 		if b.done || b.size == 0 || b.size+it.bytes <= maxInbox {
@@ -82,7 +82,12 @@ func (b *inbox) wait(it item) {
 		}
 		room := b.room
 		b.mu.Unlock()
-		<-room
+		select {
+		case <-room:
+		case <-cut:
+			b.put(it)
+			return
+		}
 	}
 }
 
@@ -145,7 +150,7 @@ func (s *subscription) deliver(a *attachment, ds []autobus.Delivery, size int) {
 		return
 	}
 	it.bytes = size + 1
-	s.inbox.wait(it)
+	s.inbox.wait(it, a.conn.broken)
 }
 
 func (s *subscription) told(a *attachment, open bool) {
