@@ -115,15 +115,15 @@ func (b *Batch) Resolve(i int, r Receipt) {
 	b.Receipts[i] = r
 	b.follow(i, r)
 	b.pending--
-	last := b.pending == 0
+	last, settled, done := b.pending == 0, b.settled, b.Done // from now on the batch may be used again
 	if last {
 		b.watcher = nil // it has heard of all: those who told it before have been here since
 	}
 	b.mu.Unlock()
 	if last {
-		close(b.settled)
-		if b.Done != nil {
-			b.Done(b)
+		close(settled)
+		if done != nil {
+			done(b)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,4 +183,27 @@ func TestAFailureWithoutAnIDBlocksEventsWithoutID(t *testing.T) {
 		t.Error("the second event of the key is not blocked")
 	}
 	b.Resolve(1, refused(autobus.ReasonPredecessorFailed))
+}
+
+// Who tries until the batch is not in flight any more gets one that is whole.
+func TestBatchIsUsedAgainAtOnce(t *testing.T) {
+	for range 2000 {
+		b := &autobus.Batch{Events: make([]autobus.Event, 1)}
+		if err := b.Open(); err != nil {
+			t.Fatal(err)
+		}
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			b.Resolve(0, autobus.Receipt{Status: autobus.Written})
+		}()
+		for b.Open() != nil {
+			runtime.Gosched()
+		}
+		<-told
+		b.Resolve(0, autobus.Receipt{Status: autobus.Refused})
+		if rs := b.Wait(t.Context()); rs[0].Status != autobus.Refused {
+			t.Fatalf("the second outcome is %s", rs[0].Status)
+		}
+	}
 }
