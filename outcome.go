@@ -70,7 +70,8 @@ func clipReason(s string) string {
 }
 
 // Errors is returned by a batch handler for events that end differently: one error per event, in their order, nil for
-// those that are done. Another length is a fault of the handler, and then every event is tried again.
+// those that are done; none at all says that all are. Another length is a fault of the handler, and then every event is
+// tried again, as it is when Errors are joined with another error.
 type Errors []error
 
 // Error counts them and gives the first.
@@ -91,13 +92,33 @@ func (es Errors) Error() string {
 	return fmt.Sprintf("%d of %d events: %s", n, len(es), first)
 }
 
+// ownErrors gives the Errors that an error is, or wraps as the only one. What is joined with another error failed as a
+// whole: that a commit failed would be lost otherwise on events that were done but for it.
+func ownErrors(err error) (es Errors, ok bool) {
+	for err != nil {
+		if es, ok = err.(Errors); ok { //nolint:errorlint // it goes down itself
+			return es, true
+		}
+		if joined, several := err.(interface{ Unwrap() []error }); several { //nolint:errorlint // the same
+			all := joined.Unwrap()
+			if len(all) != 1 {
+				return nil, false
+			}
+			err = all[0]
+			continue
+		}
+		err = errors.Unwrap(err)
+	}
+	return nil, false
+}
+
 // perEvent says what the error of a batch handler means for each of its n events.
 func perEvent(err error, n int) []error {
 	out := make([]error, n)
 	if err == nil {
 		return out
 	}
-	if es, ok := errors.AsType[Errors](err); ok {
+	if es, ok := ownErrors(err); ok {
 		if len(es) == n || len(es) == 0 {
 			copy(out, es)
 			return out

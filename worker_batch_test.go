@@ -4,6 +4,7 @@ package autobus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -74,6 +75,8 @@ func TestEachEventOfABatchHasItsOutcome(t *testing.T) {
 		4: errBroken,
 		3: fmt.Errorf("partly: %w", autobus.Errors{nil, nil}), // a fault of the handler
 		2: autobus.Errors(nil),
+		7: errors.Join(make(autobus.Errors, 7), errBroken), // such as that of a commit
+		8: errors.Join(fmt.Errorf("partly: %w", append(make(autobus.Errors, 7), errBroken))),
 	}
 	var w autobus.Worker
 	w.HandleBatch = func(_ context.Context, ds []*autobus.Delivery) error {
@@ -89,6 +92,8 @@ func TestEachEventOfABatchHasItsOutcome(t *testing.T) {
 			3: slices.Repeat([]autobus.OutcomeKind{autobus.Retry}, 3),
 			2: {autobus.Ack, autobus.Ack},
 			6: slices.Repeat([]autobus.OutcomeKind{autobus.Retry}, 6),
+			7: slices.Repeat([]autobus.OutcomeKind{autobus.Retry}, 7),
+			8: append(slices.Repeat([]autobus.OutcomeKind{autobus.Ack}, 7), autobus.Retry),
 		} {
 			ls := f.deliver(n)
 			time.Sleep(autobus.DefaultBatchWait)
