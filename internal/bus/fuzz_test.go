@@ -41,6 +41,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(golden.Key), []byte(golden.Value), strings.Join(parts, "\n"))
 	}
 	f.Add([]byte{0xff}, []byte(nil), "ce_id\n\xff\nce_time\n0\nce_type\n\nce_x\ny\nce_\nz\ncontent-type\n\xc3")
+	f.Add([]byte(nil), []byte("{}"), "ce_time\n2026-01-01T00:00:00+24:00\nce_data\nx")
 	f.Fuzz(func(t *testing.T, key, value []byte, headers string) {
 		rec := &kafka.Record{TP: kafka.TP{Topic: "a.b.v1", Partition: 3}, Offset: 9, Key: key, Value: value,
 			Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
@@ -52,10 +53,11 @@ func FuzzDecode(f *testing.F) {
 		if e.ID == "" || e.Source == "" || e.Type == "" || e.Time.IsZero() {
 			t.Errorf("the event is %+v", e)
 		}
-		told := autobus.AppendEvent(nil, &e)
-		if !utf8.Valid(told) || !json.Valid(told) {
-			t.Errorf("it is told as %q", told)
+		text := autobus.AppendEvent(nil, &e)
+		if !utf8.Valid(text) || !json.Valid(text) {
+			t.Errorf("it is told as %q", text)
 		}
+		told(t, &e)
 	})
 }
 

@@ -41,13 +41,12 @@ func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
 		case h.Key == "ce_dataschema":
 			e.DataSchema = value
 		case h.Key == "ce_time":
-			if e.Time.UnmarshalText(h.Value) != nil { // which is quick, and strict
-				e.Time, _ = time.Parse(time.RFC3339Nano, value)
-			}
+			e.Time = timeOf(h.Value, value)
 		case h.Key == headerContentType, h.Key == "ce_datacontenttype":
 			e.ContentType = value
 		case h.Key == autobus.ExtTraceParent, h.Key == autobus.ExtTraceState:
 			e.SetExt(h.Key, value)
+		case h.Key == "ce_data": // no attribute, and in JSON it would stand in the place of the data
 		case isAttribute && autobus.ValidExtension(name):
 			e.SetExt(strings.Clone(name), value) // the name is a part of all that was fetched
 		}
@@ -64,7 +63,22 @@ func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
 	if e.Time.IsZero() {
 		e.Time = rec.Time.UTC()
 	}
+	if y := e.Time.Year(); y < 0 || y > 9999 { // of a producer that counts in other units, and no reader's time
+		e.Time = time.Time{}
+	}
 	return e
+}
+
+// timeOf reads a time; zero = it is none. One with an offset of a day, which RFC 3339 does not have, is told in UTC.
+func timeOf(raw []byte, text string) (t time.Time) {
+	if t.UnmarshalText(raw) != nil { // which is quick, but does not take all that was written before
+		t, _ = time.Parse(time.RFC3339Nano, text)
+	}
+	const day = 24 * 60 * 60
+	if _, offset := t.Zone(); offset <= -day || offset >= day {
+		return t.UTC()
+	}
+	return t
 }
 
 // texts makes strings of the values of headers: parts of one string, for an event has about nine.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,5 +116,54 @@ func TestAForeignRecordIsMarked(t *testing.T) {
 	}
 	if e = decode("main", "x.y.v1", &kafka.Record{TP: kafka.TP{Topic: "t"}}); !e.Unspecified || e.Data != nil {
 		t.Errorf("an empty record: %+v", e)
+	}
+}
+
+// Whatever somebody else wrote, the event can be told to a client and read by it: one that cannot comes again and again,
+// and nothing behind it.
+func TestAForeignRecordCanBeTold(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	identified := []kafka.Header{{Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("/s")},
+		{Key: "ce_type", Value: []byte("a.b.v1")}}
+	for name, c := range map[string]struct {
+		written time.Time // by the producer's clock
+		header  kafka.Header
+		want    time.Time
+	}{
+		"a day's offset":     {at, kafka.Header{Key: "ce_time", Value: []byte("2026-11-20T12:00:00+24:00")}, at.AddDate(0, 0, -1)},
+		"an hour of minutes": {at, kafka.Header{Key: "ce_time", Value: []byte("2026-11-20T12:00:00+00:60")}, at.Add(-time.Hour)},
+		"a decimal comma": {at, kafka.Header{Key: "ce_time", Value: []byte("2026-11-20T12:00:01,5Z")},
+			at.Add(1500 * time.Millisecond)},
+		"a stamp in nanos":     {time.UnixMilli(at.UnixNano()), kafka.Header{}, time.Time{}},
+		"a stamp before Kafka": {time.UnixMilli(-1 << 62), kafka.Header{}, time.Time{}},
+		"an attribute data":    {at, kafka.Header{Key: "ce_data", Value: []byte("x")}, at},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec := kafka.Record{TP: kafka.TP{Topic: "a.b.v1"}, Time: c.written, Value: []byte(`{}`), Headers: identified}
+			if c.header.Key != "" {
+				rec.Headers = append(slices.Clip(identified), c.header)
+			}
+			e := decode("main", "a.b.v1", &rec)
+			told(t, &e)
+			if !e.Time.Equal(c.want) {
+				t.Errorf("the time is %v, want %v", e.Time, c.want)
+			}
+		})
+	}
+}
+
+// told demands that an event stands in JSON and in headers as clients read them.
+func told(t *testing.T, e *autobus.Event) {
+	t.Helper()
+	back, err := autobus.ParseEvent(autobus.AppendEvent(nil, e))
+	if err != nil || back.ID != e.ID || back.Type != e.Type || !back.Time.Equal(e.Time) {
+		t.Errorf("in JSON %+v comes back as %+v, %v", e, back, err)
+	}
+	var headers autobus.Event
+	if e.Time.IsZero() {
+		return
+	}
+	if err := headers.SetAttribute("time", e.Time.Format(time.RFC3339Nano)); err != nil {
+		t.Errorf("as a header: %v", err)
 	}
 }
