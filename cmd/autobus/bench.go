@@ -177,7 +177,13 @@ func (b *benchFlags) measure(ctx context.Context, c bench.Case) (row *bench.Row,
 	if b.plan.WarmUp > 0 {
 		b.app.note("warming up for %s", b.plan.WarmUp)
 	}
-	return bench.Run(ctx, site.log, c, b.plan, site.target, b.told)
+	ctx, unwatch := site.watch(ctx)
+	defer unwatch()
+	row, err = bench.Run(ctx, site.log, c, b.plan, site.target, b.told)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // whatever it led to
+	}
+	return row, err
 }
 
 // onThisMachine asks for a yes before load is put on somebody else's machines.

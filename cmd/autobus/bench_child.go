@@ -96,6 +96,33 @@ func (c *child) told() string {
 	return strings.Join(c.last, "\n")
 }
 
+// watch gives a context that ends with the gateway, if it is ours: without it nothing can be measured, and a Kafka
+// client waits for the broker in its process for ever.
+func (s *benchSite) watch(ctx context.Context) (watched context.Context, unwatch context.CancelFunc) {
+	watched, cancel := context.WithCancelCause(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		if s.child == nil {
+			return
+		}
+		select {
+		case <-s.child.exited:
+			cancel(s.child.ended())
+		case <-watched.Done():
+		}
+	}()
+	return watched, func() {
+		cancel(nil)
+		<-over
+	}
+}
+
+// ended is the error of a gateway that ended by itself.
+func (c *child) ended() error {
+	return fmt.Errorf("the gateway ended meanwhile: %w\n%s", c.err, c.told())
+}
+
 // childTime is how long a gateway may take to end.
 const childTime = 40 * time.Second
 
@@ -103,7 +130,7 @@ const childTime = 40 * time.Second
 func (c *child) stop() error {
 	select {
 	case <-c.exited:
-		return fmt.Errorf("the gateway ended meanwhile: %w\n%s", c.err, c.told())
+		return c.ended()
 	default:
 	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may end at this moment

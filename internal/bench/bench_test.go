@@ -72,6 +72,48 @@ func TestDirect(t *testing.T) {
 	}
 }
 
+// Whoever waits for a broker that is gone is given up with the run.
+func TestABrokerThatIsGone(t *testing.T) {
+	logger := slog.New(slog.DiscardHandler)
+	broker, err := kafka.OpenEmbedded(kafka.EmbeddedConfig{Addr: "127.0.0.1:0", Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := Target{Kafka: kafka.Config{Name: "test", Brokers: []string{broker.Addr()}, Logger: logger}}
+	log, err := kafka.Open(t.Context(), target.Kafka)
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("the gateway ended")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		plan := quick
+		plan.Rounds = 1000
+		_, err := Run(ctx, log, Case{Mode: Direct, Value: JSON, Size: 100, Batch: 10, Callers: 3, Clients: 1, Partitions: 1},
+			plan, target, func(n int, _ Round) {
+				if n == 1 {
+					if err := broker.Close(); err != nil {
+						t.Error(err)
+					}
+					time.AfterFunc(200*time.Millisecond, func() { cancel(why) }) // in the round that follows, which has no end
+				}
+			})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a run without a broker succeeded")
+		}
+	case <-time.After(time.Minute):
+		t.Error("the run does not end")
+	}
+	over, stop := context.WithCancel(context.Background())
+	stop()
+	_ = log.Close(over) // there is nobody to say goodbye to
+}
+
 // lossy is a bus that writes to the topic and, if told so, leaves one event out.
 type lossy struct {
 	autobus.Bus

@@ -166,11 +166,10 @@ func (j *journey) byKafka(ctx context.Context) error {
 		return err
 	}
 	j.defers(reader.Close)
-	writer, err := kafka.OpenBare(ctx, j.Kafka)
+	writer, err := j.writer(ctx)
 	if err != nil {
 		return err
 	}
-	j.defers(writer.Close)
 	producers := make([]*producer, j.Callers)
 	for i := range producers {
 		producers[i] = j.newProducer(j.direct, "")

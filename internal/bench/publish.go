@@ -101,11 +101,10 @@ func (r *rig) producers(ctx context.Context, topic string, values []payload, cal
 	publisher, error) {
 	open := make([]*kafka.Bare, clients)
 	for i := range open {
-		c, err := kafka.OpenBare(ctx, r.Kafka)
+		c, err := r.writer(ctx)
 		if err != nil {
 			return publisher{}, err
 		}
-		r.defers(c.Close)
 		open[i] = c
 	}
 	producers := make([]*producer, callers)
@@ -117,6 +116,21 @@ func (r *rig) producers(ctx context.Context, topic string, values []payload, cal
 		p.fill(values, caller*len(values)/callers+first, batch)
 		return open[caller%clients].Produce(ctx, &p.batch)
 	}}, nil
+}
+
+// writer opens a Kafka client that ends with the rig or with ctx: what a broker has not answered is not given up for a
+// context, but with its client.
+func (r *rig) writer(ctx context.Context) (*kafka.Bare, error) {
+	c, err := kafka.OpenBare(ctx, r.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, c.Close)
+	r.defers(func() {
+		stop()
+		c.Close()
+	})
+	return c, nil
 }
 
 // producer makes one caller's records: the very ones that the bus writes, with headers and key. Its memory is used
