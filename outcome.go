@@ -99,7 +99,7 @@ func ownErrors(err error) (es Errors, ok bool) {
 		if es, ok = err.(Errors); ok { //nolint:errorlint // it goes down itself
 			return es, true
 		}
-		if joined, several := err.(interface{ Unwrap() []error }); several { //nolint:errorlint // the same
+		if joined, several := err.(interface{ Unwrap() []error }); several {
 			all := joined.Unwrap()
 			if len(all) != 1 {
 				return nil, false

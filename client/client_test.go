@@ -336,12 +336,13 @@ func TestCloseDoesNotWaitForATailThatHangs(t *testing.T) {
 	hangs, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		n := 0
-		ended <- c.Subscribe(t.Context(), autobus.Subscription{Tail: []string{placed}}, func(context.Context, []autobus.Delivery) {
-			if n++; n == 1 {
-				close(hangs)
-			}
-			<-goOn
-		})
+		ended <- c.Subscribe(t.Context(), autobus.Subscription{Tail: []string{placed}},
+			func(context.Context, []autobus.Delivery) {
+				if n++; n == 1 {
+					close(hangs)
+				}
+				<-goOn
+			})
 	}()
 	<-hangs
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

@@ -119,21 +119,21 @@ func TestAForeignRecordIsMarked(t *testing.T) {
 	}
 }
 
-// Whatever somebody else wrote, the event can be told to a client and read by it: one that cannot comes again and again,
-// and nothing behind it.
+// Whatever somebody else wrote, the event can be told to a client and read by it: one that cannot comes again and
+// again, and nothing behind it.
 func TestAForeignRecordCanBeTold(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	identified := []kafka.Header{{Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("/s")},
 		{Key: "ce_type", Value: []byte("a.b.v1")}}
+	timed := func(at string) kafka.Header { return kafka.Header{Key: "ce_time", Value: []byte(at)} }
 	for name, c := range map[string]struct {
 		written time.Time // by the producer's clock
 		header  kafka.Header
 		want    time.Time
 	}{
-		"a day's offset":     {at, kafka.Header{Key: "ce_time", Value: []byte("2026-11-20T12:00:00+24:00")}, at.AddDate(0, 0, -1)},
-		"an hour of minutes": {at, kafka.Header{Key: "ce_time", Value: []byte("2026-11-20T12:00:00+00:60")}, at.Add(-time.Hour)},
-		"a decimal comma": {at, kafka.Header{Key: "ce_time", Value: []byte("2026-11-20T12:00:01,5Z")},
-			at.Add(1500 * time.Millisecond)},
+		"a day's offset":       {at, timed("2026-11-20T12:00:00+24:00"), at.AddDate(0, 0, -1)},
+		"an hour of minutes":   {at, timed("2026-11-20T12:00:00+00:60"), at.Add(-time.Hour)},
+		"a decimal comma":      {at, timed("2026-11-20T12:00:01,5Z"), at.Add(1500 * time.Millisecond)},
 		"a stamp in nanos":     {time.UnixMilli(at.UnixNano()), kafka.Header{}, time.Time{}},
 		"a stamp before Kafka": {time.UnixMilli(-1 << 62), kafka.Header{}, time.Time{}},
 		"an attribute data":    {at, kafka.Header{Key: "ce_data", Value: []byte("x")}, at},
