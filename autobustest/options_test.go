@@ -4,6 +4,7 @@ package autobustest_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -157,4 +158,16 @@ func TestNobodyIsServedAfterTheEnd(t *testing.T) {
 	for _, sub := range []autobus.Subscription{{Name: "x"}, {Tail: []string{"*"}}} {
 		refused(t, bus.Subscribe(t.Context(), sub, nil), autobus.ReasonShuttingDown)
 	}
+}
+
+// A service that sends more at once than its client takes finds out here.
+func TestABatchHasABound(t *testing.T) {
+	bus := autobustest.New(t)
+	e := autobus.Event{Type: placed, Data: []byte(`"` + strings.Repeat("x", 900<<10) + `"`)}
+	batch := &autobus.Batch{Events: slices.Repeat([]autobus.Event{e}, 9)}
+	if err := bus.Publish(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	batch = &autobus.Batch{Events: slices.Repeat([]autobus.Event{e}, 10)}
+	refused(t, bus.Publish(t.Context(), batch), autobus.ReasonBatchTooLarge)
 }

@@ -24,6 +24,13 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 		return autobus.NewError(autobus.ReasonBatchTooLarge, "%d events, at most %d", len(batch.Events),
 			autobus.MaxBatchEvents)
 	}
+	size := 0
+	for i := range batch.Events {
+		size += batch.Events[i].Size()
+	}
+	if size > autobus.MaxBatchBytes { // as clients refuse it, and gateways a request
+		return autobus.NewError(autobus.ReasonBatchTooLarge, "%d bytes, at most %d", size, autobus.MaxBatchBytes)
+	}
 	if err := batch.Open(); err != nil {
 		return err
 	}
