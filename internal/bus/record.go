@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -21,7 +22,8 @@ const (
 )
 
 // decode makes an event of a record. A record that somebody else wrote, without CloudEvents headers, becomes an event
-// too, marked unspecified: a reader must neither crash on it nor miss it.
+// too, marked unspecified: a reader must neither crash on it nor miss it. Its type is that of its topic, also where it
+// was copied from another one.
 func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
 	e := autobus.Event{Key: rec.Key, Data: rec.Value}
 	texts := newTexts(rec.Headers)
@@ -55,11 +57,11 @@ func decode(cluster, typ string, rec *kafka.Record) autobus.Event {
 		e.Unspecified = true
 		e.ID = fmt.Sprintf("%s:%d:%d", rec.Topic, rec.Partition, rec.Offset)
 		e.Source = "/kafka/" + cluster + "/" + rec.Topic
-		e.Type = typ
 		if _, has := e.Ext(autobus.ExtPartitionKey); !has && len(rec.Key) > 0 && utf8.Valid(rec.Key) {
 			e.SetExt(autobus.ExtPartitionKey, string(rec.Key))
 		}
 	}
+	e.Type = cmp.Or(typ, e.Type)
 	if e.Time.IsZero() {
 		e.Time = rec.Time.UTC()
 	}

@@ -152,6 +152,17 @@ func TestAForeignRecordCanBeTold(t *testing.T) {
 	}
 }
 
+// An event is of the type whose topic it stands in, whatever a record that was copied there says: handlers are chosen by
+// it, and type, partition and offset together name one place.
+func TestARecordIsOfTheTypeOfItsTopic(t *testing.T) {
+	rec := kafka.Record{TP: kafka.TP{Topic: "orders.order.retried.v1"}, Headers: []kafka.Header{
+		{Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("/s")},
+		{Key: "ce_type", Value: []byte("orders.order.placed.v1")}}}
+	if e := decode("main", "orders.order.retried.v1", &rec); e.Type != "orders.order.retried.v1" || e.ID != "1" {
+		t.Errorf("%+v", e)
+	}
+}
+
 // told demands that an event stands in JSON and in headers as clients read them.
 func told(t *testing.T, e *autobus.Event) {
 	t.Helper()
