@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -50,7 +51,10 @@ type Plan struct {
 	WarmUp time.Duration
 	Round  time.Duration
 	Rounds int
+	Stall  time.Duration // how long nothing may come in consume before a round is given up; 0 = 30 s
 }
+
+func (p Plan) patience() time.Duration { return cmp.Or(p.Stall, settleTime) }
 
 // Target is where the work goes.
 type Target struct {

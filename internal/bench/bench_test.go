@@ -179,6 +179,38 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// hanging is a bus that has nothing to tell, as a client has none whose gateway is gone.
+type hanging struct{ autobus.Bus }
+
+func (hanging) Subscribe(ctx context.Context, _ autobus.Subscription, _ autobus.Handler) error {
+	<-ctx.Done()
+	return nil
+}
+
+func TestAGatewayThatIsGone(t *testing.T) {
+	log, target := site(t)
+	target.Dial = func(context.Context) (autobus.Bus, func(), error) { return hanging{}, func() {}, nil }
+	topic := kafka.NewTopic{Name: TypeName(JSON, 1), Partitions: 1, Replicas: 1}
+	if _, err := log.CreateTopic(t.Context(), topic); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Run(t.Context(), log, Case{Mode: Consume, Value: JSON, Size: 100, Batch: 1, Callers: 1, Connections: 1,
+			Clients: 1, Partitions: 1, Events: 100, Window: 10}, Plan{Rounds: 1, Stall: 5 * time.Second}, target,
+			func(int, Round) {})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, &autobus.Error{Reason: autobus.ReasonInternal}) {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the round does not end")
+	}
+}
+
 func TestSpread(t *testing.T) {
 	rounds := func(values ...float64) (out []Round) {
 		for _, v := range values {

@@ -92,6 +92,7 @@ func (r *rig) consumeDirectly(ctx context.Context, group string) (*measured, err
 		var clock clock
 		var took time.Duration
 		var members sync.WaitGroup
+		members.Go(func() { watch(reading, stop, &read, r.plan.patience()) })
 		for range r.Clients {
 			c, err := kafka.OpenBareGroup(ctx, r.Kafka, group, r.typ)
 			if err != nil {
@@ -127,6 +128,26 @@ func (r *rig) consumeDirectly(ctx context.Context, group string) (*measured, err
 	})
 }
 
+// watch ends a round in which nothing is done any more: for a gateway or a broker that is gone, clients wait for ever.
+func watch(ctx context.Context, stop context.CancelCauseFunc, done *atomic.Int64, patience time.Duration) {
+	ticker := time.NewTicker(patience)
+	defer ticker.Stop()
+	for before := int64(-1); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := done.Load()
+		if now == before {
+			stop(autobus.NewError(autobus.ReasonInternal, "after %d events none came within %s", now, patience).
+				WithHint("Look whether the gateway and the brokers are still there."))
+			return
+		}
+		before = now
+	}
+}
+
 // errDone ends a round that read all there is.
 var errDone = errors.New("all was read")
 
@@ -158,6 +179,7 @@ func (r *rig) consumeByBus(ctx context.Context, name string) (*measured, error) 
 		var took time.Duration
 		latencies := make([]histogram, len(open))
 		var parts sync.WaitGroup
+		parts.Go(func() { watch(reading, stop, &acked, r.plan.patience()) })
 		for i, bus := range open {
 			acks := make(chan []autobus.Settlement, 64)
 			parts.Go(func() {
@@ -177,7 +199,7 @@ func (r *rig) consumeByBus(ctx context.Context, name string) (*measured, error) 
 			parts.Go(func() {
 				for settle := range acks {
 					from := time.Now()
-					if err := settled(ctx, bus, settle); err != nil {
+					if err := settled(reading, bus, settle); err != nil {
 						stop(err)
 						continue
 					}
