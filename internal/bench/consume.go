@@ -128,26 +128,6 @@ func (r *rig) consumeDirectly(ctx context.Context, group string) (*measured, err
 	})
 }
 
-// watch ends a round in which nothing is done any more: for a gateway or a broker that is gone, clients wait for ever.
-func watch(ctx context.Context, stop context.CancelCauseFunc, done *atomic.Int64, patience time.Duration) {
-	ticker := time.NewTicker(patience)
-	defer ticker.Stop()
-	for before := int64(-1); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		now := done.Load()
-		if now == before {
-			stop(autobus.NewError(autobus.ReasonInternal, "after %d events none came within %s", now, patience).
-				WithHint("Look whether the gateway and the brokers are still there."))
-			return
-		}
-		before = now
-	}
-}
-
 // errDone ends a round that read all there is.
 var errDone = errors.New("all was read")
 

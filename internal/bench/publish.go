@@ -118,21 +118,6 @@ func (r *rig) producers(ctx context.Context, topic string, values []payload, cal
 	}}, nil
 }
 
-// writer opens a Kafka client that ends with the rig or with ctx: what a broker has not answered is not given up for a
-// context, but with its client.
-func (r *rig) writer(ctx context.Context) (*kafka.Bare, error) {
-	c, err := kafka.OpenBare(ctx, r.Kafka)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, c.Close)
-	r.defers(func() {
-		stop()
-		c.Close()
-	})
-	return c, nil
-}
-
 // producer makes one caller's records: the very ones that the bus writes, with headers and key. Its memory is used
 // again and again.
 type producer struct {
