@@ -152,8 +152,8 @@ func TestAForeignRecordCanBeTold(t *testing.T) {
 	}
 }
 
-// An event is of the type whose topic it stands in, whatever a record that was copied there says: handlers are chosen by
-// it, and type, partition and offset together name one place.
+// An event is of the type whose topic it stands in, whatever a record that was copied there says: handlers are chosen
+// by it, and type, partition and offset together name one place.
 func TestARecordIsOfTheTypeOfItsTopic(t *testing.T) {
 	rec := kafka.Record{TP: kafka.TP{Topic: "orders.order.retried.v1"}, Headers: []kafka.Header{
 		{Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("/s")},
