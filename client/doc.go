@@ -21,7 +21,8 @@
 // else. Batches are sent in the order in which they were queued. What was sent and not answered when the connection
 // broke is sent again, with the same ids and before anything newer, on the next connection. Only when Config.ResendFor
 // is over the client gives up: what was never sent is Refused with ReasonServerUnreachable, what was is Unknown with
-// ReasonOutcomeUnknown. An Unknown that the gateway tells is treated alike for a batch without a Stream. One with a
+// ReasonOutcomeUnknown. So is what was sent again and refused then, as the first attempt may have written it; its error
+// has the refusal as cause. An Unknown that the gateway tells is treated alike for a batch without a Stream. One with a
 // Stream is told at once: what follows it in the stream waits for the caller to send it again, and only he knows what
 // that is.
 //
@@ -40,7 +41,8 @@
 // context is a goodbye; ErrReaderDied as its cause tells the gateway that the worker died.
 //
 // A tail that began at the end goes on a little before the moment at which it was cut, one that began elsewhere begins
-// there again; either way nothing is handed out twice.
+// there again; either way nothing is handed out twice. A reader that was more than a few seconds behind when its tail
+// was cut misses what was on the way; who must not miss anything has a subscription.
 //
 // A settlement goes over the connection its lease came by. When that one breaks before the answer, its Err is
 // ReasonServerUnreachable: it may have counted.
