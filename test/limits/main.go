@@ -6,8 +6,9 @@
 //	go run ./test/limits -specs DIR                            writes the specs of the types, for the gateway's --specs
 //	go run ./test/limits -url http://localhost:7070 -for 10m   measures a gateway that runs with them
 //
-// It prints resident memory, goroutines and descriptors of the gateway as its /metrics tells them: empty, full, and
-// during the load each 10 s; then the slope of the memory from minute 2 on.
+// It prints resident memory, goroutines and descriptors of the gateway as its /metrics tells them: empty, full, and,
+// after as many events as the gateway remembers ids of, during the load each 10 s; then the slope of the memory from
+// minute 2 on.
 package main
 
 import (
@@ -33,6 +34,7 @@ const (
 	subscriptions = 200
 	sessions      = 1000
 	ticks         = 50 // batches a second of the steady load
+	fill          = 500_000
 )
 
 const (
@@ -171,6 +173,9 @@ func measure(ctx context.Context, l *limits) error {
 		return err
 	}
 	fmt.Fprintf(l.out, "%d subscriptions, %d idle sessions  %s\n", subscriptions, sessions, full)
+	if err := l.fill(ctx); err != nil {
+		return err
+	}
 	return l.steady(ctx)
 }
 
@@ -209,6 +214,45 @@ func (o opened) Subscribe(ctx context.Context, s autobus.Subscription, h autobus
 	return o.Bus.Subscribe(ctx, s, h)
 }
 
+// fill publishes as many events as the gateway remembers ids of, and waits until they are handled: what it keeps of
+// them grows with the first ones, and then no more.
+func (l *limits) fill(ctx context.Context) error {
+	bus, err := l.client()
+	if err != nil {
+		return err
+	}
+	const batch = 1000
+	for n := range fill / batch {
+		if err := publish(ctx, bus, n, batch); err != nil {
+			return err
+		}
+	}
+	for l.served.Load() < fill {
+		if err := rest(ctx, time.Second/ticks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish publishes the n-th batch over all types.
+func publish(ctx context.Context, bus autobus.Bus, n, size int) error {
+	b := &autobus.Batch{Events: make([]autobus.Event, size)}
+	for i := range b.Events {
+		b.Events[i] = autobus.Event{Type: typeName((n*size + i) % types),
+			Data: fmt.Appendf(nil, `{"id":"k-%d","note":"%0900d"}`, n%5000, i)}
+	}
+	if err := bus.Publish(ctx, b); err != nil {
+		return err
+	}
+	for _, r := range b.Wait(ctx) {
+		if r.Status != autobus.Written {
+			return fmt.Errorf("an event is %s: %w", r.Status, r.Err)
+		}
+	}
+	return nil
+}
+
 // steady publishes at the rate over all types, and tells how the gateway grows.
 func (l *limits) steady(ctx context.Context) error {
 	bus, err := l.client()
@@ -221,20 +265,10 @@ func (l *limits) steady(ctx context.Context) error {
 	defer tick.Stop()
 	next := began
 	for n := 0; time.Since(began) < l.load; n++ {
-		b := &autobus.Batch{Events: make([]autobus.Event, l.rate/ticks)}
-		for i := range b.Events {
-			b.Events[i] = autobus.Event{Type: typeName((n*len(b.Events) + i) % types),
-				Data: fmt.Appendf(nil, `{"id":"k-%d","note":"%0900d"}`, n%5000, i)}
-		}
-		if err := bus.Publish(ctx, b); err != nil {
+		if err := publish(ctx, bus, n, l.rate/ticks); err != nil {
 			return err
 		}
-		for _, r := range b.Wait(ctx) {
-			if r.Status != autobus.Written {
-				return fmt.Errorf("an event is %s: %w", r.Status, r.Err)
-			}
-		}
-		published += len(b.Events)
+		published += l.rate / ticks
 		if now := time.Now(); !now.Before(next) {
 			s, err := l.sample(ctx)
 			if err != nil {
