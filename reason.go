@@ -58,6 +58,7 @@ const (
 const (
 	ReasonSubscriptionUnknown Reason = "subscription_unknown"
 	ReasonSubscriptionInvalid Reason = "subscription_invalid"
+	ReasonDeadLetterUnknown   Reason = "dead_letter_unknown"
 	ReasonSubscriptionExists  Reason = "subscription_exists"
 	ReasonManagedBySpec       Reason = "managed_by_spec"
 	ReasonSessionUnknown      Reason = "session_unknown"
@@ -196,6 +197,8 @@ var reasons = []ReasonInfo{
 
 	{ReasonSubscriptionUnknown, NotFound, false, "There is no such subscription.",
 		"Check the name. PUT /v1/subscriptions/{name} makes it, or its worker, by create (in Go: Worker.Create)."},
+	{ReasonDeadLetterUnknown, NotFound, false, "The subscription has no dead letter of this number, or no longer.",
+		"List them: autobus dlq list NAME. They are kept as long as the topic's retention says."},
 	{ReasonSubscriptionInvalid, InvalidArgument, false, "The subscription's name or policy is wrong.",
 		"Mend the field that detail names."},
 	{ReasonSubscriptionExists, AlreadyExists, false, "A subscription of this name exists with another policy.",

@@ -78,7 +78,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newPublishCommand(),
 		a.newTailCommand(),
 		a.newConsumeCommand(),
-		a.newSubscriptionCommand(),
+		a.newSubscriptionCommand(), a.newDLQCommand(),
 		a.newTypesCommand(),
 		a.newSpecCommand(),
 		a.newTokenCommand(),

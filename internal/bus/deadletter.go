@@ -18,6 +18,7 @@ const (
 	deadLetterRetention = 14 * 24 * time.Hour
 	maxFailureBytes     = 1 << 10
 	buryAgain           = time.Second
+	lettersPrefix       = "autobus-dlq-" // of the headers that a dead letter has besides
 )
 
 // bury writes an exhausted event to the dead letters; only when every in-sync replica has it is the event done. Until
@@ -62,12 +63,12 @@ func deadLetter(topic string, sl *slot) kafka.Record {
 	r := sl.record
 	headers := make([]kafka.Header, 0, len(r.Headers)+8)
 	for _, h := range r.Headers {
-		if !sl.bare && !strings.HasPrefix(h.Key, "autobus-dlq-") {
+		if !sl.bare && !strings.HasPrefix(h.Key, lettersPrefix) {
 			headers = append(headers, h)
 		}
 	}
 	add := func(key, value string) {
-		headers = append(headers, kafka.Header{Key: "autobus-dlq-" + key, Value: []byte(value)})
+		headers = append(headers, kafka.Header{Key: lettersPrefix + key, Value: []byte(value)})
 	}
 	now := time.Now().UTC()
 	first := sl.first

@@ -78,6 +78,11 @@ func (b *Bus) subscription(ctx context.Context, who autobus.Principal, name stri
 	if !maySee(who, name) {
 		return control.Record{}, autobus.NewError(autobus.ReasonForbidden, "%s has no grant for %q", who.Name, clipName(name))
 	}
+	return b.known(ctx, who, name)
+}
+
+// known finds the record of a subscription, if need be after a read barrier.
+func (b *Bus) known(ctx context.Context, who autobus.Principal, name string) (control.Record, error) {
 	rec, ok := b.cfg.Control.Get(control.KindSubscription, name)
 	if ok {
 		return rec, nil

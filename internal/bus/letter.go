@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// DeadLetter is an event that a subscription gave up. Public: the API answers with it.
+type DeadLetter struct {
+	Number      int64           `json:"number"` // names it among those of its subscription; the older the lower
+	ID          string          `json:"id"`
+	Source      string          `json:"source"`
+	Type        string          `json:"type"`
+	Key         string          `json:"key,omitempty"`
+	Topic       string          `json:"topic"` // where the event stands, with its partition and offset
+	Partition   int32           `json:"partition"`
+	Offset      int64           `json:"offset"`
+	Reason      string          `json:"reason"`
+	Fingerprint string          `json:"fingerprint"` // equal for reasons that differ in numbers and names alone
+	Attempts    int             `json:"attempts"`
+	First       time.Time       `json:"first,omitzero"` // delivery by the instance that gave it up
+	Last        time.Time       `json:"last"`           // when it was given up
+	Omitted     string          `json:"omitted,omitempty"`
+	Event       json.RawMessage `json:"event,omitempty"` // where it was asked for
+
+	event autobus.Event
+	size  int
+}
+
+// Headers by which others say why a record is among the dead: Spring for Apache Kafka's DeadLetterPublishingRecoverer,
+// and Kafka Connect's sink connectors.
+const (
+	springPrefix  = "kafka_dlt-"
+	connectPrefix = "__connect.errors."
+)
+
+// readLetter understands a record of the dead letters, whoever wrote it. What is not told stays empty, and stands where
+// the letter itself does.
+func readLetter(cluster string, rec *kafka.Record) DeadLetter {
+	l := DeadLetter{Number: rec.Offset, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
+		Last: rec.Time.UTC(), size: rec.Size()}
+	for _, h := range rec.Headers {
+		value := strings.ToValidUTF8(string(h.Value), "\uFFFD")
+		switch name := h.Key; {
+		case strings.HasPrefix(name, lettersPrefix):
+			l.own(name[len(lettersPrefix):], value)
+		case strings.HasPrefix(name, springPrefix):
+			l.spring(name[len(springPrefix):], value, h.Value)
+		case strings.HasPrefix(name, connectPrefix):
+			l.connect(name[len(connectPrefix):], value)
+		}
+	}
+	place := *rec
+	place.TP, place.Offset = kafka.TP{Topic: l.Topic, Partition: l.Partition}, l.Offset
+	l.event = decode(cluster, "", &place)
+	l.event.Type = cmp.Or(l.event.Type, l.Topic)
+	l.ID, l.Source, l.Type = l.event.ID, l.event.Source, l.event.Type
+	l.Key = strings.ToValidUTF8(string(rec.Key), "\uFFFD")
+	l.Fingerprint = fingerprint(l.Reason)
+	return l
+}
+
+// own takes what the bus wrote.
+func (l *DeadLetter) own(name, value string) {
+	switch name {
+	case "reason":
+		l.Reason = value
+	case "attempts":
+		l.Attempts, _ = strconv.Atoi(value)
+	case "topic":
+		l.Topic = value
+	case "partition":
+		l.Partition = number32(value)
+	case "offset":
+		l.Offset = number64(value)
+	case "first":
+		l.First, _ = time.Parse(time.RFC3339Nano, value)
+	case "last":
+		if t, err := time.Parse(time.RFC3339Nano, value); err == nil {
+			l.Last = t
+		}
+	case "omitted":
+		l.Omitted = value
+	}
+}
+
+// spring takes what Spring wrote: numbers are big-endian.
+func (l *DeadLetter) spring(name, value string, raw []byte) {
+	switch {
+	case name == "exception-message":
+		l.Reason = value
+	case name == "exception-fqcn" && l.Reason == "":
+		l.Reason = value
+	case name == "original-topic":
+		l.Topic = value
+	case name == "original-partition" && len(raw) == 4:
+		l.Partition = int32(binary.BigEndian.Uint32(raw))
+	case name == "original-offset" && len(raw) == 8:
+		l.Offset = int64(binary.BigEndian.Uint64(raw))
+	}
+}
+
+func (l *DeadLetter) connect(name, value string) {
+	switch name {
+	case "exception.message":
+		l.Reason = value
+	case "topic":
+		l.Topic = value
+	case "partition":
+		l.Partition = number32(value)
+	case "offset":
+		l.Offset = number64(value)
+	}
+}
+
+func number32(s string) int32 {
+	n, _ := strconv.ParseInt(s, 10, 32)
+	return int32(n)
+}
+
+func number64(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
+}
+
+// varying is what differs between reasons of one kind: quoted text, hexadecimal ids, numbers. At most so much of a
+// reason counts: what comes behind is a stack.
+var varying = regexp.MustCompile(`"[^"]*"|'[^']*'|\b[0-9a-fA-F]{8,}(-[0-9a-fA-F]{4,})*\b|[0-9]+`)
+
+const fingerprinted = 200 // bytes
+
+// fingerprint is the same for reasons that differ in what varies alone.
+func fingerprint(reason string) string {
+	first, _, _ := strings.Cut(reason, "\n")
+	first = varying.ReplaceAllString(first, "#")
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(first[:min(len(first), fingerprinted)]))
+	return fmt.Sprintf("%016x", h.Sum64())
+}
