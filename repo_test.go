@@ -46,6 +46,7 @@ var law = map[string][]string{
 	"internal/registry":  {".", "spec", "internal/kafka", "internal/control", "internal/edge"},
 	"internal/admin": {".", "spec", "internal/kafka", "internal/control", "internal/bus",
 		"internal/edge", "internal/quota"},
+	"internal/doctor":  {".", "spec", "internal/kafka", "internal/control", "internal/registry"},
 	"internal/bench":   {".", "internal/kafka"},
 	"internal/bustest": {".", "internal/kafka"},
 	"cmd/autobus":      {"*"},
@@ -57,7 +58,7 @@ var (
 	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/bus",
 		"internal/peer", "internal/edge", "internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
-		"internal/admin", "internal/bench"}
+		"internal/admin", "internal/doctor", "internal/bench"}
 )
 
 // kafkaClients may import the Kafka client: the log, and an example whose point is to do without the bus. So may tests.

@@ -15,6 +15,7 @@ import (
 	"github.com/autobus-io/autobus/internal/admin"
 	"github.com/autobus-io/autobus/internal/bench"
 	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/doctor"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
@@ -76,7 +77,7 @@ func (s *benchSite) prepare(ctx context.Context) error {
 	}
 	s.wipes = true // from here on, what there is of a bus is ours
 	if _, _, err := control.Init(ctx, s.log, control.Settings{ClusterName: benchCluster, Actor: actor(),
-		Replicas: min(wantedReplicas, len(about.Brokers)), Adopt: true}); err != nil {
+		Replicas: min(doctor.Wanted, len(about.Brokers)), Adopt: true}); err != nil {
 		return err
 	}
 	return s.withControl(ctx, func(ctl *control.Log) error {

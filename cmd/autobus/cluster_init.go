@@ -11,6 +11,7 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/doctor"
 )
 
 func (a *app) newClusterCommand() *cobra.Command {
@@ -18,9 +19,6 @@ func (a *app) newClusterCommand() *cobra.Command {
 		"  autobus cluster init --config autobus.yaml\n  autobus cluster check --config autobus.yaml",
 		a.newClusterInitCommand(), a.newClusterCheckCommand())
 }
-
-// wantedReplicas is how many copies make a record safe: one broker may be gone and another die.
-const wantedReplicas = 3
 
 func (a *app) newClusterInitCommand() *cobra.Command {
 	o := &operator{app: a}
@@ -56,7 +54,7 @@ func (o *operator) prepare(ctx context.Context, adopt bool) error {
 	if err != nil {
 		return o.outOfTime(err)
 	}
-	replicas := min(wantedReplicas, len(about.Brokers))
+	replicas := min(doctor.Wanted, len(about.Brokers))
 	exists, err := c.log.Topics(connect, control.Topic)
 	if err != nil {
 		return o.outOfTime(err)
@@ -92,9 +90,9 @@ func (o *operator) plan(c *cluster, kafkaID string, brokers, replicas int) {
 		plural(brokers, "broker"), strings.Join(c.config.Kafka.Brokers, ", "))
 	o.app.note("would get the topic %s: 1 partition, %d %s, kept for ever.", control.Topic, replicas,
 		map[bool]string{true: "copy", false: "copies"}[replicas == 1])
-	if replicas < wantedReplicas {
+	if replicas < doctor.Wanted {
 		o.app.note("Warning: with %d %s a dead disk loses the control log; %d are needed for safety.", brokers,
-			plural(brokers, "broker"), wantedReplicas)
+			plural(brokers, "broker"), doctor.Wanted)
 	}
 }
 

@@ -111,9 +111,7 @@ func (p *problems) err() error {
 	if len(p.list) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(p.list, func(a, b *fault) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
-	})
+	p.sort()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s", len(p.list), plural(len(p.list), "fault"))
 	for _, f := range p.list {
@@ -123,6 +121,13 @@ func (p *problems) err() error {
 		}
 	}
 	return &exitError{code: exitUsage, err: autobus.NewError(autobus.ReasonConfigInvalid, "%s", b.String())}
+}
+
+// sort puts the faults into the order of the file.
+func (p *problems) sort() {
+	slices.SortStableFunc(p.list, func(a, b *fault) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
+	})
 }
 
 func plural(n int, word string) string {

@@ -83,6 +83,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newSpecCommand(),
 		a.newTokenCommand(),
 		a.newClusterCommand(),
+		a.newDoctorCommand(),
 		a.newBenchCommand(),
 		a.newVersionCommand(),
 		a.newCompletionCommand(),

@@ -44,6 +44,11 @@ import (
 //	ack GROUP FILE OUTCOME [DELAY]
 //	                            settles the lease in the first line of a file; the answer's status and body become stdout
 //	lines FILE N                wants a file of N lines
+//	topic set|grow|delete BROKERS NAME [VALUE]
+//	                            changes a topic behind the bus's back: a setting key=value, the number of partitions
+//	newer BROKERS KIND NAME     writes a control record of a version to come
+//	freeport NAME               sets NAME to a port on which nobody listens
+//	squat NAME                  listens on a port, hangs up on everybody, and sets NAME to it
 //	sameevents A B              wants the events of two files of tail to be equal in all but partition and offset
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -59,6 +64,7 @@ func TestScripts(t *testing.T) {
 			"dev": scriptDev, "serve": scriptServe, "interrupt": scriptInterrupt, "exits": scriptExits,
 			"post": scriptPost, "ack": scriptAck, "until": scriptUntil,
 			"broker": scriptBroker, "topics": scriptTopics, "lines": scriptLines, "sameevents": scriptSameEvents,
+			"topic": scriptTopic, "newer": scriptNewer, "freeport": scriptFreePort, "squat": scriptSquat,
 		},
 	})
 }

@@ -16,6 +16,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -155,6 +156,25 @@ func (l *Log) All(kind string) []Record {
 		}
 	}
 	slices.SortFunc(out, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Newer returns the records in force that a newer build wrote and this one cannot read, removals left out: what they
+// govern is refused here. In the order of kinds and names.
+func (l *Log) Newer() []Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Record
+	for _, records := range l.state {
+		for _, r := range records {
+			if r.Version > Version && !r.Removed() {
+				out = append(out, r)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Record) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
 	return out
 }
 

@@ -5,7 +5,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -43,14 +42,6 @@ type Embedded struct {
 	addr    string // what clients are told
 	storage atomic.Pointer[Storage]
 	since   atomic.Int64 // bytes let in since the folder was measured
-}
-
-// Storage is how full the embedded broker's folder is, in bytes. Without a folder only the budget is set.
-type Storage struct {
-	Bytes    int64 `json:"bytes"`
-	Budget   int64 `json:"budget"`
-	DiskFree int64 `json:"disk_free"`
-	DiskSize int64 `json:"disk_size"`
 }
 
 // Intervals of the embedded broker's own housekeeping.
@@ -140,29 +131,6 @@ func (e *Embedded) Run(ctx context.Context) error {
 	}
 }
 
-// Full says why nothing more may be published: the budget is used up or the disk is nearly full. nil = there is room,
-// and so many bytes more count as used until the folder is measured again. Unread records are never deleted to make
-// room.
-func (e *Embedded) Full(bytes int64) *autobus.Error {
-	s := e.storage.Load()
-	var err *autobus.Error
-	switch {
-	case e.cfg.Dir != "" && s.Bytes+e.since.Add(bytes) > s.Budget:
-		e.since.Add(-bytes)
-		err = autobus.NewError(autobus.ReasonStorageFull, "folder %s holds %d bytes, its budget is %d", e.cfg.Dir,
-			s.Bytes, s.Budget)
-	case s.DiskSize > 0 && s.DiskFree < min(256<<20, s.DiskSize/20):
-		err = autobus.NewError(autobus.ReasonStorageFull, "the disk of %s has %d bytes left", e.cfg.Dir, s.DiskFree)
-	default:
-		return nil
-	}
-	err.RetryAfter = 10 * time.Second
-	return err
-}
-
-// Storage tells how full the folder is; measured every second.
-func (e *Embedded) Storage() Storage { return *e.storage.Load() }
-
 // Close stops the broker and gives the folder back.
 func (e *Embedded) Close() error {
 	e.cluster.Close()
@@ -171,61 +139,6 @@ func (e *Embedded) Close() error {
 }
 
 func (e *Embedded) dataDir() string { return filepath.Join(e.cfg.Dir, "kafka") }
-
-func (e *Embedded) takeLock() error {
-	if err := os.MkdirAll(e.cfg.Dir, 0o750); err != nil {
-		return autobus.NewError(autobus.ReasonConfigInvalid, "data folder: %v", err).WithCause(err)
-	}
-	f, err := os.OpenFile(filepath.Join(e.cfg.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return autobus.NewError(autobus.ReasonConfigInvalid, "data folder: %v", err).WithCause(err)
-	}
-	// The kernel drops the lock with the process, however it ends.
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		return autobus.NewError(autobus.ReasonDataLocked, "another process uses the folder %s", e.cfg.Dir).
-			WithCause(err)
-	}
-	e.lock = f
-	return nil
-}
-
-func (e *Embedded) unlock() {
-	if e.lock != nil {
-		_ = e.lock.Close()
-	}
-}
-
-func (e *Embedded) measure() {
-	if e.cfg.Dir == "" {
-		return
-	}
-	s := Storage{Budget: e.cfg.Budget}
-	e.since.Store(0)
-	err := filepath.WalkDir(e.cfg.Dir, func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // retention deleted it meanwhile
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		if info, err := d.Info(); err == nil {
-			s.Bytes += info.Size()
-		}
-		return nil
-	})
-	var disk syscall.Statfs_t
-	if err == nil {
-		err = syscall.Statfs(e.cfg.Dir, &disk)
-	}
-	if err != nil {
-		e.cfg.Logger.Warn("measure data folder", "dir", e.cfg.Dir, "error", err)
-		return
-	}
-	s.DiskFree = int64(disk.Bavail) * disk.Bsize
-	s.DiskSize = int64(disk.Blocks) * disk.Bsize
-	e.storage.Store(&s)
-}
 
 // advertised is a listener that gives out another address than the one it listens on.
 type advertised struct {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/autobus-io/autobus/internal/control"
+)
+
+func TestCompareTellsAndChangesNothing(t *testing.T) {
+	l := broker(t)
+	r := start(t, l)
+	push(t, r, bundleOf("book", "order"))
+	if got, err := r.Compare(t.Context()); err != nil || !reflect.DeepEqual(got, Comparison{}) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	const book, order = "orders.book.placed.v1", "orders.order.placed.v1"
+	changed := map[string]string{"retention.ms": "1", "max.message.bytes": "1000"}
+	if err := l.AlterTopic(t.Context(), order, changed); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.DeleteTopics(t.Context(), book); err != nil {
+		t.Fatal(err)
+	}
+	end := r.control.End()
+	got, err := r.Compare(t.Context())
+	// The route is what would be written: an event must fit the topic as it is.
+	if err != nil || !reflect.DeepEqual(got.Missing, []string{book}) || !reflect.DeepEqual(got.Routes, []string{order}) ||
+		got.Faults != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if again := topicsOf(t, l); !reflect.DeepEqual(again, []string{order}) || r.control.End() != end {
+		t.Errorf("topics %v, control log to %d, was %d", again, r.control.End(), end)
+	}
+}
+
+// A route that cannot be read is a fault of its type alone.
+func TestCompareGoesOnBesideANewerRoute(t *testing.T) {
+	l := broker(t)
+	r := start(t, l)
+	push(t, r, bundleOf("book", "order"))
+	rec, _ := r.control.Get(control.KindRoute, "orders.book.placed.v1")
+	rec.Prev, rec.Version = rec.Offset, control.Version+1
+	if _, err := r.control.Change(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.Compare(t.Context())
+	if err != nil || len(got.Faults) != 1 || got.Missing != nil || got.Routes != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
