@@ -65,6 +65,7 @@ const (
 	ReasonOutcomeInvalid      Reason = "outcome_invalid"
 	ReasonLeaseStale          Reason = "lease_stale"
 	ReasonLeaseUnknown        Reason = "lease_unknown"
+	ReasonLeaseUnreadable     Reason = "lease_unreadable"
 	ReasonNotOwner            Reason = "not_owner"
 	ReasonPeerUnreachable     Reason = "peer_unreachable"
 	ReasonControlLost         Reason = "control_lost"
@@ -117,7 +118,7 @@ var reasons = []ReasonInfo{
 		"Use segment(.segment){1,4}.vN with segments [a-z][a-z0-9-]*, such as orders.order.placed.v1."},
 	{ReasonTypeReserved, InvalidArgument, false, "The name belongs to the bus itself.",
 		"Choose a name that does not begin with dlq, retry, park or an underscore."},
-	{ReasonTypeUnreadable, Unavailable, true, "The type's control record was written by a newer version.",
+	{ReasonTypeUnreadable, Unavailable, true, "What is stored of it was written by a newer version.",
 		"Upgrade this instance, or send to one that runs the newer version."},
 	{ReasonEventInvalid, InvalidArgument, false, "The event is not a valid CloudEvent.",
 		"Send the attributes specversion, id, source and type as CloudEvents 1.0 says."},
@@ -213,6 +214,8 @@ var reasons = []ReasonInfo{
 		"Stop working on the event; it is somebody else's now."},
 	{ReasonLeaseUnknown, InvalidArgument, false, "The lease was not given by this bus or belongs to another subscription.",
 		"Settle with the lease exactly as it was delivered."},
+	{ReasonLeaseUnreadable, Unavailable, true, "The lease was given by an instance of a newer version.",
+		"Settle again, through an instance of that version; if none comes, the event comes again."},
 	{ReasonNotOwner, Unavailable, true, "The instance has none of the subscription's partitions.",
 		"Instances ask each other; this one finds the owner by itself. Try again."},
 	{ReasonPeerUnreachable, Unavailable, true, "The instance that gave the lease does not answer.",

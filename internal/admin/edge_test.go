@@ -192,3 +192,37 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a newer build wrote is told to those who may know of it.
+func TestStatusTellsWhatIsUnreadable(t *testing.T) {
+	f := newFixture(t)
+	for kind, name := range map[string]string{control.KindRoute: "orders.order.placed.v1",
+		control.KindSubscription: "shipping", control.KindManifest: control.ManifestName, control.KindToken: "0011223344aa"} {
+		if _, err := f.control.Change(t.Context(), control.Record{Version: control.Version + 1, Kind: kind, Name: name,
+			Prev: control.None, Value: json.RawMessage(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pattern, want := range map[string]string{
+		"*":        "manifest specs, route orders.order.placed.v1, subscription shipping",
+		"orders.*": "manifest specs, route orders.order.placed.v1",
+		"nothing":  "manifest specs",
+	} {
+		var got struct {
+			Unreadable []struct{ Kind, Name, Detail string }
+		}
+		if err := json.Unmarshal(f.get(t, "/v1/status", pattern).Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, u := range got.Unreadable {
+			names = append(names, u.Kind+" "+u.Name)
+			if !strings.Contains(u.Detail, "has version 2, this build reads up to 1") {
+				t.Errorf("%s: %s", u.Name, u.Detail)
+			}
+		}
+		if strings.Join(names, ", ") != want {
+			t.Errorf("with a grant for %s: %v, want %s", pattern, names, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -42,6 +43,14 @@ type status struct {
 	Buffer     kafka.BufferUsage   `json:"buffer"`
 	Control    controlStatus       `json:"control"`
 	Specs      specStatus          `json:"specs"`
+	Unreadable []unreadable        `json:"unreadable"` // what a newer version wrote, and is refused here
+}
+
+// unreadable is a control record in force or a partition of a subscription; the asker has a grant for it.
+type unreadable struct {
+	Kind   string `json:"kind"` // route, subscription, manifest, spec, or partition
+	Name   string `json:"name"`
+	Detail string `json:"detail"`
 }
 
 type clusterStatus struct {
@@ -89,6 +98,7 @@ func (e *Edge) describe(ctx context.Context, p autobus.Principal) status {
 	if err := cfg.Ready.Err(); err != nil {
 		s.Ready, s.NotReady = false, err.Reason
 	}
+	s.Unreadable = e.unreadable(p, b.Unreadable)
 	s.Cluster, s.Control.Lag = e.askCluster(ctx)
 	s.Control.Offset = cfg.Control.End()
 	if em := cfg.Embedded; em != nil {
@@ -100,6 +110,24 @@ func (e *Edge) describe(ctx context.Context, p autobus.Principal) status {
 		}
 	}
 	return s
+}
+
+// unreadable lists what the asker may know of. Tokens are left out: those who manage them list them.
+func (e *Edge) unreadable(p autobus.Principal, partitions []bus.Unreadable) []unreadable {
+	out := []unreadable{}
+	for _, r := range e.cfg.Control.Newer() {
+		named := r.Kind == control.KindRoute || r.Kind == control.KindSubscription
+		if r.Kind != control.KindToken && (!named || concerns(p, r.Name)) {
+			out = append(out, unreadable{r.Kind, r.Name, fmt.Sprintf(
+				"its record at offset %d has version %d, this build reads up to %d", r.Offset, r.Version, control.Version)})
+		}
+	}
+	for _, u := range partitions {
+		if concerns(p, u.Subscription) {
+			out = append(out, unreadable{u.Kind, u.Name, u.Detail})
+		}
+	}
+	return out
 }
 
 // concerns reports whether any grant of p reaches the type.

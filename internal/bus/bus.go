@@ -38,6 +38,10 @@ type Config struct {
 	Snapshot func() *spec.Snapshot // the specs in force
 	Instance string                // the name that leases carry
 
+	// Unreadable says that the newest specs were written by a newer build, so that the Snapshot is not all there is; nil
+	// as a function or as its answer = it is.
+	Unreadable func() *autobus.Error
+
 	// CreateType makes a topic and a route for a type without a spec, on its first publish. nil refuses such types:
 	// only dev accepts them.
 	CreateType func(ctx context.Context, name string) error
@@ -115,6 +119,7 @@ type Status struct {
 	Routes     []RouteStatus     `json:"routes"`
 	Duplicates DuplicateStatus   `json:"duplicates"`
 	Buffer     kafka.BufferUsage `json:"buffer"`
+	Unreadable []Unreadable      `json:"unreadable"` // of partitions that this instance holds
 }
 
 // DuplicateStatus tells how far back the table of duplicates reaches: ids known now, at most, and the age of the
@@ -127,5 +132,6 @@ type DuplicateStatus struct {
 
 // Status describes the bus as it is now.
 func (b *Bus) Status() Status {
-	return Status{Routes: b.routes.status(), Duplicates: b.duplicates.status(), Buffer: b.cfg.Log.InFlight()}
+	return Status{Routes: b.routes.status(), Duplicates: b.duplicates.status(), Buffer: b.cfg.Log.InFlight(),
+		Unreadable: b.unreadable()}
 }

@@ -25,7 +25,7 @@ const (
 // then its key waits.
 func (g *group) bury(sl *slot) {
 	p := sl.part
-	rec := deadLetter(deadLetters(g.name), sl)
+	rec := deadLetter(deadLetters(g.name), sl, time.Now().UTC())
 	err := g.bus.cfg.Log.Append(&kafka.Append{TP: rec.TP, Records: []kafka.Record{rec},
 		Done: func(_ int, _ int64, err error) { g.buried(p, sl, err) }})
 	if err != nil { // no room now; nothing was written
@@ -59,7 +59,7 @@ func (g *group) buried(p *partition, sl *slot, err error) {
 }
 
 // deadLetter is the record as it was, with why and where from.
-func deadLetter(topic string, sl *slot) kafka.Record {
+func deadLetter(topic string, sl *slot, now time.Time) kafka.Record {
 	r := sl.record
 	headers := make([]kafka.Header, 0, len(r.Headers)+8)
 	for _, h := range r.Headers {
@@ -70,7 +70,6 @@ func deadLetter(topic string, sl *slot) kafka.Record {
 	add := func(key, value string) {
 		headers = append(headers, kafka.Header{Key: lettersPrefix + key, Value: []byte(value)})
 	}
-	now := time.Now().UTC()
 	first := sl.first
 	if first.IsZero() {
 		first = now

@@ -39,6 +39,8 @@ type InstancePartition struct {
 	Position  int64  `json:"position"` // everything before it is done
 	Undone    int    `json:"undone"`   // read and not done
 	Lost      bool   `json:"lost,omitempty"`
+	// Unreadable says that the partition stands because of what a newer version wrote.
+	Unreadable bool `json:"unreadable,omitempty"`
 }
 
 // Lag is how far a subscription is behind, by its committed positions, which are at most some seconds old.
@@ -144,7 +146,8 @@ func (g *group) status() *InstanceGroup {
 		i.Leased += p.leased
 		i.Waiting += len(p.slots)
 		i.Partitions = append(i.Partitions, InstancePartition{Type: p.typ, Partition: p.tp.Partition,
-			Position: p.ledger.Base(), Undone: p.ledger.Undone(), Lost: p.lost != nil})
+			Position: p.ledger.Base(), Undone: p.ledger.Undone(), Lost: p.lost != nil,
+			Unreadable: p.newer != nil})
 	}
 	i.Waiting -= i.Leased + i.Ready
 	slices.SortFunc(i.Partitions, func(a, b InstancePartition) int {

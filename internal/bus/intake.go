@@ -41,6 +41,7 @@ type arrival struct {
 	offset int64
 	slot   *slot // nil = nobody is to have it: the filter says so, or it is a marker
 	marker bool
+	newer  error // a newer build wrote the record in a form that this one cannot read
 }
 
 func (a *arrival) bytes() int {
@@ -61,6 +62,10 @@ func (g *group) sift(records []kafka.Record) []arrival {
 		r := &records[i]
 		out[i] = arrival{tp: r.TP, offset: r.Offset, marker: r.Marker}
 		if r.Marker {
+			continue
+		}
+		if err := newerForm(r); err != nil {
+			out[i].newer = err
 			continue
 		}
 		e := decode(g.bus.cfg.Log.Name(), types[r.Topic], r)
@@ -103,7 +108,7 @@ func (g *group) take(arrivals []arrival) {
 
 // track takes records from the backlog while there is room.
 func (g *group) track(p *partition) {
-	if p.phase != open {
+	if p.phase != open || p.newer != nil {
 		return
 	}
 	n := 0

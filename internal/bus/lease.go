@@ -72,6 +72,18 @@ func parseFrame(frame autobus.Lease) (l lease, ok bool) {
 	return l, l.partition >= 0
 }
 
+// newestLease bounds what is taken for the version of a lease: what has another first byte is no lease at all.
+const newestLease = 15
+
+// newerFrame reports whether the lease of a frame looks like one that a newer build gave.
+func newerFrame(frame autobus.Lease) bool {
+	if len(frame) > leaseMax {
+		return false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(string(frame))
+	return err == nil && len(b) >= leaseFixed && b[0] > leaseVersion && b[0] <= newestLease
+}
+
 // recentNonces is how many ended incarnations are remembered, to tell a late settlement from a forged one.
 const recentNonces = 4096
 

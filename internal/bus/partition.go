@@ -36,6 +36,7 @@ type partition struct {
 	copiedAt time.Time
 	stands   bool // it does not go on by itself: lost, or what is stored of it is of a newer build
 	lost     *autobus.PositionLost
+	newer    error // what a newer build wrote, of the position or of the event that would be next
 }
 
 type phase int
@@ -57,6 +58,10 @@ func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
 	switch {
 	case sight != ledger.SeenUndone:
 		return nil, sight != ledger.NoRoom
+	case a.newer != nil:
+		p.newer = a.newer // and nothing behind it is handed out either: its key is not known
+		g.tellNewer(p)
+		return nil, false
 	case a.slot == nil:
 		p.ledger.Done(a.offset)
 		if !a.marker {

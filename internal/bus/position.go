@@ -70,14 +70,18 @@ func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit)
 // it) stands: it is never opened.
 func (g *group) begin(tp kafka.TP, commit kafka.Commit, log kafka.Bounds) *partition {
 	at := g.bus.stored(g.name, g.value, tp, commit, log)
+	var newer error
 	for _, err := range at.doubts {
+		if at.newer {
+			newer = err
+		}
 		g.bus.metrics.unreadable.Inc()
 		g.bus.cfg.Logger.Error("stored position is not readable and does not count; events may come again",
 			"subscription", g.name, "topic", tp.Topic, "partition", tp.Partition, "error", err)
 	}
 	incarnation := at.incarnation + 1
 	p := &partition{tp: tp, topicID: hexID(commit.TopicID), typ: g.topics[tp.Topic], incarnation: incarnation,
-		nonce: newNonce(), stands: at.newer,
+		nonce: newNonce(), stands: at.newer, newer: newer,
 		ledger: ledger.Resume(at.Position, incarnation), slots: map[int64]*slot{}, lanes: map[string][]*slot{}, copied: -1}
 	if !p.stands && at.lost(log) {
 		p.stands = true

@@ -19,7 +19,22 @@ const (
 	headerContentType = "content-type"
 	headerEpoch       = "autobus-epoch" // the route's epoch at the time of the append
 	defaultContent    = "application/json"
+
+	// headerForm is for builds to come: the form of the record, where it is not the one of this page. Clients cannot send
+	// it. A record that has it is never guessed at and never passed over.
+	headerForm = "autobus-form"
 )
+
+// newerForm says that a record is of a form that only a newer build can read.
+func newerForm(rec *kafka.Record) error {
+	for i := range rec.Headers {
+		if h := &rec.Headers[i]; h.Key == headerForm {
+			return autobus.NewError(autobus.ReasonTypeUnreadable, "the record at offset %d of partition %d of %s has form %q, "+
+				"which this build cannot read", rec.Offset, rec.Partition, rec.Topic, clipName(string(h.Value)))
+		}
+	}
+	return nil
+}
 
 // decode makes an event of a record. A record that somebody else wrote, without CloudEvents headers, becomes an event
 // too, marked unspecified: a reader must neither crash on it nor miss it. Its type is that of its topic, also where it

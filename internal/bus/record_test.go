@@ -101,6 +101,36 @@ func TestRecordsStayReadable(t *testing.T) {
 	}
 }
 
+// Dead letters are read by operators' programs for as long as the topics are kept.
+func TestDeadLettersStayReadable(t *testing.T) {
+	at := time.Date(2026, 11, 20, 12, 0, 0, 123456789, time.UTC)
+	rec := kafka.Record{TP: kafka.TP{Topic: "orders.order.placed.v1", Partition: 3}, Offset: 17, Time: at,
+		Key: []byte("o-1"), Value: []byte(`{"id": "o-1"}`), Headers: []kafka.Header{
+			{Key: "ce_id", Value: []byte("e-1")}, {Key: "autobus-dlq-reason", Value: []byte("of an earlier life")}}}
+	sl := &slot{record: rec, attempt: 8, failure: "no such customer", first: at.Add(time.Minute)}
+	for name, bare := range map[string]bool{"deadletter": false, "deadletter-bare": true} {
+		sl.bare = bare
+		letter := deadLetter("dlq.shipping", sl, at.Add(time.Hour))
+		got, err := json.MarshalIndent(store(letter), "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", name+".v1.json")
+		if *update {
+			if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got)+"\n" != string(want) {
+			t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
+		}
+	}
+}
+
 func TestAForeignRecordIsMarked(t *testing.T) {
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	rec := kafka.Record{TP: kafka.TP{Topic: "t", Partition: 2}, Offset: 7, Time: at, Key: []byte("k"),

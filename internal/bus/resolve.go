@@ -95,6 +95,12 @@ func (b *Bus) legal(name string) *autobus.Error {
 
 // unknownType refuses a type, with the near names that this principal may know of.
 func (b *Bus) unknownType(who autobus.Principal, name string) *autobus.Error {
+	if b.cfg.Unreadable != nil {
+		if newer := b.cfg.Unreadable(); newer != nil {
+			return autobus.NewError(autobus.ReasonTypeUnreadable, "no spec that this instance can read declares %s: %s", name,
+				newer.Detail)
+		}
+	}
 	err := autobus.NewError(autobus.ReasonTypeUnknown, "no spec declares %s", name)
 	near := slices.DeleteFunc(b.cfg.Snapshot().Near(name, 10), func(n string) bool {
 		return !who.May(autobus.VerbPublish, n) && !who.May(autobus.VerbSubscribe, n)

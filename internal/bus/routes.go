@@ -84,6 +84,14 @@ func (rs *routes) apply(rec control.Record) {
 	rs.changed = make(chan struct{})
 }
 
+// unreadable says that the route was written by a newer build; nil = it was not.
+func (r *route) unreadable() *autobus.Error {
+	if s := r.state.Load(); s != nil && s.refused != nil && s.refused.Reason == autobus.ReasonTypeUnreadable {
+		return s.refused
+	}
+	return nil
+}
+
 func (rs *routes) get(name string) *route { return (*rs.table.Load())[name] }
 
 // all returns the routes and a channel that closes when they change.

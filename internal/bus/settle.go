@@ -65,6 +65,7 @@ type judge struct {
 	mayNot bool
 	away   string // another instance gave it, and is asked
 	lost   bool   // another instance gave it, and this one was asked for it
+	newer  bool   // an instance of a newer version gave it
 
 	group *group
 	found []settling
@@ -97,6 +98,8 @@ func (j *judge) find(st *autobus.Settlement) (of incarnation, l lease, err *auto
 		j.look(frame)
 	}
 	switch {
+	case j.newer:
+		return of, l, autobus.NewError(autobus.ReasonLeaseUnreadable, "this instance cannot read leases of that version")
 	case j.lost:
 		return of, l, autobus.NewError(autobus.ReasonNotOwner, "the lease is of another instance")
 	case j.away != "":
@@ -112,9 +115,10 @@ func (j *judge) find(st *autobus.Settlement) (of incarnation, l lease, err *auto
 }
 
 func (j *judge) look(frame autobus.Lease) {
-	j.frame, j.name, j.ended, j.mayNot, j.away, j.lost = frame, "", false, false, "", false
+	j.frame, j.name, j.ended, j.mayNot, j.away, j.lost, j.newer = frame, "", false, false, "", false, false
 	l, ok := parseFrame(frame)
 	if !ok {
+		j.newer = newerFrame(frame)
 		return
 	}
 	if l.instance != j.bus.cfg.Instance {

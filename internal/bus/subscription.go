@@ -168,6 +168,9 @@ func (b *Bus) refuseTwin(name string) error {
 // resolveStart turns a start into offsets of the partitions there are. What the subscription reads already keeps its
 // place, also a topic that appeared after it was made and is read from its beginning; what appears later will be.
 func (b *Bus) resolveStart(ctx context.Context, v *control.Subscription, p autobus.Policy, before []string) error {
+	if err := b.newerRoute(p.Types); err != nil {
+		return err // where it begins there cannot be said
+	}
 	topicOf := map[string]string{} // by type
 	var topics []string            // not resolved yet
 	for topic, name := range b.topicsOf(p.Types) {

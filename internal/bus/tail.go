@@ -69,7 +69,11 @@ func (t *tail) check(ctx context.Context) error {
 		if t.bus.cfg.CreateType != nil && t.bus.legal(p) == nil {
 			continue // its first publish may come at any time
 		}
-		if _, _, err := t.bus.find(ctx, t.who, p, t.bus.refresh.after); err != nil {
+		r, _, err := t.bus.find(ctx, t.who, p, t.bus.refresh.after)
+		if err == nil {
+			err = r.unreadable()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -103,11 +107,11 @@ func (t *tail) run(ctx context.Context, h autobus.Handler) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
 		if len(ds) > 0 {
 			h(ctx, ds)
+		}
+		if err != nil {
+			return err
 		}
 		if fired(changed) || t.missing {
 			// What appeared after the tail began is new from its first record on.
@@ -159,6 +163,9 @@ func (t *tail) poll(ctx context.Context, changed <-chan struct{}) ([]autobus.Del
 	}
 	ds := make([]autobus.Delivery, 0, len(records))
 	for i := range records {
+		if err := newerForm(&records[i]); err != nil {
+			return ds, err
+		}
 		e := decode(t.bus.cfg.Log.Name(), t.types[records[i].Topic], &records[i])
 		wanted, failed := t.filter.pass(&e)
 		if failed {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
@@ -82,5 +83,26 @@ func TestTheClusterKeepsItsName(t *testing.T) {
 	}
 	if again := instance(t, l); again.ClusterID() != c.ClusterID() {
 		t.Errorf("after another start it is %s, was %s", again.ClusterID(), c.ClusterID())
+	}
+}
+
+// A cluster that a newer build prepared is not lost, and not for this build.
+func TestAClusterOfANewerVersionIsLeftAlone(t *testing.T) {
+	e := broker(t)
+	l := connect(t, e)
+	if _, err := l.CreateTopic(t.Context(), kafka.NewTopic{Name: control.Topic, Partitions: 1, Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	first := []byte(`{"version":2,"kind":"cluster","name":"main","prev":-1,"change":"X","value":{"realm":1}}`)
+	if _, err := l.Write(t.Context(), kafka.Record{TP: kafka.TP{Topic: control.Topic}, Time: time.Now(),
+		Value: first}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := control.Open(t.Context(), l, slog.Default()); reasonOf(err) != autobus.ReasonTypeUnreadable {
+		t.Errorf("opened: %v", err)
+	}
+	if _, _, err := control.Init(t.Context(), l, control.Settings{ClusterName: "main", Replicas: 1}); reasonOf(err) !=
+		autobus.ReasonTypeUnreadable {
+		t.Errorf("prepared again: %v", err)
 	}
 }

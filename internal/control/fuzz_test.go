@@ -67,7 +67,7 @@ func FuzzRecord(f *testing.F) {
 
 // FuzzPosition: what cannot be read as a position counts for nothing, above all not for a smaller version.
 func FuzzPosition(f *testing.F) {
-	seeds(f, "position.v1.json", `{"version":2}`, `{"version":1,"offset":-1}`, `{"version":0}`, `[]`)
+	seeds(f, "position*.v1.json", `{"version":2}`, `{"version":1,"offset":-1}`, `{"version":0}`, `[]`)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := decodePosition(raw)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,11 +37,15 @@ func TestStoredFormsStayReadable(t *testing.T) {
 					MaxTime: autobus.Duration(24 * time.Hour)},
 				OnExhausted: autobus.ToDeadLetters, Owner: "team-bob"},
 			Positions: map[string]map[int32]int64{"orders.order.placed.v1": {0: 17, 11: 0}}, SeekEpoch: 2, Created: at},
+		KindSubscription + "-topics": Subscription{Policy: autobus.Policy{Types: []string{"a.b.v1"}},
+			Positions: map[string]map[int32]int64{"a.b.v1": {0: 17}}, Created: at,
+			TopicIDs: map[string]string{"a.b.v1": "000102030405060708090a0b0c0d0e0f"}},
 		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
 			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := NewRecord(name, "the-name", 41, value)
+			kind, _, _ := strings.Cut(name, "-")
+			r, err := NewRecord(kind, "the-name", 41, value)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,17 +82,31 @@ func TestStoredFormsStayReadable(t *testing.T) {
 
 // The copy of a position is no control record and has a version of its own.
 func TestPositionsStayReadable(t *testing.T) {
-	want := Position{Version: PositionVersion, Offset: 4_294_967_296, SeekEpoch: 2, Incarnation: 7,
+	least := Position{Version: PositionVersion, Offset: 4_294_967_296, SeekEpoch: 2, Incarnation: 7,
 		Time: time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)}
-	golden, err := os.ReadFile(filepath.Join("testdata", "position.v1.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := json.Marshal(want); err != nil || !bytes.Equal(bytes.TrimSpace(golden), got) {
-		t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, golden)
-	}
-	if got, err := decodePosition(golden); err != nil || got != want {
-		t.Errorf("read back %+v, error %v", got, err)
+	full := least
+	full.TopicID = "000102030405060708090a0b0c0d0e0f"
+	for name, want := range map[string]Position{"position": least, "position-topic": full} {
+		file := filepath.Join("testdata", name+".v1.json")
+		got, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *update {
+			if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		golden, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(bytes.TrimSpace(golden), got) {
+			t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, golden)
+		}
+		if got, err := decodePosition(golden); err != nil || got != want {
+			t.Errorf("read back %+v, error %v", got, err)
+		}
 	}
 	if got := PositionKey("bob-kz", "orders.order.placed.v1", 11); got != "position/bob-kz/orders.order.placed.v1/11" {
 		t.Errorf("its key is %s", got)

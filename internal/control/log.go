@@ -50,7 +50,8 @@ type Log struct {
 }
 
 // Open replays the log to its end. ReasonClusterNotReady: there is none and never was. ReasonControlLost: there is
-// none, or an empty or cut one, beside topics that only the bus can have made.
+// none, or an empty or cut one, beside topics that only the bus can have made. ReasonTypeUnreadable: a newer version
+// prepared the cluster.
 func Open(ctx context.Context, log *kafka.Log, logger *slog.Logger) (*Log, error) {
 	if err := check(ctx, log); err != nil {
 		return nil, err
@@ -76,12 +77,10 @@ func Open(ctx context.Context, log *kafka.Log, logger *slog.Logger) (*Log, error
 			return nil, err
 		}
 	}
-	first, ok := l.first()
-	if !ok {
+	if l.cluster, err = l.first(); err != nil {
 		l.reader.Close()
-		return nil, lost("its first record does not name the cluster")
+		return nil, err
 	}
-	l.cluster = first
 	return l, nil
 }
 
@@ -239,13 +238,18 @@ func (l *Log) applyRecord(raw *kafka.Record) {
 	l.tail.reach(raw.Offset + 1) // last: whoever waits for it looks at the above
 }
 
-// first returns the value of the log's first record if it is a cluster record.
-func (l *Log) first() (ClusterValue, bool) {
+// first returns the value of the log's first record. One that is no cluster record is not a bus's log; one of a newer
+// version is, and this build keeps away from it.
+func (l *Log) first() (ClusterValue, error) {
 	for _, r := range l.All(KindCluster) {
-		if r.Offset == 0 {
-			v, err := Decode[ClusterValue](r)
-			return v, err == nil
+		if r.Offset != 0 {
+			continue
 		}
+		v, err := Decode[ClusterValue](r)
+		if err != nil && r.Version <= Version {
+			break
+		}
+		return v, err
 	}
-	return ClusterValue{}, false
+	return ClusterValue{}, lost("its first record does not name the cluster")
 }

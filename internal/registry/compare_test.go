@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
 )
 
@@ -49,5 +50,28 @@ func TestCompareGoesOnBesideANewerRoute(t *testing.T) {
 	got, err := r.Compare(t.Context())
 	if err != nil || len(got.Faults) != 1 || got.Missing != nil || got.Routes != nil {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A manifest that a newer build wrote leaves in force what was, and says that there is more.
+func TestANewerManifestIsNotGuessedAt(t *testing.T) {
+	l := broker(t)
+	r := start(t, l)
+	push(t, r, bundleOf("book"))
+	if err := r.Unreadable(); err != nil {
+		t.Fatal(err)
+	}
+	rec, _ := r.control.Get(control.KindManifest, control.ManifestName)
+	rec.Prev, rec.Version = rec.Offset, control.Version+1
+	if _, err := r.control.Change(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Unreadable(); err == nil || err.Reason != autobus.ReasonTypeUnreadable || r.Snapshot().Len() != 1 {
+		t.Errorf("%v, %d types in force", err, r.Snapshot().Len())
+	}
+	// After a restart nothing is in force, which is not the same as that there are no types.
+	again := start(t, l)
+	if err := again.Unreadable(); err == nil || again.Snapshot().Len() != 0 || len(again.Problems()) != 1 {
+		t.Errorf("after a restart: %v, %d types in force", err, again.Snapshot().Len())
 	}
 }

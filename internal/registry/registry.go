@@ -68,7 +68,8 @@ type Registry struct {
 type inForce struct {
 	snapshot *spec.Snapshot
 	hash     string
-	unread   spec.Problems // why the newest manifest could not be used; the snapshot is then an older one
+	unread   spec.Problems  // why the newest manifest could not be used; the snapshot is then an older one
+	newer    *autobus.Error // the same, when it is that a newer build wrote it
 }
 
 // New makes a registry that follows the control log. The log has been replayed, so the snapshot is there at once.
@@ -98,6 +99,10 @@ func (r *Registry) Problems() spec.Problems {
 	return out
 }
 
+// Unreadable says that specs of a newer build stand in the control log, which may declare what is not known here; nil =
+// none do.
+func (r *Registry) Unreadable() *autobus.Error { return r.force.Load().newer }
+
 // swap runs on the control log's goroutine for each manifest that counts.
 func (r *Registry) swap(rec control.Record) {
 	old := r.force.Load()
@@ -115,7 +120,11 @@ func (r *Registry) swap(rec control.Record) {
 		r.warn(problems)
 		r.cfg.Logger.Error("the newest specs are not in force; the ones before stay in force", "offset", rec.Offset,
 			"actor", rec.Actor, "faults", len(problems))
-		r.force.Store(&inForce{snapshot: old.snapshot, hash: old.hash, unread: problems})
+		next := &inForce{snapshot: old.snapshot, hash: old.hash, unread: problems}
+		if e, ok := errors.AsType[*autobus.Error](err); ok && e.Reason == autobus.ReasonTypeUnreadable {
+			next.newer = e
+		}
+		r.force.Store(next)
 		return
 	}
 	r.tellLost(old.snapshot, next.snapshot)
