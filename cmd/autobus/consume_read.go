@@ -151,9 +151,9 @@ func (r *reader) stream(ctx context.Context) error {
 }
 
 // goodbye ends the stream politely: what is left of it goes to others at once, and nobody's failure is counted. The bus
-// may be gone, or another instance may answer; then the end of the connection has to do.
+// may be gone; then the end of the connection has to do.
 func (r *reader) goodbye(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	session, _ := r.session.Load().(string)
 	leave := call{method: http.MethodDelete, path: r.path + "/sessions/" + session}

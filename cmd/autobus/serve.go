@@ -197,12 +197,35 @@ func (in *instance) subscribe(ctx context.Context, sub *spec.Subscription) error
 
 // list is every edge there is. A new one is one line here.
 func (in *instance) list() []edge.Edge {
+	api := rest.Config{Bus: in.bus, Logger: in.logger}
+	if in.peers != nil {
+		api.Leave = in.leave
+	}
 	return []edge.Edge{
-		rest.New(rest.Config{Bus: in.bus, Logger: in.logger}),
+		rest.New(api),
 		ws.New(ws.Config{Bus: in.bus, Instance: in.settings.instance, Version: readBuildInfo().Version, Logger: in.logger}),
 		in.registry.Edge(),
 		in.newAdmin(),
 	}
+}
+
+// leaveLooks is how often the others are looked for, about a second: an instance is a member of a group only some time
+// after its first stream began.
+const leaveLooks = 5
+
+// leave ends a stream that another instance has.
+func (in *instance) leave(ctx context.Context, subscription, session string) (err error) {
+	for range leaveLooks {
+		var addresses []string
+		if addresses, err = in.bus.Peers(ctx); err != nil {
+			return err
+		}
+		err = in.peers.Leave(ctx, addresses, subscription, session)
+		if !errors.Is(err, &autobus.Error{Reason: autobus.ReasonSessionUnknown}) {
+			return err
+		}
+	}
+	return err
 }
 
 func (in *instance) newAdmin() edge.Edge {

@@ -4,6 +4,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type directory struct {
 
 	mu    sync.Mutex
 	known map[string]string // instance -> address
+	now   []string          // addresses of those that the last look found
 }
 
 func newDirectory(b *Bus) *directory {
@@ -87,10 +89,29 @@ func (d *directory) forget(p peer) {
 
 func (d *directory) refresh(ctx context.Context) error {
 	members, err := d.bus.cfg.Log.Members(ctx, d.bus.groups.names()...)
-	if err == nil {
-		d.learn(members)
+	if err != nil {
+		return err
 	}
-	return err
+	found := d.learn(members)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = nil
+	for p := range found {
+		d.now = append(d.now, p.address)
+	}
+	slices.Sort(d.now)
+	d.now = slices.Compact(d.now)
+	return nil
+}
+
+// Peers gives the addresses of the other instances that work for any subscription at this moment, as Kafka knows them.
+func (b *Bus) Peers(ctx context.Context) ([]string, error) {
+	if err := b.peers.look.after(ctx); err != nil {
+		return nil, err
+	}
+	b.peers.mu.Lock()
+	defer b.peers.mu.Unlock()
+	return slices.Clone(b.peers.now), nil
 }
 
 // names lists all subscriptions in force.

@@ -72,8 +72,9 @@ func parseFrame(frame autobus.Lease) (l lease, ok bool) {
 	return l, l.partition >= 0
 }
 
-// newestLease bounds what is taken for the version of a lease: what has another first byte is no lease at all.
-const newestLease = 15
+// newestLease bounds what is taken for the version of a lease: what has a higher first byte is no lease at all. Few,
+// because what was forged must not look like one.
+const newestLease = leaseVersion + 3
 
 // newerFrame reports whether the lease of a frame looks like one that a newer build gave.
 func newerFrame(frame autobus.Lease) bool {

@@ -249,8 +249,8 @@ func TestALeaseOfANewerVersionIsNotCalledForged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for version, want := range map[byte]autobus.Reason{3: autobus.ReasonLeaseUnreadable, 15: autobus.ReasonLeaseUnreadable,
-		1: autobus.ReasonLeaseUnknown, 16: autobus.ReasonLeaseUnknown} {
+	for version, want := range map[byte]autobus.Reason{3: autobus.ReasonLeaseUnreadable, 5: autobus.ReasonLeaseUnreadable,
+		1: autobus.ReasonLeaseUnknown, 6: autobus.ReasonLeaseUnknown} {
 		raw[0] = version
 		lease := autobus.Lease(base64.RawURLEncoding.EncodeToString(raw)).At(offset)
 		if err := f.settle(t, lease, autobus.Outcome{Kind: autobus.Ack}); err == nil || err.Reason != want {

@@ -85,15 +85,8 @@ func (p *Pool) take(who autobus.Principal, address string) (*client.Client, func
 	}
 	l := p.lines[key]
 	if l == nil {
-		scheme := "http://"
-		if p.cfg.TLS != nil {
-			scheme = "https://"
-		}
-		// No proxy stands between instances.
-		dialer := &net.Dialer{Timeout: dialTime}
-		transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: p.cfg.TLS, DisableKeepAlives: true}
-		c, err := client.New(client.Config{URL: scheme + address, Token: token, Service: "autobus-peer",
-			HTTPClient: &http.Client{Transport: transport}, MinBackoff: minBackoff, MaxBackoff: maxBackoff,
+		c, err := client.New(client.Config{URL: p.url(address), Token: token, Service: "autobus-peer",
+			HTTPClient: p.http(), MinBackoff: minBackoff, MaxBackoff: maxBackoff,
 			Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return nil, nil, err
@@ -109,14 +102,24 @@ func (p *Pool) take(who autobus.Principal, address string) (*client.Client, func
 	return l.client, sync.OnceFunc(func() { p.give(key, l) }), nil
 }
 
+func (p *Pool) url(address string) string {
+	if p.cfg.TLS != nil {
+		return "https://" + address
+	}
+	return "http://" + address
+}
+
+// http makes what calls the others. No proxy stands between instances.
+func (p *Pool) http() *http.Client {
+	dialer := &net.Dialer{Timeout: dialTime}
+	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: p.cfg.TLS,
+		DisableKeepAlives: true}}
+}
+
 func (p *Pool) give(key lineKey, l *line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if l.users--; l.users > 0 || p.lines[key] != l {
-		return
-	}
-	if l.client.Ready() != nil {
-		p.drop(key, l) // it would go on trying, for nobody
 		return
 	}
 	if l.client.Ready() != nil {

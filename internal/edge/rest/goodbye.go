@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -21,6 +22,9 @@ type sessions struct {
 
 // session names a stream among those of a principal.
 type session struct{ principal, subscription, name string }
+
+// elsewhereTimeout is how long other instances may take to say whether a stream is theirs.
+const elsewhereTimeout = 5 * time.Second
 
 var sessionName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -61,11 +65,31 @@ func (e *Edge) leave(w http.ResponseWriter, r *http.Request) {
 	e.sessions.mu.Lock()
 	cancel, ok := e.sessions.open[key]
 	e.sessions.mu.Unlock()
-	if !ok {
-		edge.WriteProblem(w, r, autobus.NewError(autobus.ReasonSessionUnknown, "no stream of %s has the session %q here",
-			edge.Clip(key.subscription), edge.Clip(key.name)))
+	if ok {
+		cancel(nil)
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	cancel(nil)
+	if err := e.leaveElsewhere(r.Context(), key); err != nil {
+		edge.WriteProblem(w, r, err)
+		return
+	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// leaveElsewhere asks the other instances: a balancer sends a goodbye anywhere. Only for those who may have a stream,
+// and one hop only.
+func (e *Edge) leaveElsewhere(ctx context.Context, key session) *autobus.Error {
+	who, _ := autobus.PrincipalOf(ctx)
+	if e.elsewhere == nil || who.Via != "" || !who.May(autobus.VerbSubscribe, key.subscription) ||
+		!sessionName.MatchString(key.name) {
+		return autobus.NewError(autobus.ReasonSessionUnknown, "no stream of %s has the session %q here",
+			edge.Clip(key.subscription), edge.Clip(key.name))
+	}
+	ctx, cancel := context.WithTimeout(ctx, elsewhereTimeout)
+	defer cancel()
+	if err := e.elsewhere(ctx, key.subscription, key.name); err != nil {
+		return autobus.AsError(err)
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/edge"
 )
 
 // leave ends a session and gives the answer's status.
@@ -70,5 +71,43 @@ func TestAStreamCanSayGoodbye(t *testing.T) {
 	}
 	if got := s.leave(t, "w-1"); got != http.StatusNotFound {
 		t.Errorf("goodbye again: %d", got)
+	}
+}
+
+// A goodbye for a stream that is not here is passed on, for those who may have one, and once.
+func TestAGoodbyeIsPassedOn(t *testing.T) {
+	passed := make(chan string, 10)
+	var answer error
+	cfg := Config{Leave: func(_ context.Context, subscription, session string) error {
+		passed <- subscription + " " + session
+		return answer
+	}}
+	all := []autobus.Grant{{Verb: autobus.VerbSubscribe, Pattern: "*"}}
+	s := serve(t, &fakeBus{}, edge.Options{Open: &autobus.Principal{Name: "shop", Grants: all}}, cfg)
+	if got := s.leave(t, "w-1"); got != http.StatusNoContent || <-passed != "shop w-1" {
+		t.Errorf("passed on: %d", got)
+	}
+	answer = autobus.NewError(autobus.ReasonPeerUnreachable, "gone")
+	if got := s.leave(t, "w-1"); got != http.StatusServiceUnavailable {
+		t.Errorf("not known: %d", got)
+	}
+	answer = autobus.NewError(autobus.ReasonSessionUnknown, "nowhere")
+	if got := s.leave(t, "w-1"); got != http.StatusNotFound {
+		t.Errorf("nowhere: %d", got)
+	}
+	for len(passed) > 0 {
+		<-passed
+	}
+	if got := s.leave(t, "no+name"); got != http.StatusNotFound || len(passed) != 0 {
+		t.Errorf("no name: %d, passed on %d times", got, len(passed))
+	}
+	for name, p := range map[string]autobus.Principal{
+		"of another instance": {Name: "shop", Via: "i-2", Grants: all},
+		"without a grant":     {Name: "shop"},
+	} {
+		got := serve(t, &fakeBus{}, edge.Options{Open: &p}, cfg).leave(t, "w-1")
+		if got != http.StatusNotFound || len(passed) != 0 {
+			t.Errorf("%s: %d, passed on %d times", name, got, len(passed))
+		}
 	}
 }

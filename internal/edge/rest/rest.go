@@ -25,6 +25,10 @@ type Config struct {
 	Logger    *slog.Logger
 	Heartbeat time.Duration // silence on a stream after which a heartbeat is sent; 0 = 15 s
 	Progress  time.Duration // how long a reader may take nothing before its stream is closed; 0 = 60 s
+
+	// Leave ends a stream at another instance, as DELETE .../sessions/{session} does here; nil = there are no others.
+	// Its errors are of the bus: ReasonSessionUnknown where none has it.
+	Leave func(ctx context.Context, subscription, session string) error
 }
 
 // Edge serves the API; it implements edge.Edge.
@@ -34,11 +38,12 @@ type Edge struct {
 	heartbeat time.Duration
 	progress  time.Duration
 	sessions  sessions
+	elsewhere func(ctx context.Context, subscription, session string) error
 }
 
 // New makes the edge.
 func New(c Config) *Edge {
-	e := &Edge{bus: c.Bus, logger: c.Logger, heartbeat: c.Heartbeat, progress: c.Progress,
+	e := &Edge{bus: c.Bus, logger: c.Logger, heartbeat: c.Heartbeat, progress: c.Progress, elsewhere: c.Leave,
 		sessions: sessions{open: map[session]context.CancelCauseFunc{}}}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
