@@ -18,6 +18,7 @@ const (
 	Phantom      Rule = "phantom"      // the log has an event nobody sent, or whose every attempt was refused
 	Duplicated   Rule = "duplicated"   // more copies than unknown attempts, plus one for the written ones
 	Inconsistent Rule = "inconsistent" // an offset that holds different records, or is told for different events
+	Regressed    Rule = "regressed"    // the end of a partition, or the epoch of a route or of its records, went back
 	Altered      Rule = "altered"      // a copy has another key or other bytes than what was sent
 	Reordered    Rule = "reordered"    // first copies of a stream's key stand in another order, or in two partitions
 
@@ -80,13 +81,15 @@ type checker struct {
 	sent   map[string]bool // topics that were published to
 	log    map[place]*entry
 	order  []*entry // the same, as it was read
+	ends   map[kafka.TP]int64
 }
 
 // Check judges the history, in time linear in its length but for sorting deliveries by their fences.
 func (h *History) Check() Report {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := checker{events: map[string]*event{}, sent: map[string]bool{}, log: map[place]*entry{}}
+	c := checker{events: map[string]*event{}, sent: map[string]bool{}, log: map[place]*entry{},
+		ends: map[kafka.TP]int64{}}
 	for _, a := range h.attempts {
 		c.attempt(a)
 	}
@@ -97,6 +100,7 @@ func (h *History) Check() Report {
 	for _, a := range h.attempts {
 		c.acknowledged(a, told)
 	}
+	c.regressions(h)
 	c.copies()
 	c.sequence(h.attempts)
 	c.deliveries(h)
@@ -142,6 +146,7 @@ func (c *checker) read(records []entry) {
 			continue
 		}
 		c.log[p] = r
+		c.ends[p.tp] = max(c.ends[p.tp], p.offset+1)
 		c.order = append(c.order, r)
 		c.report.Records++
 		if !c.sent[r.tp.Topic] {

@@ -30,7 +30,7 @@ func Cluster(t testing.TB) *Kafka {
 	t.Helper()
 	brokers, dir := os.Getenv("AUTOBUS_TEST_KAFKA"), os.Getenv("AUTOBUS_TEST_KAFKA_DIR")
 	if brokers != "" {
-		return &Kafka{Brokers: strings.Split(brokers, ","), dir: dir}
+		return ClusterIn(brokers, dir)
 	}
 	const why = "needs a real Kafka cluster: run it by make test, or after make kafka-up with " +
 		"AUTOBUS_TEST_KAFKA=127.0.0.1:29100 AUTOBUS_TEST_KAFKA_DIR=.cache/cluster (absolute)"
@@ -39,6 +39,11 @@ func Cluster(t testing.TB) *Kafka {
 	}
 	t.Skip(why)
 	return nil
+}
+
+// ClusterIn is a real cluster that tools/kafka.sh started with its data in a folder.
+func ClusterIn(brokers, dir string) *Kafka {
+	return &Kafka{Brokers: strings.Split(brokers, ","), dir: dir}
 }
 
 // Embedded starts an embedded broker with its data in a folder of the test, and ends it with the test.

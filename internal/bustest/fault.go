@@ -30,16 +30,36 @@ func (k *Kafka) Leader(t testing.TB, topic string, partition int32) int32 {
 	return leader
 }
 
+// Replicas returns what is believed of each partition of a topic by the first broker that answers. ok is false when
+// none does.
+func (k *Kafka) Replicas(t testing.TB, topic string) (ps []PartitionState, ok bool) {
+	t.Helper()
+	ps, err := k.state(t.Context(), topic)
+	return ps, err == nil
+}
+
 // KillBroker ends a broker by SIGKILL and returns when the process is gone. The broker comes back with the test's end
 // unless RestartBroker was called before, because the cluster is everybody's.
 func (k *Kafka) KillBroker(t testing.TB, id int32) {
 	t.Helper()
+	k.endBroker(t, id, syscall.SIGKILL)
+}
+
+// StopBroker ends a broker by SIGTERM, which hands over what it leads, and returns when the process is gone. Like a
+// killed one it comes back with the test's end.
+func (k *Kafka) StopBroker(t testing.TB, id int32) {
+	t.Helper()
+	k.endBroker(t, id, syscall.SIGTERM)
+}
+
+func (k *Kafka) endBroker(t testing.TB, id int32, by syscall.Signal) {
+	t.Helper()
 	pid := k.pid(t, id)
 	if !alive(pid) {
-		t.Fatalf("broker %d (pid %d) was not running before the kill", id, pid)
+		t.Fatalf("broker %d (pid %d) was not running before it was to be ended", id, pid)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatalf("kill broker %d (pid %d): %v", id, pid, err)
+	if err := syscall.Kill(pid, by); err != nil {
+		t.Fatalf("%s for broker %d (pid %d): %v", by, id, pid, err)
 	}
 	t.Cleanup(func() {
 		if !alive(k.pid(t, id)) {
@@ -51,7 +71,41 @@ func (k *Kafka) KillBroker(t testing.TB, id int32) {
 	})
 }
 
-// RestartBroker starts a broker that KillBroker ended.
+// PauseBroker stops a broker by SIGSTOP: it keeps its connections and says nothing. It returns once the system says that
+// it stands. At the test's end at the latest it goes on.
+func (k *Kafka) PauseBroker(t testing.TB, id int32) {
+	t.Helper()
+	pid := k.pid(t, id)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatalf("stop broker %d (pid %d): %v", id, pid, err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) }) // it may be gone by then
+	Eventually(t, fmt.Sprintf("broker %d (pid %d) to stand still", id, pid), func(context.Context) bool {
+		return k.BrokerPaused(t, id)
+	})
+}
+
+// BrokerPaused reports whether a broker's process stands still.
+func (k *Kafka) BrokerPaused(t testing.TB, id int32) bool {
+	t.Helper()
+	return procState(k.pid(t, id)) == 'T'
+}
+
+// ResumeBroker lets a broker go on that PauseBroker stopped.
+func (k *Kafka) ResumeBroker(t testing.TB, id int32) {
+	t.Helper()
+	if err := syscall.Kill(k.pid(t, id), syscall.SIGCONT); err != nil {
+		t.Fatalf("let broker %d go on: %v", id, err)
+	}
+}
+
+// BrokerRuns reports whether a broker's process is there.
+func (k *Kafka) BrokerRuns(t testing.TB, id int32) bool {
+	t.Helper()
+	return alive(k.pid(t, id))
+}
+
+// RestartBroker starts a broker that KillBroker or StopBroker ended.
 func (k *Kafka) RestartBroker(t testing.TB, id int32) {
 	t.Helper()
 	if pid := k.pid(t, id); alive(pid) {
@@ -124,11 +178,23 @@ func alive(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	s := procState(pid)
+	if s == 0 {
 		_, noProc := os.Stat("/proc/self/stat")
 		return noProc != nil // where there is no /proc, the signal's answer has to do
 	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z")
+	return s != 'Z'
+}
+
+// procState is the letter under which the system has a process; 0 = it does not say.
+func procState(pid int) byte {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	text := string(stat)
+	if end := strings.LastIndex(text, ") "); end >= 0 && len(text) > end+2 {
+		return text[end+2]
+	}
+	return 0
 }

@@ -4,6 +4,8 @@ package bustest
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +26,8 @@ type History struct {
 	clock       []time.Time // of every moment, in order
 	attempts    []*Attempt
 	reads       [][]entry
+	ends        []map[kafka.TP]int64
+	control     []kafka.Record
 	groups      []*Group
 	settlements []*settlement
 }
@@ -42,6 +46,7 @@ type Attempt struct {
 // entry is a record of the log.
 type entry struct {
 	recorded
+	epoch  string // of the route by which it was written, as the record says
 	record *kafka.Record
 }
 
@@ -88,10 +93,25 @@ func (h *History) Read(records []kafka.Record) {
 	for i := range records {
 		r := &records[i]
 		id, _ := header(*r, "ce_id")
+		epoch, _ := header(*r, "autobus-epoch")
 		es = append(es, entry{recorded{place{r.TP, r.Offset}, id, string(r.Key), r.Key != nil,
-			maphash.Bytes(h.seed, r.Value)}, r})
+			maphash.Bytes(h.seed, r.Value)}, epoch, r})
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reads = append(h.reads, es)
+}
+
+// Ends notes where partitions ended as one reader was told, before anybody asks again.
+func (h *History) Ends(ends map[kafka.TP]int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ends = append(h.ends, maps.Clone(ends))
+}
+
+// Control takes the whole control log, in order.
+func (h *History) Control(records []kafka.Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.control = slices.Clone(records)
 }

@@ -19,7 +19,8 @@ func goodRun() (*History, []kafka.Record) {
 	write := func(e autobus.Event, key string) (int32, int64) {
 		p := murmur2([]byte(key)) & 0x7fffffff % 3
 		log = append(log, kafka.Record{TP: kafka.TP{Topic: e.Type, Partition: p}, Offset: ends[p], Key: []byte(key),
-			Value: e.Data, Headers: []kafka.Header{{Key: "ce_id", Value: []byte(e.ID)}}})
+			Value: e.Data, Headers: []kafka.Header{{Key: "ce_id", Value: []byte(e.ID)},
+				{Key: "autobus-epoch", Value: []byte("2")}}})
 		ends[p]++
 		return p, ends[p] - 1
 	}
@@ -47,6 +48,9 @@ func goodRun() (*History, []kafka.Record) {
 
 func TestCheckPassesAGoodHistory(t *testing.T) {
 	h, log := goodRun()
+	h.Control(goodControl())
+	h.Ends(map[kafka.TP]int64{log[0].TP: 1})
+	h.Ends(map[kafka.TP]int64{log[0].TP: 1})
 	h.Read(log)
 	// Of a topic that nobody published to nothing is demanded.
 	h.Read(append(slices.Clone(log), kafka.Record{TP: kafka.TP{Topic: "c.d.v1"}}))
@@ -57,6 +61,24 @@ func TestCheckPassesAGoodHistory(t *testing.T) {
 	if r.Written != 32 || r.Refused != 4 || r.Unknown != 8 || r.Landed != 4 || r.Copies != 4 || r.Records != 37 {
 		t.Errorf("counts: %+v", r)
 	}
+}
+
+// routeAt is a record of the control log that gives the type another route.
+func routeAt(at, prev int64, topic string, epoch int) kafka.Record {
+	return kafka.Record{Offset: at, Value: fmt.Appendf(nil, `{"version":1,"kind":"route","name":"a.b.v1","prev":%d,`+
+		`"value":{"topic":%q,"partitions":3,"hash":"murmur2","epoch":%d}}`, prev, topic, epoch)}
+}
+
+// goodControl is a control log in which a type moved once, and somebody lost who tried to move it back.
+func goodControl() []kafka.Record {
+	return []kafka.Record{{Offset: 0, Value: []byte(`{"version":1,"kind":"cluster","name":"main","prev":-1,"value":{}}`)},
+		routeAt(1, -1, "before", 1), routeAt(2, 1, "a.b.v1", 2), routeAt(3, 1, "before", 1), routeAt(4, 2, "a.b.v1", 2)}
+}
+
+// reEpoch makes a record say that it was written by another epoch.
+func reEpoch(log []kafka.Record, i int, epoch string) []kafka.Record {
+	log[i].Headers = []kafka.Header{log[i].Headers[0], {Key: "autobus-epoch", Value: []byte(epoch)}}
+	return log
 }
 
 // TestCheckDetectsMutations changes a good history in one place each and demands that the checker names the rule.
@@ -168,6 +190,33 @@ func TestCheckDetectsMutations(t *testing.T) {
 			other[2].Headers = id("id-39")
 			return other
 		}},
+		{"an end goes back", Regressed, func(h *History, l []kafka.Record) []kafka.Record {
+			h.Ends(map[kafka.TP]int64{l[0].TP: 2})
+			h.Ends(map[kafka.TP]int64{l[0].TP: 1})
+			return l
+		}},
+		{"the log ends before it did", Regressed, func(h *History, l []kafka.Record) []kafka.Record {
+			h.Ends(map[kafka.TP]int64{l[0].TP: 1000})
+			return l
+		}},
+		{"a write by an older epoch", Regressed, func(_ *History, l []kafka.Record) []kafka.Record {
+			_, j := same(l)
+			return reEpoch(l, j, "1")
+		}},
+		{"a write by an epoch that never was", Regressed, func(_ *History, l []kafka.Record) []kafka.Record {
+			return reEpoch(l, len(l)-1, "3")
+		}},
+		{"an epoch that is none", Regressed, func(_ *History, l []kafka.Record) []kafka.Record {
+			return reEpoch(l, 0, "two")
+		}},
+		{"a route goes back to its older epoch", Regressed, func(h *History, l []kafka.Record) []kafka.Record {
+			h.Control(append(goodControl(), routeAt(5, 4, "a.b.v1", 1)))
+			return l
+		}},
+		{"a route moves and keeps its epoch", Regressed, func(h *History, l []kafka.Record) []kafka.Record {
+			h.Control(append(goodControl(), routeAt(5, 4, "elsewhere", 2)))
+			return l
+		}},
 		{"two receipts tell one place", Inconsistent, func(h *History, l []kafka.Record) []kafka.Record {
 			h.attempts[1].partition, h.attempts[1].offset = h.attempts[0].partition, h.attempts[0].offset
 			return l
@@ -175,6 +224,7 @@ func TestCheckDetectsMutations(t *testing.T) {
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			h, log := goodRun()
+			h.Control(goodControl())
 			h.Read(m.mutate(h, slices.Clone(log)))
 			faults := h.Check().Faults
 			if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Rule == m.want }) {

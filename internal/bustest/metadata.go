@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// partitionState is what one broker believes of a partition.
-type partitionState struct {
+// PartitionState is what one broker believes of a partition.
+type PartitionState struct {
 	Leader   int32 // -1 = none
 	Replicas []int32
 	ISR      []int32
@@ -22,7 +22,7 @@ type partitionState struct {
 
 // state asks each broker in turn, until one answers, for the partitions of a topic. It speaks the protocol by hand
 // (Metadata, version 1): the judge must not hang together with the client that it judges.
-func (k *Kafka) state(ctx context.Context, topic string) ([]partitionState, error) {
+func (k *Kafka) state(ctx context.Context, topic string) ([]PartitionState, error) {
 	var errs []error
 	for _, addr := range k.Brokers {
 		ps, err := metadata(ctx, addr, topic)
@@ -34,7 +34,7 @@ func (k *Kafka) state(ctx context.Context, topic string) ([]partitionState, erro
 	return nil, errors.Join(errs...)
 }
 
-func metadata(ctx context.Context, addr, topic string) ([]partitionState, error) {
+func metadata(ctx context.Context, addr, topic string) ([]PartitionState, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
@@ -106,7 +106,7 @@ func (d *decoder) int32s() []int32 {
 	return v
 }
 
-func (d *decoder) metadata(topic string) ([]partitionState, error) {
+func (d *decoder) metadata(topic string) ([]PartitionState, error) {
 	d.int32() // correlation id
 	for n := d.int32(); n > 0 && !d.bad; n-- {
 		d.int32()  // broker id
@@ -127,11 +127,11 @@ func (d *decoder) metadata(topic string) ([]partitionState, error) {
 	if d.bad || n < 0 || n > 10_000 {
 		return nil, errors.New("the answer is cut off")
 	}
-	ps := make([]partitionState, n)
+	ps := make([]PartitionState, n)
 	for range n {
 		d.int16() // error of the partition; a leader of -1 says enough
 		i := d.int32()
-		p := partitionState{Leader: d.int32(), Replicas: d.int32s(), ISR: d.int32s()}
+		p := PartitionState{Leader: d.int32(), Replicas: d.int32s(), ISR: d.int32s()}
 		if d.bad || i < 0 || int(i) >= n {
 			return nil, errors.New("the answer is cut off")
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package faults
+package chaos
 
 import (
 	"bytes"
@@ -33,17 +33,24 @@ type stand struct {
 
 // onBoth runs a test on the embedded broker and before the real cluster.
 func onBoth(t *testing.T, test func(t *testing.T, s *stand)) {
-	bin := build(t)
+	t.Run("dev", func(t *testing.T) { test(t, devStand(t)) })
+	t.Run("kafka", func(t *testing.T) { test(t, clusterStand(t, bustest.Cluster(t))) })
+}
+
+// devStand is a stand for `autobus dev`.
+func devStand(t *testing.T) *stand {
+	t.Helper()
 	typ, specs := workSpec(t, partitions)
-	t.Run("dev", func(t *testing.T) {
-		test(t, &stand{typ: typ, bin: bin, specs: specs, data: t.TempDir()})
-	})
-	t.Run("kafka", func(t *testing.T) {
-		k := bustest.Cluster(t)
-		s := &stand{typ: typ, bin: bin, specs: specs, cluster: k, broker: k}
-		s.config, s.token = prepare(t, bin, k, specs)
-		test(t, s)
-	})
+	return &stand{typ: typ, bin: build(t), specs: specs, data: t.TempDir()}
+}
+
+// clusterStand is a stand before a cluster.
+func clusterStand(t *testing.T, k *bustest.Kafka) *stand {
+	t.Helper()
+	typ, specs := workSpec(t, partitions)
+	s := &stand{typ: typ, bin: build(t), specs: specs, cluster: k, broker: k}
+	s.config, s.token = prepare(t, s.bin, k, specs)
+	return s
 }
 
 // workSpec writes the spec of a type of so many partitions into a folder.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package faults
+package chaos
 
 import (
 	"bufio"
@@ -33,6 +33,9 @@ type load struct {
 	streams []*stream
 	keys    int       // of each stream
 	began   time.Time // each event says how long after that it was made
+
+	mu      sync.Mutex
+	answers []answered // in the order in which they came
 }
 
 // stream is one sender. Its parts of a connection run side by side: one writes events, one reads results.
@@ -56,6 +59,7 @@ type item struct {
 	key     string
 	bad     bool
 	number  int
+	sent    time.Time // at the latest attempt
 	attempt *bustest.Attempt
 }
 
@@ -213,7 +217,7 @@ func (s *stream) take() (*item, bool) {
 		it.event = autobus.Event{ID: fmt.Sprintf("%s-%d", s.name, n), Source: "/faults", Type: s.load.typ,
 			Data: []byte(data)}
 	}
-	it.attempt = s.load.history.Begin(s.name, it.event, it.key)
+	it.attempt, it.sent = s.load.history.Begin(s.name, it.event, it.key), time.Now()
 	s.inFlight = append(s.inFlight, it)
 	return it, true
 }
@@ -299,6 +303,9 @@ func (s *stream) answer(t *testing.T, r result) {
 		t.Errorf("%s has the status %q", r.ID, r.Status)
 	}
 	it.attempt.End(rc)
+	if !it.bad {
+		s.load.note(answered{sent: it.sent, at: time.Now(), partition: r.Partition, status: rc.Status})
+	}
 }
 
 // lost notes that the connection is gone: what was in flight has no outcome and is to be sent again.
@@ -318,6 +325,7 @@ func (l *load) judge(t *testing.T, k *bustest.Kafka) bustest.Report {
 	for range 2 {
 		l.history.Read(bustest.ReadAll(t, log, l.typ))
 	}
+	l.history.Control(bustest.ReadAll(t, log, "_autobus.control"))
 	r := l.history.Check()
 	for i, f := range r.Faults {
 		if i == 20 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package faults kills what may die: the bus itself, in the middle of writing and of handing out events, workers, and
+// Package chaos kills what may die: the bus itself, in the middle of writing and of handing out events, workers, and
 // brokers below. Each test drives the real binary over HTTP with many connections, records every attempt, delivery and
 // outcome, and then reads the whole log with a Kafka client; the history checker of internal/bustest judges. A run in
 // which the fault did not hit counts for nothing.
-package faults
+package chaos
 
 import (
 	"bufio"
