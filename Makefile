@@ -61,7 +61,7 @@ hostile: ## attack the program and judge how slow it gets for others; wants a ma
 
 .PHONY: chaos
 chaos: ## break brokers, gateways, links under load for an hour, print the table of faults.md (RUN=T4: one)
-	AUTOBUS_CHAOS=1 go test -count 1 -timeout 2h -v -run 'TestChaos/^$(or $(RUN),.*)$$' ./test/chaos
+	AUTOBUS_TEST_CHAOS=1 go test -count 1 -timeout 2h -v -run 'TestChaos/^$(or $(RUN),.*)$$' ./test/chaos
 
 .PHONY: flights
 flights: ## the flights example on the embedded broker: three tables that must be equal (CSV=file for another file)

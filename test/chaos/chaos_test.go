@@ -17,7 +17,7 @@ import (
 // TestChaos makes the full runs, on clusters of its own, and prints the table that docs/explanation/faults.md shows.
 // It takes the better part of an hour, so it is for `make chaos` alone. A run whose fault did not happen fails.
 func TestChaos(t *testing.T) {
-	if os.Getenv("AUTOBUS_CHAOS") == "" {
+	if os.Getenv("AUTOBUS_TEST_CHAOS") == "" {
 		return // not skipped: what `make test` runs are the short forms
 	}
 	full := scale{rate: rate(t), full: true}
@@ -118,7 +118,7 @@ func (r *rig) cluster(t *testing.T) *bustest.Kafka {
 	if r.k != nil {
 		return r.k
 	}
-	base := os.Getenv("AUTOBUS_CHAOS_PORT")
+	base := os.Getenv("AUTOBUS_TEST_CHAOS_PORT")
 	if base == "" {
 		base = "30100"
 	}

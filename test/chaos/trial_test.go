@@ -23,17 +23,17 @@ type scale struct {
 // short is what every run of the tests does: the same fault, less of it, and no time is judged.
 func short() scale { return scale{rate: 600} }
 
-// rate is how many events a second the full runs publish: 2,000, or what AUTOBUS_CHAOS_RATE says on a machine that
+// rate is how many events a second the full runs publish: 2,000, or what AUTOBUS_TEST_CHAOS_RATE says on a machine that
 // has less to give. The table prints what it came to.
 func rate(t *testing.T) int {
 	t.Helper()
-	text := os.Getenv("AUTOBUS_CHAOS_RATE")
+	text := os.Getenv("AUTOBUS_TEST_CHAOS_RATE")
 	if text == "" {
 		return 2000
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 100 {
-		t.Fatalf("AUTOBUS_CHAOS_RATE is %q, not a number of events a second from 100 on", text)
+		t.Fatalf("AUTOBUS_TEST_CHAOS_RATE is %q, not a number of events a second from 100 on", text)
 	}
 	return n
 }
