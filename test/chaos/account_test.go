@@ -37,38 +37,47 @@ type change struct {
 }
 
 // account compares what a gateway delivered with what those after it did. It is right once all is done.
-func (c *crew) account(s *stand, ch change) (a account) {
+func (c *crew) account(s *stand, ch change) account { return c.accounts(s, []change{ch})[0] }
+
+// accounts does so for many changes.
+func (c *crew) accounts(s *stand, changes []change) []account {
 	// What came again may have been delivered by a gateway before this one for the last time: that one's end counts.
-	latest, last, first := map[place]int{}, map[int32]time.Time{}, map[int32]time.Time{}
+	latest, again := map[place]int{}, map[int]int{}
+	type part struct{ gateway, partition int }
+	first, last := map[part]time.Time{}, map[part]time.Time{}
 	all := c.sightings(nil)
 	slices.SortStableFunc(all, func(x, y sighting) int { return cmp.Compare(x.from.number, y.from.number) })
 	for i := range all {
 		d := &all[i]
-		before, seen := latest[d.place()]
-		if seen && before == ch.gone.number && d.from != ch.gone {
-			a.again++
+		if before, seen := latest[d.place()]; seen && before != d.from.number {
+			again[before]++
 		}
 		latest[d.place()] = d.from.number
-		switch {
-		case d.from == ch.gone:
-			last[d.Partition] = d.at
-		case d.from == ch.next && first[d.Partition].IsZero():
-			first[d.Partition] = d.at
+		p := part{d.from.number, int(d.Partition)}
+		last[p] = d.at
+		if first[p].IsZero() {
+			first[p] = d.at
 		}
-	}
-	for p, at := range first {
-		a.takeover = max(a.takeover, at.Sub(ch.at))
-		a.silence = max(a.silence, at.Sub(last[p]))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a.left = c.left[ch.gone]
-	for _, at := range c.acks {
-		if at.After(ch.at.Add(-time.Second-s.commitTime())) && at.Before(ch.at.Add(s.commitTime())) {
-			a.recent++
+	out := make([]account, len(changes))
+	for i, ch := range changes {
+		a := account{left: c.left[ch.gone], again: again[ch.gone.number]}
+		for p := range partitions {
+			if at := first[part{ch.next.number, p}]; !at.IsZero() {
+				a.takeover = max(a.takeover, at.Sub(ch.at))
+				a.silence = max(a.silence, at.Sub(last[part{ch.gone.number, p}]))
+			}
 		}
+		for _, at := range c.acks {
+			if at.After(ch.at.Add(-time.Second-s.commitTime())) && at.Before(ch.at.Add(s.commitTime())) {
+				a.recent++
+			}
+		}
+		out[i] = a
 	}
-	return a
+	return out
 }
 
 // judge lets the history judge, once all is done and the workers are fired.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bustest"
+	"github.com/autobus-io/autobus/internal/kafka"
 )
 
 // crew is the workers of one subscription, wherever they are connected, and what they saw. Some read a stream, others
@@ -175,11 +176,17 @@ func (c *crew) letters(t *testing.T, k *bustest.Kafka) (ids []string) {
 	records := bustest.ReadAll(t, k.Open(t), "dlq."+c.name)
 	c.group.Dead(records)
 	for _, r := range records {
-		for _, h := range r.Headers {
-			if h.Key == "ce_id" {
-				ids = append(ids, string(h.Value))
-			}
-		}
+		ids = append(ids, eventID(r))
 	}
 	return ids
+}
+
+// eventID is the id of the event in a record.
+func eventID(r kafka.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == "ce_id" {
+			return string(h.Value)
+		}
+	}
+	return ""
 }

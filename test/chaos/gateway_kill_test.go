@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,88 +16,102 @@ import (
 // sessionTimeout is how long Kafka waits for a member of a group that says nothing.
 const sessionTimeout = 10 * time.Second
 
-// TestKillGateway kills the gateway that holds all partitions of a subscription, at random moments, while events are
-// published and workers settle them in random order. On the embedded broker it is started again, before a cluster a
-// second one takes over. There it happens 5 times and not 20: each time Kafka has to miss the dead one for 10 s.
+// TestKillGateway is the short form of T10 and T12, on the embedded broker and before a cluster. There it happens 5
+// times and not 20: each time Kafka has to miss the dead one for 10 s.
 func TestKillGateway(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *stand) {
-		const rate = 1000 // events a second
-		kills := 20
+		sc := scale{rate: 1000, kills: 20}
 		if s.cluster != nil {
-			kills = 5
+			sc.kills = 5
 		}
-		g, l := s.start(t), newSource(s, rate)
-		c := newCrew(t, l.load, g, autobus.Policy{})
-		c.pace = 100 * time.Millisecond // so that there is something in flight at any moment
-		c.hire(4, 4)
-		standby := s.second(t)
-		var changes []change
-		for range kills {
-			bustest.Eventually(t, "all partitions at one gateway", func(context.Context) bool {
-				return c.holds(g) == partitions
-			})
-			// While nobody consumes nothing is published either, so that soon events are settled as they come.
-			if standby == nil {
-				l.moveTo(t, g)
-			} else {
-				l.moveTo(t, standby)
-			}
-			c.await(t, g, 500)
-			bustest.Eventually(t, "events of every partition", func(context.Context) bool {
-				return len(perPartition(c.sightings(g))) == partitions
-			})
-			<-time.After(rand.N(3 * time.Second)) // a kill knows no good moment between two commits
-			ch := change{gone: g, at: time.Now()}
-			g.mustKill(t)
-			if standby == nil {
-				l.stop()
-				g = s.start(t)
-				c.goTo(g)
-			} else {
-				c.goTo(standby)
-				l.stop()
-				g, standby = standby, s.start(t)
-			}
-			ch.next = g
-			changes = append(changes, ch)
-			c.deserted(t, ch.gone)
-		}
-		bustest.Eventually(t, "all partitions at the last gateway", func(context.Context) bool {
+		killGateway(t, s, sc, &row{})
+	})
+}
+
+// killGateway kills the gateway that holds all partitions of a subscription, at random moments, while events are
+// published and workers settle them in random order. On the embedded broker it is started again, before a cluster a
+// second one takes over.
+func killGateway(t *testing.T, s *stand, sc scale, r *row) {
+	g, l := s.start(t), newSource(s, sc.rate)
+	c := newCrew(t, l.load, g, autobus.Policy{})
+	c.pace = 100 * time.Millisecond // so that there is something in flight at any moment
+	c.hire(4+sc.rate/500, 4)
+	standby := s.second(t)
+	var changes []change
+	writing := 0 // kills that hit with appends in flight
+	for range sc.kills {
+		bustest.Eventually(t, "all partitions at one gateway", func(context.Context) bool {
 			return c.holds(g) == partitions
 		})
-		l.moveTo(t, g)
+		// While nobody consumes nothing is published either, so that soon events are settled as they come.
+		if standby == nil {
+			l.moveTo(t, g)
+		} else {
+			l.moveTo(t, standby)
+		}
+		c.await(t, g, 500)
 		bustest.Eventually(t, "events of every partition", func(context.Context) bool {
 			return len(perPartition(c.sightings(g))) == partitions
 		})
-		l.stop()
-		c.awaitEnd(t, g)
-
-		var again []int
-		var takeovers []time.Duration
-		for n, ch := range changes {
-			a := c.account(s, ch)
-			t.Logf("kill %d: %d in flight, %d acks may be forgotten; %d came again, the last partition after %s", n+1,
-				a.left, a.recent, a.again, a.takeover.Round(time.Millisecond))
-			if a.left == 0 {
-				t.Errorf("kill %d found nothing in flight: it proves nothing", n+1)
-			}
-			if a.again > a.left+a.recent {
-				t.Errorf("kill %d made %d events come again, %d in flight and %d acks explain fewer", n+1,
-					a.again, a.left, a.recent)
-			}
-			if most := sessionTimeout + 5*time.Second; a.takeover > most {
-				t.Errorf("kill %d: the last partition went on after %s, more than %s", n+1, a.takeover, most)
-			}
-			c.group.Repeats += a.left + a.recent
-			again, takeovers = append(again, a.again), append(takeovers, a.takeover)
+		<-time.After(rand.N(3 * time.Second)) // a kill knows no good moment between two commits
+		ch := change{gone: g, at: time.Now()}
+		if l.sent() > 0 {
+			writing++
 		}
-		r := c.judge(t, l, s)
-		if r.Repeats == 0 {
-			t.Error("no kill hit between an ack and its commit: they prove nothing")
+		g.mustKill(t)
+		if standby == nil {
+			l.stop()
+			g = s.start(t)
+			c.goTo(g)
+		} else {
+			c.goTo(standby)
+			l.stop()
+			g, standby = standby, s.start(t)
 		}
-		t.Logf("figures: %d kills; median %d events again, takeover %s", kills, median(again),
-			median(takeovers).Round(time.Millisecond))
+		ch.next = g
+		changes = append(changes, ch)
+		c.deserted(t, ch.gone)
+	}
+	bustest.Eventually(t, "all partitions at the last gateway", func(context.Context) bool {
+		return c.holds(g) == partitions
 	})
+	l.moveTo(t, g)
+	bustest.Eventually(t, "events of every partition", func(context.Context) bool {
+		return len(perPartition(c.sightings(g))) == partitions
+	})
+	l.settled(t)
+	l.stop()
+	c.awaitEnd(t, g)
+
+	var again []int
+	var takeovers []time.Duration
+	for n, a := range c.accounts(s, changes) {
+		t.Logf("kill %d: %d in flight, %d acks may be forgotten; %d came again, the last partition after %s", n+1,
+			a.left, a.recent, a.again, a.takeover.Round(time.Millisecond))
+		if a.left == 0 {
+			t.Errorf("kill %d found nothing in flight: it proves nothing", n+1)
+		}
+		if a.again > a.left+a.recent {
+			t.Errorf("kill %d made %d events come again, %d in flight and %d acks explain fewer", n+1,
+				a.again, a.left, a.recent)
+		}
+		if most := sessionTimeout + 5*time.Second; a.takeover > most {
+			t.Errorf("kill %d: the last partition went on after %s, more than %s", n+1, a.takeover, most)
+		}
+		c.group.Repeats += a.left + a.recent
+		again, takeovers = append(again, a.again), append(takeovers, a.takeover)
+	}
+	rep := c.judge(t, l, s)
+	if rep.Repeats == 0 {
+		t.Error("no kill hit between an ack and its commit: they prove nothing")
+	}
+	if s.cluster == nil && (writing < sc.kills/2 || rep.Landed == 0) {
+		t.Errorf("%d of %d kills hit with appends in flight, and %d of those appends were written: they prove nothing",
+			writing, sc.kills, rep.Landed)
+	}
+	r.consumed(t, l, rep, "%d kills, %d with appends in flight, all with deliveries; median %d events again, at most %d, none "+
+		"beyond what was in flight or acked in the last second; takeover median %s, at most %s", sc.kills, writing,
+		median(again), slices.Max(again), seconds(median(takeovers)), seconds(slices.Max(takeovers)))
 }
 
 func perPartition(all []sighting) map[int32]int {

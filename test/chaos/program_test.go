@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -169,10 +170,12 @@ func prepare(t *testing.T, bin string, k *bustest.Kafka, specs string) (config, 
 	return config, token
 }
 
-// serve starts `autobus serve` as an instance of that name, and returns the API's address once it takes events.
-func serve(t *testing.T, bin, config, instance string) (p *program, url string) {
+// serve starts `autobus serve` as an instance of that name, by a command that leads to it if there is one, and returns
+// the API's address once it takes events.
+func serve(t *testing.T, by []string, bin, config, instance string) (p *program, url string) {
 	t.Helper()
-	p = run(t, func(string) {}, bin, "serve", "--config", config, "--instance", instance)
+	args := slices.Concat(by, []string{bin, "serve", "--config", config, "--instance", instance})
+	p = run(t, func(string) {}, args[0], args[1:]...)
 	bustest.Eventually(t, "autobus serve to be ready", func(context.Context) bool {
 		select {
 		case <-p.ended:

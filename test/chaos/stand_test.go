@@ -29,6 +29,9 @@ type stand struct {
 	data          string         // of dev
 	broker        *bustest.Kafka // where the events are now
 	started       int
+
+	net *network                  // in which links can be cut; nil = there is none
+	by  func(number int) []string // leads to a gateway's process, somewhere else than here
 }
 
 // onBoth runs a test on the embedded broker and before the real cluster.
@@ -95,7 +98,11 @@ func (s *stand) startAs(t *testing.T, name string) *gateway {
 	g := &gateway{number: s.started, token: s.token}
 	s.started++
 	if s.cluster != nil {
-		g.program, g.url = serve(t, s.bin, s.config, name)
+		var by []string
+		if s.by != nil {
+			by = s.by(g.number)
+		}
+		g.program, g.url = serve(t, by, s.bin, s.config, name)
 		return g
 	}
 	var b banner
@@ -164,21 +171,29 @@ func publish(t *testing.T, g *gateway, event []byte) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+"/v1/events", bytes.NewReader(event))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := post(ctx, client, g, "", event)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return r
+}
+
+// post sends one event.
+func post(ctx context.Context, client *http.Client, g *gateway, query string, event []byte) (r result, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+"/v1/events"+query, bytes.NewReader(event))
+	if err != nil {
+		return r, err
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
 	g.authorize(req)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return r, err
 	}
 	defer resp.Body.Close()
-	var r result
 	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
-		t.Fatalf("publish: %s: %v", resp.Status, err)
+		return r, fmt.Errorf("publish: %s: %w", resp.Status, err)
 	}
-	return r
+	return r, nil
 }

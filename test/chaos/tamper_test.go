@@ -23,84 +23,88 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// TestTamperedPositions commits what the bus never would, with a plain Kafka client, between two lives of a group: what
+// TestTamperedPositions is the short form of T16, on the embedded broker and before a cluster.
+func TestTamperedPositions(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *stand) { tamperPositions(t, s, scale{rate: 800}, &row{}) })
+}
+
+// tamperPositions commits what the bus never would, with a plain Kafka client, between two lives of a group: what
 // would skip events if it were believed. Nothing may be skipped, every partition has to go on within 5 s, and the
 // alarm has to count each of the positions that somebody touched.
-func TestTamperedPositions(t *testing.T) {
-	onBoth(t, func(t *testing.T, s *stand) {
-		const start = 5 * time.Second
-		first, l := s.start(t), newSource(s, 800)
-		c := newCrew(t, l.load, first, autobus.Policy{})
-		var mu sync.Mutex
-		failed := map[int32]int{} // events that fail in the first life, by partition
-		c.verdict = func(d autobus.Delivery) verdict {
-			mu.Lock()
-			defer mu.Unlock()
-			if d.Attempt > 1 || d.Offset%5 != 0 || failed[d.Partition] == 3 {
-				return verdict{}
-			}
-			failed[d.Partition]++
-			return verdict{Outcome: autobus.Outcome{Kind: autobus.Retry, Delay: 10 * time.Minute}}
+func tamperPositions(t *testing.T, s *stand, sc scale, r *row) {
+	const start = 5 * time.Second
+	first, l := s.start(t), newSource(s, sc.rate)
+	c := newCrew(t, l.load, first, autobus.Policy{})
+	var mu sync.Mutex
+	failed := map[int32]int{} // events that fail in the first life, by partition
+	c.verdict = func(d autobus.Delivery) verdict {
+		mu.Lock()
+		defer mu.Unlock()
+		if d.Attempt > 1 || d.Offset%5 != 0 || failed[d.Partition] == 3 {
+			return verdict{}
 		}
-		c.hire(4, 4)
-		l.moveTo(t, first)
-		bustest.Eventually(t, "failed events in every partition", func(context.Context) bool {
-			mu.Lock()
-			defer mu.Unlock()
-			n := 0
-			for _, have := range failed {
-				n += have
-			}
-			return n == 3*partitions
-		})
-		c.await(t, first, 1000)
-		l.stop()
-		first.term(t)
-		c.goTo()
-		first.end(t)
-		c.deserted(t, first)
-
-		g := s.start(t)
-		l.moveTo(t, g)
-		before := l.acked()
-		bustest.Eventually(t, "further events", func(context.Context) bool { return l.acked() >= before+400 })
-		l.stop()
-		touched := tamper(t, s, c)
-		c.group.Damaged = true // attempts that only the position knew begin anew
-		for at := range c.placesOf(first) {
-			if touched[at.partition] {
-				c.group.Repeats++
-			}
+		failed[d.Partition]++
+		return verdict{Outcome: autobus.Outcome{Kind: autobus.Retry, Delay: 10 * time.Minute}}
+	}
+	c.hire(4, 4)
+	l.moveTo(t, first)
+	bustest.Eventually(t, "failed events in every partition", func(context.Context) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		n := 0
+		for _, have := range failed {
+			n += have
 		}
-		for p := range touched {
-			c.group.Repeats -= failed[p] // they are not done, they have to come again
-		}
-
-		at := time.Now()
-		c.goTo(g)
-		bustest.Eventually(t, "events of every partition", func(context.Context) bool {
-			return len(perPartition(c.sightings(g))) == partitions
-		})
-		slowest := time.Duration(0)
-		for _, d := range c.sightings(g) {
-			if firstOf(c.sightings(g), d.Partition).Equal(d.at) {
-				slowest = max(slowest, d.at.Sub(at))
-			}
-		}
-		c.awaitEnd(t, g)
-		alarms := unreadable(t, g)
-		t.Logf("figures: %d positions touched, alarm %d; the last partition went on after %s", len(touched), alarms,
-			slowest.Round(time.Millisecond))
-		if alarms != len(touched) {
-			t.Errorf("%d positions were touched, the alarm says %d", len(touched), alarms)
-		}
-		if slowest > start {
-			t.Errorf("a partition went on after %s, more than %s", slowest, start)
-		}
-		if r := c.judge(t, l, s); r.Repeats == 0 {
-			t.Error("nothing came again: the touched positions were believed")
-		}
+		return n == 3*partitions
 	})
+	c.await(t, first, 1000)
+	l.stop()
+	first.term(t)
+	c.goTo()
+	first.end(t)
+	c.deserted(t, first)
+
+	g := s.start(t)
+	l.moveTo(t, g)
+	before := l.acked()
+	bustest.Eventually(t, "further events", func(context.Context) bool { return l.acked() >= before+400 })
+	l.stop()
+	touched := tamper(t, s, c)
+	c.group.Damaged = true // attempts that only the position knew begin anew
+	for at := range c.placesOf(first) {
+		if touched[at.partition] {
+			c.group.Repeats++
+		}
+	}
+	for p := range touched {
+		c.group.Repeats -= failed[p] // they are not done, they have to come again
+	}
+
+	at := time.Now()
+	c.goTo(g)
+	bustest.Eventually(t, "events of every partition", func(context.Context) bool {
+		return len(perPartition(c.sightings(g))) == partitions
+	})
+	slowest := time.Duration(0)
+	for _, d := range c.sightings(g) {
+		if firstOf(c.sightings(g), d.Partition).Equal(d.at) {
+			slowest = max(slowest, d.at.Sub(at))
+		}
+	}
+	c.awaitEnd(t, g)
+	alarms := unreadable(t, g)
+	if alarms != len(touched) {
+		t.Errorf("%d positions were touched, the alarm says %d", len(touched), alarms)
+	}
+	if slowest > start {
+		t.Errorf("a partition went on after %s, more than %s", slowest, start)
+	}
+	rep := c.judge(t, l, s)
+	if rep.Repeats == 0 {
+		t.Error("nothing came again: the touched positions were believed")
+	}
+	r.consumed(t, l, rep, "%d positions touched, %d alarms, the last partition went on after %s", len(touched), alarms,
+		seconds(slowest))
 }
 
 // tamper commits for some partitions what would skip events, and says which these are.
