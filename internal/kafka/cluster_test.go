@@ -3,6 +3,7 @@
 package kafka_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/autobus-io/autobus/internal/bustest"
@@ -35,5 +36,28 @@ func TestRenewHelpsATopicThatWasMadeAgain(t *testing.T) {
 	}
 	if got := write(t, l, kafka.TP{Topic: name}, "after"); got[0].err != nil || got[0].offset != 0 {
 		t.Errorf("append to the new topic: %+v", got[0])
+	}
+}
+
+// A broker's end makes its partitions leaderless for 9 s. Questions about offsets wait for that long, and so does an
+// instance that starts just then.
+func TestOffsetsAreToldOverALeadersEnd(t *testing.T) {
+	k := bustest.Cluster(t)
+	l := k.Open(t)
+	name := bustest.Prefix()
+	if _, err := l.CreateTopic(t.Context(), kafka.NewTopic{Name: name, Partitions: 1, Replicas: 3}); err != nil {
+		t.Fatal(err)
+	}
+	k.WaitISR(t, name)
+	tp := kafka.TP{Topic: name}
+	write(t, l, tp, "before")
+	k.KillBroker(t, k.Leader(t, name, 0))
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
+	defer cancel()
+	if ends, err := l.Ends(ctx, name); err != nil || ends[tp] != 1 {
+		t.Errorf("the end just after the leader's: %v, %v", ends, err)
+	}
+	if bounds, err := l.Bounds(ctx, name); err != nil || bounds[tp].End != 1 {
+		t.Errorf("the bounds: %v, %v", bounds, err)
 	}
 }

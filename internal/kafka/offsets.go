@@ -36,7 +36,7 @@ func (l *Log) At(ctx context.Context, t time.Time, topics ...string) (map[TP]int
 // are asked for one by one.
 func (l *Log) list(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
 	topics ...string) (map[TP]int64, error) {
-	offsets, err := ask(ctx, topics...)
+	offsets, err := untilLed(ctx, func() (kadm.ListedOffsets, error) { return ask(ctx, topics...) })
 	if _, denied := errors.AsType[*kadm.AuthError](err); !denied {
 		return l.listed(offsets, err)
 	}
@@ -59,10 +59,14 @@ type Bounds struct{ First, End int64 }
 
 // Bounds returns those of the partitions that answer; others, such as one without a leader, are absent.
 func (l *Log) Bounds(ctx context.Context, topics ...string) (map[TP]Bounds, error) {
-	starts, err := l.admin.ListStartOffsets(ctx, topics...)
+	starts, err := untilLed(ctx, func() (kadm.ListedOffsets, error) {
+		return l.admin.ListStartOffsets(ctx, topics...)
+	})
 	if err == nil {
 		var ends kadm.ListedOffsets
-		if ends, err = l.admin.ListEndOffsets(ctx, topics...); err == nil {
+		if ends, err = untilLed(ctx, func() (kadm.ListedOffsets, error) {
+			return l.admin.ListEndOffsets(ctx, topics...)
+		}); err == nil {
 			return bounds(starts, ends), nil
 		}
 	}
