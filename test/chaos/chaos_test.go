@@ -29,8 +29,10 @@ func TestChaos(t *testing.T) {
 		{"T2", "rolling restart of the brokers by SIGTERM", "longest gap 5 s, p99 3 s; no copies", apart.on(rollBrokers)},
 		{"T3", "SIGSTOP of a leader for 30 s", "resumes within 25 s; no acknowledgement of the stale leader",
 			apart.on(pauseLeader)},
-		{"T4", "`kill -9` of two of three brokers for 60 s, controller apart", "nothing acknowledged meanwhile, reads go on, " +
-			"resumes within 20 s of the second", apart.on(killTwo)},
+		{"T4", "`kill -9` of two of three brokers for 60 s, controller apart", "nothing acknowledged meanwhile, tails and the " +
+			"subscription go on, resumes within 20 s of the second", apart.on(killTwo)},
+		{"T4b", "the same, the subscription's coordinator is one of the two", "nothing acknowledged meanwhile, tails go on, " +
+			"resumes within 20 s of the second", apart.on(killCoordinatorToo)},
 		{"T5", "`kill -9` of the active controller that leads partitions too, combined nodes", "resumes within 20 s",
 			combined.on(killController)},
 		{"T6", "the link between a leader and one follower is cut for 30 s, both see the controller, combined nodes",
