@@ -231,26 +231,38 @@ func (l *Log) Describe(ctx context.Context) (Cluster, error) {
 // awaitInterval is how often awaitTopic asks a broker again.
 const awaitInterval = 50 * time.Millisecond
 
+// awaitTopic waits until all brokers that can be reached know the topic. Who cannot be reached is not waited for: one
+// that is dead is listed for 9 s more, and knows all topics before it serves again.
 func (l *Log) awaitTopic(ctx context.Context, name string) error {
-	cluster, err := l.Describe(ctx)
-	if err != nil {
-		return err
-	}
-	for _, b := range cluster.Brokers {
-		for {
-			ok, err := l.knows(ctx, b.ID, name)
-			if ok {
-				break
+	known := map[int32]bool{}
+	for {
+		cluster, err := l.Describe(ctx)
+		if err != nil {
+			return err
+		}
+		waiting := int32(-1)
+		for _, b := range cluster.Brokers {
+			if known[b.ID] {
+				continue
 			}
-			select {
-			case <-ctx.Done():
-				return autobus.NewError(autobus.ReasonClusterUnreachable, "broker %d has no leaders for topic %s yet",
-					b.ID, name).WithCause(errors.Join(ctx.Err(), err))
-			case <-time.After(awaitInterval):
+			ok, why := l.knows(ctx, b.ID, name)
+			switch {
+			case ok:
+				known[b.ID] = true
+			case !noDial(why):
+				waiting, err = b.ID, why
 			}
 		}
+		if waiting < 0 && len(known) > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return autobus.NewError(autobus.ReasonClusterUnreachable, "broker %d has no leaders for topic %s yet",
+				waiting, name).WithCause(errors.Join(ctx.Err(), err))
+		case <-time.After(awaitInterval):
+		}
 	}
-	return nil
 }
 
 func (l *Log) knows(ctx context.Context, broker int32, topic string) (bool, error) {

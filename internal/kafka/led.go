@@ -42,7 +42,7 @@ func untilLed(ctx context.Context, ask func() (kadm.ListedOffsets, error)) (kadm
 func leaderless(offsets kadm.ListedOffsets, err error) bool {
 	if shards, ok := errors.AsType[*kadm.ShardErrors](err); ok {
 		for _, s := range shards.Errs {
-			if dial, ok := errors.AsType[*net.OpError](s.Err); ok && dial.Op == "dial" {
+			if noDial(s.Err) {
 				return true
 			}
 		}
@@ -52,4 +52,10 @@ func leaderless(offsets kadm.ListedOffsets, err error) bool {
 		missing = missing || errors.Is(o.Err, kerr.NotLeaderForPartition) || errors.Is(o.Err, kerr.OffsetNotAvailable)
 	})
 	return missing
+}
+
+// noDial reports whether a broker could not be reached at all.
+func noDial(err error) bool {
+	dial, ok := errors.AsType[*net.OpError](err)
+	return ok && dial.Op == "dial"
 }
