@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -55,6 +56,15 @@ func (a timeline) written() (out timeline) {
 // rate is how many came in a second.
 func (a timeline) rate(from, to time.Time) float64 {
 	return float64(len(a.between(from, to))) / to.Sub(from).Seconds()
+}
+
+// usual is how many came in the median second, of those in which any did.
+func (a timeline) usual() int {
+	in := map[int64]int{}
+	for _, x := range a {
+		in[x.at.Unix()]++
+	}
+	return median(slices.Collect(maps.Values(in)))
 }
 
 // gap is the longest time in which a partition had nothing written, of all partitions.
