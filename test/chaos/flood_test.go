@@ -27,6 +27,7 @@ type flood struct {
 	unknown map[string]bool
 	reasons map[autobus.Reason]int
 	peak    int64 // bytes of memory the gateway had at most
+	next    int   // number of the next event
 }
 
 const (
@@ -44,14 +45,18 @@ func cutGateway(t *testing.T, s *stand, sc scale, r *row) {
 	f := &flood{x: x, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: floodClients}},
 		unknown: map[string]bool{}, reasons: map[autobus.Reason]int{}}
 	t.Cleanup(f.client.CloseIdleConnections)
-	before := resident(t, x.g)
+	// The connections and what a request takes by itself are there before.
+	f.run(t, time.Now().Add(5*time.Second), sc.rate/10)
+	x.none("events were not written before the cut", len(f.answers)-f.answers.count(autobus.Written))
+	before := f.peak
+	f.answers = nil
 	x.begin()
 	for broker := 1; broker <= 3; broker++ {
 		s.net.drop(broker, gatewayHost)
 		s.net.drop(gatewayHost, broker)
 	}
 	cut := time.Now()
-	f.run(t, cut.Add(time.Minute))
+	f.run(t, cut.Add(time.Minute), sc.rate)
 	for broker := 1; broker <= 3; broker++ {
 		s.net.heal(broker, gatewayHost)
 		s.net.heal(gatewayHost, broker)
@@ -101,8 +106,8 @@ func cutGateway(t *testing.T, s *stand, sc scale, r *row) {
 		f.answers.count(autobus.Refused), p99.Round(time.Millisecond), grown>>20, floodBuffer)
 }
 
-// run publishes until that time, at the rate of the run.
-func (f *flood) run(t *testing.T, until time.Time) {
+// run publishes until that time, so many events a second.
+func (f *flood) run(t *testing.T, until time.Time, rate int) {
 	tokens := make(chan int)
 	var all sync.WaitGroup
 	for range floodClients {
@@ -112,15 +117,15 @@ func (f *flood) run(t *testing.T, until time.Time) {
 			}
 		})
 	}
-	tick := time.NewTicker(perSecond(f.x.scale.rate))
+	tick := time.NewTicker(perSecond(rate))
 	defer tick.Stop()
-	for n := 0; time.Now().Before(until); n++ {
+	for ; time.Now().Before(until); f.next++ {
 		<-tick.C
 		select {
-		case tokens <- n:
+		case tokens <- f.next:
 		default: // all clients wait
 		}
-		if n%200 == 0 {
+		if f.next%100 == 0 {
 			f.peak = max(f.peak, resident(t, f.x.g))
 		}
 	}

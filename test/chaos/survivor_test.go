@@ -118,9 +118,9 @@ func killTwo(t *testing.T, s *stand, sc scale, r *row) {
 	}
 	resumed := a.back(partitions, back)
 	x.within("the time until every partition is written to again", resumed, 20*time.Second)
-	r.came(x, rep, "of %d answers in the outage none was written (%d refused, %d unknown, all resolved); %d events read by "+
-		"a tail in %s, %d by the subscription, the last after %s; resumed %s after the start of the second", refused+unknown, refused,
-		unknown, tailed, seconds(tailTook), read, seconds(last.Sub(dead)), seconds(resumed))
+	r.came(x, rep, "of %d answers in the outage none was written (%d refused, %d unknown, all resolved); %d events read "+
+		"by a tail in %s, %d by the subscription, the last after %s; resumed %s after the start of the second",
+		refused+unknown, refused, unknown, tailed, seconds(tailTook), read, seconds(last.Sub(dead)), seconds(resumed))
 }
 
 // settled waits until nothing is left without a certain outcome.
