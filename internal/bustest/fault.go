@@ -71,8 +71,8 @@ func (k *Kafka) endBroker(t testing.TB, id int32, by syscall.Signal) {
 	})
 }
 
-// PauseBroker stops a broker by SIGSTOP: it keeps its connections and says nothing. It returns once the system says that
-// it stands. At the test's end at the latest it goes on.
+// PauseBroker stops a broker by SIGSTOP: it keeps its connections and says nothing. It returns once the system says
+// that it stands. At the test's end at the latest it goes on.
 func (k *Kafka) PauseBroker(t testing.TB, id int32) {
 	t.Helper()
 	pid := k.pid(t, id)

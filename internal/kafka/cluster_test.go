@@ -51,7 +51,8 @@ func TestABrokersEndIsWaitedOver(t *testing.T) {
 	k.WaitISR(t, name)
 	tp := kafka.TP{Topic: name}
 	write(t, l, tp, "before")
-	k.KillBroker(t, k.Leader(t, name, 0))
+	leader := k.Leader(t, name, 0)
+	k.KillBroker(t, leader)
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
 	if _, err := l.CreateInternal(ctx, name, 1, nil); err != nil {
@@ -63,4 +64,6 @@ func TestABrokersEndIsWaitedOver(t *testing.T) {
 	if bounds, err := l.Bounds(ctx, name); err != nil || bounds[tp].End != 1 {
 		t.Errorf("the bounds: %v, %v", bounds, err)
 	}
+	k.RestartBroker(t, leader)
+	k.WaitISR(t, name)
 }

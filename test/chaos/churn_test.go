@@ -85,6 +85,6 @@ func churn(t *testing.T, s *stand, sc scale, r *row) {
 	if rep.Dead > 0 {
 		t.Errorf("%d dead letters", rep.Dead)
 	}
-	r.consumed(t, l, rep, "%d stays of workers in %s, %d of %d events came again, %d were left behind, the windows hold %d",
-		c.stays, seconds(lasted), again, len(places), left, c.stays*window)
+	r.consumed(t, l, rep, "%d stays of workers in %s, %d of %d events came again, %d were left behind, the windows hold "+
+		"%d", c.stays, seconds(lasted), again, len(places), left, c.stays*window)
 }

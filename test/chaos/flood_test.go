@@ -101,8 +101,8 @@ func cutGateway(t *testing.T, s *stand, sc scale, r *row) {
 			t.Errorf("%d events were refused as %s", f.reasons[reason], reason)
 		}
 	}
-	r.came(x, rep, "beside the load %d events of 16 KiB: %d unknown, all in the log %s after the cut; %d refused, none in "+
-		"the log, p99 %s; memory grew by %d MiB with a buffer of %d MiB", len(f.answers), len(f.unknown), seconds(drained),
+	r.came(x, rep, "beside the load %d events of 16 KiB: %d unknown, all in the log %s after the cut; %d refused, none "+
+		"in the log, p99 %s; memory grew by %d MiB with a buffer of %d MiB", len(f.answers), len(f.unknown), seconds(drained),
 		f.answers.count(autobus.Refused), p99.Round(time.Millisecond), grown>>20, floodBuffer)
 }
 

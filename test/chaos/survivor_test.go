@@ -24,8 +24,8 @@ func TestTwoOfThreeBrokersDead(t *testing.T) {
 
 // killTwo kills two of three brokers, with the controller apart. Nothing may be acknowledged that was sent while there
 // is one, everything acknowledged has to be readable by a tail, and once a second broker is back everything has an
-// outcome again. The subscription goes on for as long as Kafka keeps its group, which it cannot for long: it writes down
-// groups as it does events.
+// outcome again. The subscription goes on for as long as Kafka keeps its group, which it cannot for long: it writes
+// down groups as it does events.
 func killTwo(t *testing.T, s *stand, sc scale, r *row) {
 	outage := 12 * time.Second
 	if sc.full {
