@@ -3,9 +3,12 @@
 package chaos
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,10 +57,7 @@ func (r *rig) cluster(t *testing.T) *bustest.Kafka {
 	if r.k != nil {
 		return r.k
 	}
-	base := os.Getenv("AUTOBUS_TEST_CHAOS_PORT")
-	if base == "" {
-		base = "30100"
-	}
+	base := freePorts(t)
 	env := []string{"KAFKA_LAYOUT=" + r.layout}
 	if r.layout == "combined" {
 		r.net = newNetwork(r.t, t, 1, 2, 3, gatewayHost, gatewayHost+1)
@@ -83,11 +83,32 @@ func (r *rig) cluster(t *testing.T) *bustest.Kafka {
 	r.t.Cleanup(func() {
 		_ = exec.Command("../../tools/kafka.sh", "wipe", data).Run() // the folder goes with the test
 	})
-	script("start", "../../.cache/kafka", data, base)
+	script("start", "../../.cache/kafka", data, strconv.Itoa(base))
 	boot, err := os.ReadFile(filepath.Join(data, "bootstrap"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.dir, r.k = data, bustest.ClusterIn(strings.TrimSpace(string(boot)), data)
 	return r.k
+}
+
+// freePorts finds a base port for a cluster, whose nodes have the ports 10 apart from it.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for base := 30200; base < 32600; base += 100 {
+		free := true
+		for node := range 4 {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+10*node))
+			if err != nil {
+				free = false
+				break
+			}
+			free = l.Close() == nil && free
+		}
+		if free {
+			return base
+		}
+	}
+	t.Fatal("no free ports for a cluster")
+	return 0
 }
