@@ -103,9 +103,14 @@ func (t *tale) settle(d autobus.Delivery) {
 
 // TestKilledInstancesSkipNothing kills instances at random moments, with workers that ack in random order, ask for
 // retries, stop without a word and die. Whatever happens, no event is skipped and no key overtakes itself.
-func TestKilledInstancesSkipNothing(t *testing.T) {
+func TestKilledInstancesSkipNothing(t *testing.T) { killInstances(t, 200, 0) }
+
+// TestKilledInstancesKeepWhatIsParked is the same with retries that are parked, however short they are.
+func TestKilledInstancesKeepWhatIsParked(t *testing.T) { killInstances(t, 20, 20*time.Millisecond) }
+
+// killInstances makes workers ask for retries after up to wait, which are parked; 0 = by the policy, in memory.
+func killInstances(t *testing.T, kills int, wait time.Duration) {
 	const (
-		kills  = 200
 		events = 4000
 		keys   = 37
 	)
@@ -134,12 +139,15 @@ func TestKilledInstancesSkipNothing(t *testing.T) {
 		}
 		life := &cable{}
 		b, stop := f.instance(t, fmt.Sprint("i", n), life.dial)
+		if wait > 0 {
+			b.SetMemory(0)
+		}
 		ctx, cancel := context.WithCancel(f.ctx)
 		began := make(chan struct{})
 		var first sync.Once
 		var workers sync.WaitGroup
 		for range 3 {
-			workers.Go(func() { b.work(ctx, told, func() { first.Do(func() { close(began) }) }) })
+			workers.Go(func() { b.work(ctx, told, wait, func() { first.Do(func() { close(began) }) }) })
 		}
 		select {
 		case <-began:
@@ -153,6 +161,9 @@ func TestKilledInstancesSkipNothing(t *testing.T) {
 		workers.Wait()
 		stop(false)
 		evict(t, c, "shop")
+	}
+	if wait > 0 && len(f.records(t, "park.shop")) < kills {
+		t.Error("hardly anything was parked: the kills prove nothing")
 	}
 	// The last one does the rest.
 	w := f.worker(t, autobus.Subscription{Name: "shop"})
@@ -183,7 +194,7 @@ func TestKilledInstancesSkipNothing(t *testing.T) {
 }
 
 // work is one worker after another until ctx ends.
-func (f *fixture) work(ctx context.Context, told *tale, began func()) {
+func (f *fixture) work(ctx context.Context, told *tale, wait time.Duration, began func()) {
 	for ctx.Err() == nil {
 		life, end := context.WithCancelCause(ctx)
 		var mu sync.Mutex
@@ -203,6 +214,9 @@ func (f *fixture) work(ctx context.Context, told *tale, began func()) {
 					s := []autobus.Settlement{{Lease: d.Lease, Outcome: autobus.Outcome{Kind: autobus.Ack}}}
 					if rand.IntN(20) == 0 && d.Attempt < 5 {
 						s[0].Outcome.Kind = autobus.Retry
+						if wait > 0 {
+							s[0].Outcome.Delay = 1 + rand.N(wait)
+						}
 					} else {
 						told.ask(d)
 					}

@@ -51,6 +51,8 @@ func (g *group) enqueue(s *slot) {
 		return // it is queued when the partition opens; one that goes is not
 	case s.saved != 0:
 		return // it is queued when the commit is confirmed
+	case g.held(s):
+		return // it is queued when the park log has done its part
 	case s.alone:
 		g.alone.push(s)
 	default:
@@ -87,6 +89,9 @@ func (g *group) dispatch() {
 		g.assign(s, g.ready.pop())
 	}
 	g.wakeReader()
+	if len(g.wants) > 0 && g.hungry() {
+		signal(g.parking)
+	}
 }
 
 // dispatchAlone hands each event that must stand alone to a session that holds nothing. Where none is idle, one session

@@ -13,6 +13,9 @@ import (
 // SetLinger shortens how long a group stays without sessions.
 func (b *Bus) SetLinger(d time.Duration) { b.groups.linger = d }
 
+// SetMemory shortens for how long a wait is kept in memory alone.
+func (b *Bus) SetMemory(d time.Duration) { b.groups.memory = d }
+
 // LeaseInstance is the instance that gave a lease.
 func LeaseInstance(l autobus.Lease) string {
 	frame, _, _ := l.Cut()

@@ -56,6 +56,8 @@ type group struct {
 	timers  timers
 	unsaved map[*slot]struct{} // wait for a commit
 	noGrave bool               // the topic of the dead letters is gone
+	noPark  bool               // the topic of parked events is gone
+	wants   []*slot            // parked events whose data is to be read
 	member  *kafka.Member
 	saving  sync.Mutex // held around a commit; taken before mu
 
@@ -69,13 +71,15 @@ type group struct {
 	feed    chan struct{} // one token: read may go on
 	timer   chan struct{} // one token: the next timer may be another one
 	commit  chan struct{} // one token: commit now
+	parking chan struct{} // one token: there is something to do for the park log
 }
 
 func newGroup(b *Bus, name string) *group {
 	return &group{bus: b, name: name, seed: maphash.MakeSeed(), sessions: map[*session]struct{}{},
 		parts: map[kafka.TP]*partition{}, topics: map[string]string{}, unsaved: map[*slot]struct{}{},
 		changed: make(chan struct{}, 1), feed: make(chan struct{}, 1), timer: make(chan struct{}, 1),
-		commit: make(chan struct{}, 1), look: make(chan struct{}, 1), avoid: map[string]time.Time{}}
+		commit: make(chan struct{}, 1), parking: make(chan struct{}, 1),
+		look: make(chan struct{}, 1), avoid: map[string]time.Time{}}
 }
 
 func signal(c chan struct{}) {
@@ -212,6 +216,7 @@ func (g *group) work(ctx context.Context) error {
 	})
 	parts.Go(func() { g.save(working, m) })
 	parts.Go(func() { g.tend(working) })
+	parts.Go(func() { g.keepPark(working) })
 	parts.Go(func() { g.scout(working) })
 	err = g.stay(ctx, m, at, appeared, failed)
 

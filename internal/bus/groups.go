@@ -17,6 +17,7 @@ import (
 type groups struct {
 	bus    *Bus
 	linger time.Duration // see lingerFor
+	memory time.Duration // see inMemory
 
 	mu       sync.Mutex
 	records  map[string]control.Record // of every subscription in force
@@ -29,8 +30,8 @@ type groups struct {
 }
 
 func newGroups(b *Bus) *groups {
-	gs := &groups{bus: b, linger: lingerFor, records: map[string]control.Record{}, byName: map[string]*group{},
-		ready: make(chan struct{})}
+	gs := &groups{bus: b, linger: lingerFor, memory: inMemory, records: map[string]control.Record{},
+		byName: map[string]*group{}, ready: make(chan struct{})}
 	b.cfg.Control.Watch(control.KindSubscription, gs.apply)
 	return gs
 }

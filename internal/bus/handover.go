@@ -55,7 +55,7 @@ func (g *group) settled(ctx context.Context, parts []*partition, wait time.Durat
 	for _, p := range parts {
 		g.mu.Lock()
 		var idle chan struct{}
-		if p.leased > 0 {
+		if p.busy() {
 			if p.idle == nil {
 				p.idle = make(chan struct{})
 			}
@@ -109,6 +109,7 @@ func (g *group) drop(p *partition) {
 	}
 	g.withdraw(p)
 	p.phase = closed
+	g.bus.metrics.parked.Sub(float64(p.kept))
 	for _, sl := range p.slots {
 		delete(g.unsaved, sl)
 		if sl.state != leased {

@@ -29,6 +29,7 @@ type InstanceGroup struct {
 	Leased     int                 `json:"leased"` // handed out and not settled
 	Ready      int                 `json:"ready"`  // waits for a worker with room
 	Waiting    int                 `json:"waiting"`
+	Parked     int                 `json:"parked"` // those of the waiting that are kept in park.<name>
 	Partitions []InstancePartition `json:"partitions"`
 }
 
@@ -38,6 +39,7 @@ type InstancePartition struct {
 	Partition int32  `json:"partition"`
 	Position  int64  `json:"position"` // everything before it is done
 	Undone    int    `json:"undone"`   // read and not done
+	Parked    int    `json:"parked"`   // kept in park.<name>
 	Lost      bool   `json:"lost,omitempty"`
 	// Unreadable says that the partition stands because of what a newer version wrote.
 	Unreadable bool `json:"unreadable,omitempty"`
@@ -145,8 +147,9 @@ func (g *group) status() *InstanceGroup {
 	for _, p := range g.parts {
 		i.Leased += p.leased
 		i.Waiting += len(p.slots)
+		i.Parked += p.kept
 		i.Partitions = append(i.Partitions, InstancePartition{Type: p.typ, Partition: p.tp.Partition,
-			Position: p.ledger.Base(), Undone: p.ledger.Undone(), Lost: p.lost != nil,
+			Position: p.ledger.Base(), Undone: p.ledger.Undone(), Parked: p.kept, Lost: p.lost != nil,
 			Unreadable: p.newer != nil})
 	}
 	i.Waiting -= i.Leased + i.Ready

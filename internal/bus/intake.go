@@ -96,6 +96,7 @@ func (g *group) take(arrivals []arrival) {
 	}
 	for p := range touched {
 		g.track(p)
+		g.relieve(p)
 		// What opens in a moment is not paused for it: to read on costs a fetch that waits.
 		much := len(p.backlog) > aheadEvents || p.ahead > aheadBytes
 		if !p.paused && (p.phase == open && len(p.backlog) > 0 || much) {
@@ -126,6 +127,12 @@ func (g *group) track(p *partition) {
 	p.backlog = p.backlog[n:]
 	if len(p.backlog) == 0 {
 		p.backlog = nil
+	}
+	if len(p.early) > 0 {
+		g.seen(p)
+	}
+	if len(p.out) > 0 {
+		g.flush(p)
 	}
 }
 

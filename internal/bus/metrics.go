@@ -29,6 +29,7 @@ type metrics struct {
 	bareLetters   prometheus.Counter
 	relayed       prometheus.Gauge
 	forwarded     *prometheus.CounterVec
+	parked        prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -62,6 +63,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Sessions at other instances, for workers of this one."}),
 		forwarded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "autobus_forwarded_settlements_total",
 			Help: "Settlements told to the instance that gave the lease, by whether it judged them."}, []string{"outcome"}),
+		parked: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_parked_events",
+			Help: "Events of subscriptions that are parked, of the partitions that this instance has."}),
 		positionsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_lost_total",
 			Help: "Partitions of subscriptions that retention overtook."}),
 		bareLetters: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_dead_letters_without_value_total",
@@ -72,7 +75,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
-			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded)
+			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded,
+			m.parked)
 	}
 	return m
 }

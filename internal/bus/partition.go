@@ -32,6 +32,21 @@ type partition struct {
 	paused  bool          // the member does not read on
 	idle    chan struct{} // closed when nothing is leased; nil = nobody waits for that
 
+	// Of the park log, see park.go.
+	position    ledger.Position // where it began
+	committed   bool            // its incarnation is
+	loaded      bool            // what is parked is known
+	claimed     bool            // the log exists and knows the incarnation
+	shelves     int32           // partitions of the log
+	parked      int             // slots with a copy, or about to have one
+	parkedBytes int
+	kept        int                // those of them whose copy is in the log
+	ended       map[int64]struct{} // offsets of events that ended while parked
+	recall      int64              // one past the last offset of which the log had something
+	out         []outgoing         // to be written
+	sending     bool               // an append is in flight
+	early       []*slot            // parked, ready, and beyond what was fetched
+
 	copied   int64 // base of the last copy in the state log
 	copiedAt time.Time
 	stands   bool // it does not go on by itself: lost, or what is stored of it is of a newer build
@@ -58,6 +73,9 @@ func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
 	switch {
 	case sight != ledger.SeenUndone:
 		return nil, sight != ledger.NoRoom
+	case a.offset < p.recall && p.recalled(a.offset):
+		p.ledger.Done(a.offset)
+		return nil, true
 	case a.newer != nil:
 		p.newer = a.newer // and nothing behind it is handed out either: its key is not known
 		g.tellNewer(p)
@@ -75,13 +93,26 @@ func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
 	p.slots[a.offset] = s
 	p.bytes += s.record.Size()
 	if s.inLane {
-		p.lanes[s.lane] = append(p.lanes[s.lane], s)
-		if len(p.lanes[s.lane]) > 1 {
+		i := p.insert(s)
+		lane := p.lanes[s.lane]
+		if i > 0 {
 			s.state = waiting
+			g.follow(s, lane[i-1])
 			return nil, true
+		}
+		if len(lane) > 1 { // parked events that come after it
+			g.timers.clear(lane[1])
+			lane[1].state = waiting
 		}
 	}
 	return s, true
+}
+
+// recalled reports whether the event of an offset that was fetched is parked already, or ended while it was.
+func (p *partition) recalled(offset int64) bool {
+	_, ended := p.ended[offset]
+	delete(p.ended, offset)
+	return ended || p.slots[offset] != nil
 }
 
 // finish takes a slot out; it returns the one of its key that may go next.

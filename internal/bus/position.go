@@ -82,7 +82,8 @@ func (g *group) begin(tp kafka.TP, commit kafka.Commit, log kafka.Bounds) *parti
 	incarnation := at.incarnation + 1
 	p := &partition{tp: tp, topicID: hexID(commit.TopicID), typ: g.topics[tp.Topic], incarnation: incarnation,
 		nonce: newNonce(), stands: at.newer, newer: newer,
-		ledger: ledger.Resume(at.Position, incarnation), slots: map[int64]*slot{}, lanes: map[string][]*slot{}, copied: -1}
+		ledger: ledger.Resume(at.Position, incarnation), position: at.Position,
+		slots: map[int64]*slot{}, lanes: map[string][]*slot{}, copied: -1}
 	if !p.stands && at.lost(log) {
 		p.stands = true
 		p.lost = &autobus.PositionLost{Type: p.typ, Partition: tp.Partition, From: at.Base, To: log.First}
@@ -99,6 +100,7 @@ func (g *group) save(ctx context.Context, m *kafka.Member) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			g.relieveAll()
 		case <-g.commit:
 		}
 		bounded, cancel := context.WithTimeout(ctx, saveTimeout)
@@ -117,7 +119,7 @@ func (g *group) dirty() []*partition {
 	defer g.mu.Unlock()
 	var out []*partition
 	for _, p := range g.parts {
-		if p.phase == opening && !p.stands || p.phase == open && p.ledger.Dirty() {
+		if p.phase == opening && !p.stands && !p.committed || p.phase == open && p.ledger.Dirty() {
 			out = append(out, p)
 		}
 	}
@@ -208,8 +210,8 @@ func (g *group) confirm(s saving, copied bool) {
 		p.copied, p.copiedAt = s.base, time.Now()
 	}
 	if p.phase == opening {
-		p.phase = open
-		g.refill(p)
+		p.committed = true
+		signal(g.parking) // opens it when it knows what is parked
 	}
 	for sl := range g.unsaved {
 		if sl.part == p && sl.saved <= s.seq {

@@ -22,13 +22,26 @@ func (g *group) fail(sl *slot, delay time.Duration, why string) {
 		delay = backoff(r.Backoff, sl.attempt)
 	}
 	sl.attempt++
-	sl.part.ledger.Attempt(sl.record.Offset, sl.attempt)
-	sl.saved = sl.part.ledger.Seq()
-	g.unsaved[sl] = struct{}{}
-	g.saveNow()
 	sl.state = pausing
 	g.timers.set(sl, time.Now().Add(delay))
 	g.tick()
+	p := sl.part
+	if sl.parked() {
+		sl.copy.due = sl.at
+		g.write(sl)
+		g.flush(p)
+	} else {
+		p.ledger.Attempt(sl.record.Offset, sl.attempt)
+		sl.saved = p.ledger.Seq()
+		g.unsaved[sl] = struct{}{}
+		g.saveNow()
+	}
+	switch {
+	case delay > g.bus.groups.memory:
+		g.shelve(sl)
+	case sl.record.Offset == p.ledger.Base():
+		g.relieve(p)
+	}
 }
 
 // backoff is the wait after attempt n; the last one repeats.

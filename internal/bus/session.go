@@ -252,10 +252,7 @@ func (g *group) unlease(sl *slot) {
 	g.timers.clear(sl)
 	p := sl.part
 	p.leased--
-	if p.leased == 0 && p.idle != nil {
-		close(p.idle)
-		p.idle = nil
-	}
+	p.rest()
 	if s := sl.session; s != nil {
 		delete(s.held, sl)
 		s.remove(sl)

@@ -206,8 +206,9 @@ func (g *group) finish(sl *slot, how string) {
 	p := sl.part
 	next := p.finish(sl)
 	g.bus.metrics.settled.WithLabelValues(how).Inc()
+	g.unpark(sl)
 	if next != nil {
-		g.enqueue(next)
+		g.arise(next)
 	}
 	if len(p.backlog) > 0 || p.paused {
 		g.refill(p)

@@ -36,6 +36,19 @@ type slot struct {
 	at      time.Time
 	index   int    // in the timers' heap, -1 = none
 	saved   uint64 // state of the ledger that has to be committed before the next delivery; 0 = none
+
+	copy *copied // what the park log has of it; nil = nothing
+}
+
+// busy reports whether something of the partition is with workers, or on its way to the park log.
+func (p *partition) busy() bool { return p.leased > 0 || p.sending || len(p.out) > 0 }
+
+// rest tells whoever waits for it that nothing is.
+func (p *partition) rest() {
+	if p.idle != nil && !p.busy() {
+		close(p.idle)
+		p.idle = nil
+	}
 }
 
 type slotState int

@@ -277,7 +277,8 @@ func (b *Bus) forget(ctx context.Context, name string) {
 	if _, again := b.cfg.Control.Get(control.KindSubscription, name); again {
 		return // it was made anew meanwhile
 	}
-	err := errors.Join(b.cfg.Log.DeleteGroup(ctx, name), b.cfg.State.RemovePositions(ctx, name))
+	err := errors.Join(b.cfg.Log.DeleteGroup(ctx, name), b.cfg.State.RemovePositions(ctx, name),
+		b.cfg.Log.DeleteTopics(ctx, park(name)))
 	if err != nil { // its workers may not have left yet
 		b.cfg.Logger.Info("positions of a deleted subscription stay stored", "subscription", name, "error", err)
 	}

@@ -23,6 +23,7 @@ func (s *suite) group(t *testing.T) {
 	t.Run("Filter", s.groupFilter)
 	t.Run("Lease", s.lease)
 	t.Run("Retry", s.retry)
+	t.Run("Park", s.park)
 	t.Run("DeadLetter", s.deadLetter)
 	t.Run("Session", s.session)
 	t.Run("Start", s.start)

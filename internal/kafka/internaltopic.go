@@ -19,7 +19,6 @@ func (l *Log) CreateInternal(ctx context.Context, name string, partitions int32,
 	if err != nil {
 		return false, err
 	}
-	const largest = autobus.MaxEventBytes + autobus.InternalTopicExtra + autobus.RecordOverhead
 	replicas := min(3, len(cluster.Brokers))
 	inSync := 1
 	if replicas == 3 {
@@ -33,7 +32,13 @@ func (l *Log) CreateInternal(ctx context.Context, name string, partitions int32,
 	maps.Copy(all, configs)
 	created, err = l.CreateTopic(ctx, NewTopic{Name: name, Partitions: partitions, Replicas: replicas, Configs: all})
 	if err == nil {
-		l.Limit(name, largest)
+		l.UseInternal(name)
 	}
 	return created, err
 }
+
+// largest is what a topic of the bus's own takes.
+const largest = autobus.MaxEventBytes + autobus.InternalTopicExtra + autobus.RecordOverhead
+
+// UseInternal tells the producer how large the records of a topic of the bus's own may be, where it exists already.
+func (l *Log) UseInternal(name string) { l.Limit(name, largest) }

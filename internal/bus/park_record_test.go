@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bus
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+var updatePark = flag.Bool("update-park", false, "write the golden file of the park log's records anew")
+
+// parkFacts are one record of each kind.
+func parkFacts() []kafka.Record {
+	src := source{kafka.TP{Topic: "orders.order.placed.v1", Partition: 11}, 42}
+	at := time.UnixMilli(1_795_000_000_123)
+	event := kafka.Record{TP: src.TP, Offset: 17, Time: at, Key: []byte("o-1"), Value: []byte(`{"id":"o-1"}`),
+		Headers: []kafka.Header{{Key: "ce_id", Value: []byte("e-1")}, {Key: "ce_type", Value: []byte(src.Topic)}}}
+	bare := kafka.Record{TP: src.TP, Offset: 18, Time: at}
+	return []kafka.Record{
+		claimRecord(src, 3),
+		copyRecord(src, copyID{3, 17, 0}, &event, 2, at.Add(time.Minute), at.Add(-time.Second)),
+		copyRecord(src, copyID{3, 18, 1}, &bare, 1, time.Time{}, time.Time{}),
+		endRecord(kindDone, src, copyID{3, 17, 0}),
+		endRecord(kindVoid, src, copyID{2, 18, 0}),
+		endRecord(kindVoid, src, copyID{by: 2, offset: ofClaim}),
+	}
+}
+
+// A golden file may be added, never changed: what is parked outlives builds.
+func TestParkedRecordsStayReadable(t *testing.T) {
+	var got bytes.Buffer
+	for _, r := range parkFacts() {
+		fmt.Fprintf(&got, "%s %q null=%v", r.Key, r.Value, r.Value == nil)
+		for _, h := range r.Headers {
+			fmt.Fprintf(&got, " %s=%q", h.Key, h.Value)
+		}
+		got.WriteByte('\n')
+	}
+	file := filepath.Join("testdata", "park.v1.txt")
+	if *updatePark {
+		if err := os.WriteFile(file, got.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("the records are\n%s\nnot\n%s", got.Bytes(), want)
+	}
+}
+
+func TestParkedRecordsComeBack(t *testing.T) {
+	records := parkFacts()
+	src := source{kafka.TP{Topic: "orders.order.placed.v1", Partition: 11}, 42}
+	at := time.UnixMilli(1_795_000_000_123)
+	want := []fact{
+		{kind: kindClaim, copyID: copyID{3, ofClaim, 0}},
+		{kind: kindCopy, copyID: copyID{3, 17, 0}, key: []byte("o-1"), attempt: 2,
+			due: at.Add(time.Minute + time.Millisecond), first: at.Add(-time.Second)},
+		{kind: kindCopy, copyID: copyID{3, 18, 1}},
+		{kind: kindDone, copyID: copyID{3, 17, 0}},
+		{kind: kindVoid, copyID: copyID{2, 18, 0}},
+		{kind: kindVoid, copyID: copyID{2, ofClaim, 0}},
+	}
+	for i := range records {
+		r := &records[i]
+		r.Offset = int64(i)
+		f, ok, err := parseFact(r)
+		want[i].source, want[i].at, want[i].size, want[i].attempt = src, int64(i), r.Size(), max(1, want[i].attempt)
+		if !ok || err != nil || !reflect.DeepEqual(f, want[i]) {
+			t.Errorf("%d: %+v, %v, %v; want %+v", i, f, ok, err, want[i])
+		}
+	}
+	event := original(src, 17, &records[1])
+	if string(event.Key) != "o-1" || string(event.Value) != `{"id":"o-1"}` || len(event.Headers) != 2 ||
+		!event.Time.Equal(at) || event.TP != src.TP || event.Offset != 17 {
+		t.Errorf("it came back as %+v", event)
+	}
+	if bare := original(src, 18, &records[2]); bare.Key != nil || bare.Value != nil || len(bare.Headers) != 0 {
+		t.Errorf("it came back as %+v", bare)
+	}
+	for key, kind := range map[string]string{"a/1/2/3/4/5": "new", "a/1/2/x": kindClaim, "a/1/2": kindCopy} {
+		r := kafka.Record{Key: []byte(key), Headers: []kafka.Header{{Key: parkKind, Value: []byte(kind)}}}
+		if _, ok, err := parseFact(&r); ok || err == nil {
+			t.Errorf("%s was read", r.Key)
+		}
+	}
+	if _, ok, err := parseFact(&kafka.Record{Key: []byte("somebody's")}); ok || err != nil {
+		t.Errorf("a foreign record: %v, %v", ok, err)
+	}
+}
