@@ -16,6 +16,7 @@ type Policy struct {
 	Params      map[string]string `json:"params,omitempty"`       // what the filter knows as params
 	Start       Start             `json:"start"`                  // where it begins, once and for all; default latest
 	Order       Order             `json:"order,omitempty"`        // default OrderKey
+	Queue       bool              `json:"queue,omitempty"`        // a preset: OrderNone
 	Window      *Window           `json:"window,omitempty"`       // of sessions that name none; default 100 events, 1 MiB
 	AckWait     Duration          `json:"ack_wait,omitempty"`     // how long a lease lives; default DefaultAckWait
 	Retry       RetryPolicy       `json:"retry,omitzero"`         // of what was not acked

@@ -27,6 +27,8 @@ func (p *Policy) Check() *Error {
 		return invalidPolicy("params has %d entries, at most %d are allowed", len(p.Params), maxParams)
 	case !slices.Contains([]Order{"", OrderKey, OrderPartition, OrderNone}, p.Order):
 		return invalidPolicy("order %q is not one", clip(string(p.Order))).WithHint("Use key, partition or none.")
+	case p.Queue && p.Order != "" && p.Order != OrderNone:
+		return invalidPolicy("queue has no order, but order is %s", p.Order).WithHint("Leave one of the two away.")
 	case p.AckWait != 0 && (p.AckWait < MinAckWait || p.AckWait > MaxAckWait):
 		return invalidPolicy("ack_wait %s is not between %s and %s", p.AckWait, MinAckWait, MaxAckWait)
 	case len(p.Owner) > MaxIDBytes:
@@ -87,7 +89,10 @@ func (w Window) Check() *Error {
 
 // WithDefaults fills in what a policy does not say, so that two that mean the same are the same.
 func (p Policy) WithDefaults() Policy {
-	if p.Order == "" {
+	switch {
+	case p.Queue:
+		p.Order = OrderNone
+	case p.Order == "":
 		p.Order = OrderKey
 	}
 	w := Window{}

@@ -21,6 +21,7 @@ import (
 // TestConformance holds the bus in memory to what the real one does.
 func TestConformance(t *testing.T) {
 	bustest.Exercise(t, target, bustest.Features{
+		NoBreaker:    "a test says what fails, and wants to see it fail",
 		NoDurability: "it keeps nothing beyond the test",
 		NoLog:        "it keeps events, not records",
 		NoFilter:     "filters are functions of the test's, given beforehand",

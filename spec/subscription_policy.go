@@ -25,6 +25,7 @@ func (r *parser) subscriptionPolicy(doc, op place) autobus.Policy {
 		{"instances", func(*autobus.Policy, place) {}}, // read by groups
 		{"filter", func(p *autobus.Policy, at place) { p.Filter = r.text(at) }},
 		{"order", func(p *autobus.Policy, at place) { p.Order = autobus.Order(r.text(at)) }},
+		{"queue", func(p *autobus.Policy, at place) { p.Queue = r.yes(at) }},
 		{"start", func(p *autobus.Policy, at place) { p.Start = r.start(at) }},
 		{"window", func(p *autobus.Policy, at place) { p.Window = r.window(at) }},
 		{"ack-wait", func(p *autobus.Policy, at place) { p.AckWait = r.duration(at) }},
@@ -97,6 +98,15 @@ func asInSpecs(s string) string {
 		}
 	}
 	return s
+}
+
+// yes reads a truth value.
+func (r *parser) yes(at place) bool {
+	if at.node.form != literal || at.node.text != "true" && at.node.text != "false" {
+		r.report(at, "Write true or false, without quotes.", "%s must be true or false", at.path[len(at.path)-1])
+		return false
+	}
+	return at.node.text == "true"
 }
 
 // text reads a string, "" when there is none.

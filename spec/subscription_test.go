@@ -142,9 +142,12 @@ func TestFaultsOfSubscriptions(t *testing.T) {
 		op + "    x-subscription: {instances: {a: {}}, ack_wait: 30s}\n": {Line: 7,
 			Pointer: "/operations/onA/x-subscription/ack_wait", Message: "there is no key ack_wait",
 			Hint: "Did you mean ack-wait?"},
-		op + "    x-subscription: {instances: {a: {}}, queue: true}\n": {Line: 7,
-			Pointer: "/operations/onA/x-subscription/queue", Message: "there is no key queue",
-			Hint: "The keys here are instances, filter, order, start, window, ack-wait, on-exhausted, owner."},
+		op + "    x-subscription: {instances: {a: {}}, delivery: {}}\n": {Line: 7,
+			Pointer: "/operations/onA/x-subscription/delivery", Message: "there is no key delivery",
+			Hint: "The keys here are instances, filter, order, queue, start, window, ack-wait, on-exhausted, owner."},
+		op + "    x-subscription: {instances: {a: {}}, queue: yes}\n": {Line: 7,
+			Pointer: "/operations/onA/x-subscription/queue", Message: "queue must be true or false",
+			Hint: "Write true or false, without quotes."},
 		op + "    x-subscription: {instances: {a: {}}, on-exhausted: hold}\n": {Line: 7,
 			Pointer: "/operations/onA/x-subscription/on-exhausted", Message: `on-exhausted "hold" is not offered yet`,
 			Hint: "Use dlq or drop."},
@@ -214,7 +217,7 @@ func TestTheExampleOfAServiceInTheHowto(t *testing.T) {
 	if len(names) != 3 || !maps.Equal(kz.Policy.Params, map[string]string{"country": "kz"}) {
 		t.Errorf("the example makes %v", names)
 	}
-	for word := range strings.SplitSeq("instances filter order start window ack-wait on-exhausted owner retries "+
+	for word := range strings.SplitSeq("instances filter order queue start window ack-wait on-exhausted owner retries "+
 		"max-attempts max-time", " ") {
 		if !strings.Contains(string(raw), "`"+word+"`") {
 			t.Errorf("the how-to does not explain %s", word)

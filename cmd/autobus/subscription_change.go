@@ -20,6 +20,7 @@ type subscriptionFlags struct {
 	from        string
 	policy      autobus.Policy
 	order       string
+	ordered     bool // it was named
 	window      int
 	ackWait     time.Duration
 	onExhausted string
@@ -36,9 +37,11 @@ func (a *app) newSubscriptionCreateCommand() *cobra.Command {
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
 		Example: "  autobus subscription create shipping --type 'orders.*' --from earliest\n" +
 			"  autobus subscription create bob-kz --type orders.order.placed.v1 --filter \"data.country == 'kz'\" \\\n" +
-			"    --ack-wait 2m --max-attempts 5 --owner bob",
+			"    --ack-wait 2m --max-attempts 5 --owner bob\n" +
+			"  autobus subscription create mails --type orders.order.placed.v1 --queue",
 		Args: named("subscription", "autobus subscription create shipping --type 'orders.*'", cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			s.ordered = cmd.Flags().Changed("order")
 			return s.create(cmd, args[0])
 		},
 	}
@@ -47,6 +50,7 @@ func (a *app) newSubscriptionCreateCommand() *cobra.Command {
 	f.StringVar(&s.policy.Filter, "filter", "", "CEL expression over data, id, source, type, subject, time, key, ext")
 	f.StringVar(&s.from, "from", "latest", "where to begin: latest, earliest, -1h, or a time")
 	f.StringVar(&s.order, "order", string(autobus.OrderKey), "which events wait for which: key, partition or none")
+	f.BoolVar(&s.policy.Queue, "queue", false, "work in no order, each event again when its worker asks: --order none")
 	f.IntVar(&s.window, "window", autobus.DefaultEvents, "most unsettled events of one worker; 1 is lock-step")
 	f.DurationVar(&s.ackWait, "ack-wait", time.Duration(autobus.DefaultAckWait), "how long a worker has for an event")
 	f.IntVar(&s.policy.Retry.MaxAttempts, "max-attempts", autobus.DefaultAttempts, "how often an event is tried")
@@ -72,6 +76,9 @@ func (s *subscriptionFlags) check() (proposal, error) {
 		return pr, usage("--window is %d", s.window).WithHint("Give a number from 1.")
 	}
 	pr.policy = s.policy
+	if s.policy.Queue && !s.ordered {
+		s.order = ""
+	}
 	pr.policy.Order, pr.policy.OnExhausted = autobus.Order(s.order), autobus.OnExhausted(s.onExhausted)
 	pr.policy.AckWait = autobus.Duration(s.ackWait)
 	pr.policy.Window = &autobus.Window{Events: s.window}

@@ -19,7 +19,6 @@ const maxPolicyBytes = 256 << 10
 // policyBody is what PUT takes: a policy, and what the protocol names besides and this build does not do.
 type policyBody struct {
 	autobus.Policy
-	Queue    json.RawMessage `json:"queue"`
 	Delivery json.RawMessage `json:"delivery"`
 	SLA      json.RawMessage `json:"sla"`
 }
@@ -93,7 +92,7 @@ func readPolicy(body []byte) (autobus.Policy, error) {
 		return b.Policy, autobus.NewError(autobus.ReasonSubscriptionInvalid, "the policy cannot be read: %s",
 			edge.JSONFault(err))
 	}
-	for name, value := range map[string]json.RawMessage{"queue": b.Queue, "delivery": b.Delivery, "sla": b.SLA} {
+	for name, value := range map[string]json.RawMessage{"delivery": b.Delivery, "sla": b.SLA} {
 		if s := string(value); s != "" && s != "null" && s != "false" {
 			return b.Policy, autobus.NewError(autobus.ReasonUnimplemented, "%s is not offered yet", name).
 				WithHint("Leave it away.")

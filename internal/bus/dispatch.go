@@ -80,6 +80,18 @@ func (g *group) dispatch() {
 			return 1
 		})
 	}
+	if g.breaker.open {
+		g.dispatchProbe()
+	} else {
+		g.dispatchAll()
+	}
+	g.wakeReader()
+	if len(g.wants) > 0 && g.hungry() {
+		signal(g.parking)
+	}
+}
+
+func (g *group) dispatchAll() {
 	g.dispatchAlone()
 	for len(g.ready.slots) > 0 {
 		s := g.choose(g.ready.slots[0])
@@ -87,10 +99,6 @@ func (g *group) dispatch() {
 			break
 		}
 		g.assign(s, g.ready.pop())
-	}
-	g.wakeReader()
-	if len(g.wants) > 0 && g.hungry() {
-		signal(g.parking)
 	}
 }
 

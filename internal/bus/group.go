@@ -58,6 +58,7 @@ type group struct {
 	noGrave bool               // the topic of the dead letters is gone
 	noPark  bool               // the topic of parked events is gone
 	wants   []*slot            // parked events whose data is to be read
+	breaker breaker
 	member  *kafka.Member
 	saving  sync.Mutex // held around a commit; taken before mu
 

@@ -17,7 +17,7 @@ import (
 type SubscriptionInfo struct {
 	Name string `json:"name"`
 	autobus.Policy
-	State     string         `json:"state"`                // active
+	State     string         `json:"state"`                // active; breaker when one is open at this instance
 	ManagedBy string         `json:"managed_by,omitempty"` // the file that declares it
 	Created   time.Time      `json:"created"`
 	Instance  *InstanceGroup `json:"instance,omitempty"` // what this instance has of it; absent when nothing
@@ -31,6 +31,14 @@ type InstanceGroup struct {
 	Waiting    int                 `json:"waiting"`
 	Parked     int                 `json:"parked"` // those of the waiting that are kept in park.<name>
 	Partitions []InstancePartition `json:"partitions"`
+	Breaker    *OpenBreaker        `json:"breaker,omitempty"` // absent when it is closed
+}
+
+// OpenBreaker is why a subscription only probes.
+type OpenBreaker struct {
+	Since  time.Time `json:"since"`
+	Probe  time.Time `json:"probe"`  // not before that is the next one
+	Reason string    `json:"reason"` // of the latest failure
 }
 
 // InstancePartition is a partition that the instance holds.
@@ -134,6 +142,9 @@ func (b *Bus) info(rec control.Record) (SubscriptionInfo, error) {
 	for _, g := range b.groups.all() {
 		if g.name == rec.Name {
 			i.Instance = g.status()
+			if i.Instance.Breaker != nil {
+				i.State = "breaker"
+			}
 		}
 	}
 	return i, nil
@@ -144,6 +155,9 @@ func (g *group) status() *InstanceGroup {
 	defer g.mu.Unlock()
 	i := &InstanceGroup{Sessions: len(g.sessions), Ready: len(g.ready.slots) + len(g.alone.slots),
 		Partitions: []InstancePartition{}}
+	if b := &g.breaker; b.open {
+		i.Breaker = &OpenBreaker{Since: b.since.UTC(), Probe: b.next.UTC(), Reason: clipFailure(b.reason)}
+	}
 	for _, p := range g.parts {
 		i.Leased += p.leased
 		i.Waiting += len(p.slots)

@@ -30,6 +30,7 @@ type metrics struct {
 	relayed       prometheus.Gauge
 	forwarded     *prometheus.CounterVec
 	parked        prometheus.Gauge
+	breakers      prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -65,6 +66,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Settlements told to the instance that gave the lease, by whether it judged them."}, []string{"outcome"}),
 		parked: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_parked_events",
 			Help: "Events of subscriptions that are parked, of the partitions that this instance has."}),
+		breakers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_breakers_open",
+			Help: "Subscriptions of this instance whose breaker is open: most of their attempts fail."}),
 		positionsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_lost_total",
 			Help: "Partitions of subscriptions that retention overtook."}),
 		bareLetters: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_dead_letters_without_value_total",
@@ -76,7 +79,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg != nil {
 		reg.MustRegister(events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
 			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded,
-			m.parked)
+			m.parked, m.breakers)
 	}
 	return m
 }

@@ -10,27 +10,34 @@ import (
 
 // fail counts an attempt that was not acked. The event comes again after delay, or after the policy's backoff when
 // that is 0, or it is exhausted. The count is committed before the next delivery, so that it survives this process.
+// While the breaker is open nothing counts.
 func (g *group) fail(sl *slot, delay time.Duration, why string) {
 	sl.failure, sl.alone = why, false
+	counts := g.failed(sl, why)
 	r := g.policy.Retry
 	late := r.MaxTime > 0 && time.Since(sl.first)+delay > time.Duration(r.MaxTime)
-	if sl.attempt >= r.MaxAttempts || late {
+	if counts && (sl.attempt >= r.MaxAttempts || late) {
 		g.exhaust(sl)
 		return
 	}
 	if delay == 0 {
 		delay = backoff(r.Backoff, sl.attempt)
 	}
-	sl.attempt++
+	if counts {
+		sl.attempt++
+	}
 	sl.state = pausing
 	g.timers.set(sl, time.Now().Add(delay))
 	g.tick()
 	p := sl.part
-	if sl.parked() {
+	switch {
+	case sl.parked():
 		sl.copy.due = sl.at
-		g.write(sl)
-		g.flush(p)
-	} else {
+		if counts || delay > g.bus.groups.memory {
+			g.write(sl)
+			g.flush(p)
+		}
+	case counts:
 		p.ledger.Attempt(sl.record.Offset, sl.attempt)
 		sl.saved = p.ledger.Seq()
 		g.unsaved[sl] = struct{}{}

@@ -187,8 +187,10 @@ func (g *group) settleOne(p *partition, l lease, o autobus.Outcome) *autobus.Err
 	}
 	switch o.Kind {
 	case autobus.Ack:
+		g.succeeded(sl)
 		g.finish(sl, settledAcked)
 	case autobus.Skip:
+		g.succeeded(sl)
 		g.finish(sl, settledSkipped)
 	case autobus.Retry:
 		g.fail(sl, o.Delay, or(o.Reason, "the worker asked for it again"))

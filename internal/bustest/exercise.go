@@ -57,6 +57,7 @@ type Features struct {
 	NoResize     string // a session's window stays as it is
 	NoByteWindow string // a session's window counts events alone
 	NoVerdict    string // it tells that a settlement did not count, and not whether it was late or never could have
+	NoBreaker    string // failing events run out of attempts, however many fail
 	NoOwner      string // a settlement does not say whose lease it has to be
 }
 

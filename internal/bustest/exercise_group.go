@@ -24,6 +24,8 @@ func (s *suite) group(t *testing.T) {
 	t.Run("Lease", s.lease)
 	t.Run("Retry", s.retry)
 	t.Run("Park", s.park)
+	t.Run("Queue", s.queue)
+	t.Run("Breaker", s.breaker)
 	t.Run("DeadLetter", s.deadLetter)
 	t.Run("Session", s.session)
 	t.Run("Start", s.start)
