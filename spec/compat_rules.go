@@ -11,6 +11,7 @@ import (
 
 // compatibility reads x-compatibility.
 func (d *reader) compatibility(info place) CompatLevel {
+	defer d.judging("S21")()
 	var words []string
 	for _, l := range CompatLevels() {
 		words = append(words, string(l))

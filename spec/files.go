@@ -5,6 +5,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -21,16 +22,17 @@ const maxFileBytes = 1 << 20
 type Files map[string][]byte
 
 // ReadDir reads all *.yaml and *.yml files below dir. Names that begin with a dot are left out; symbolic links to
-// files are followed, because mounted configuration consists of them.
+// files are followed, because mounted configuration consists of them. Of a file that is too large it reads as much as
+// Parse needs to refuse it beside all else that is wrong.
 func ReadDir(dir string) (Files, error) {
 	files := Files{}
-	err := walkDir(dir, func(root fs.FS, name string, info fs.FileInfo) error {
-		if info.Size() > maxFileBytes {
-			return autobus.NewError(autobus.ReasonSpecInvalid, "the spec file %s has %d bytes, more than %d",
-				filepath.Join(dir, name), info.Size(), maxFileBytes).WithHint("Split it: one file per event type.")
+	err := walkDir(dir, func(root fs.FS, name string, _ fs.FileInfo) error {
+		f, err := root.Open(name)
+		if err != nil {
+			return err
 		}
-		data, err := fs.ReadFile(root, name)
-		files[name] = data
+		defer f.Close()
+		files[name], err = io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 		return err
 	})
 	if err != nil {

@@ -27,6 +27,11 @@ const (
 // load reads one YAML file strictly: one document, no key twice, plain JSON values only. Anchors and aliases are fine.
 // It returns nil when there is nothing to work with; what is wrong goes to report.
 func load(data []byte, report func(pos position, hint, message string)) *node {
+	if len(data) > maxFileBytes {
+		report(position{line: 1}, "Split it: one file per event type.",
+			fmt.Sprintf("the file has more than %d bytes", maxFileBytes))
+		return nil
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {

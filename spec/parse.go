@@ -15,13 +15,22 @@ import (
 // Parse reads a spec repository: files in common/, events/ and services/, or a flat folder of a few event files. The
 // error is Problems, all faults of all files at once.
 func Parse(files Files) (*Snapshot, error) {
+	r := parse(files)
+	if len(r.problems) > 0 {
+		return nil, r.problems.sorted()
+	}
+	return newSnapshot(r.types, r.subs), nil
+}
+
+// parse reads what can be read and collects what is wrong.
+func parse(files Files) *parser {
 	r := &parser{files: files, docs: map[string]*node{}, types: map[string]declared{},
-		subs: map[string]subscribed{}}
+		subs: map[string]subscribed{}, rule: "S01"}
 	names := slices.Sorted(maps.Keys(files))
 	for _, name := range names {
 		n := load(files[name], func(pos position, hint, message string) {
-			r.problems = append(r.problems, Problem{File: name, Line: pos.line, Column: pos.column, Message: message,
-				Hint: hint})
+			r.problems = append(r.problems, Problem{Rule: r.rule, File: name, Line: pos.line, Column: pos.column,
+				Message: message, Hint: hint})
 		})
 		if n != nil {
 			r.docs[name] = n
@@ -37,10 +46,7 @@ func Parse(files Files) (*Snapshot, error) {
 	}
 	r.checkReplies()
 	r.checkSubscriptions()
-	if len(r.problems) > 0 {
-		return nil, r.problems.sorted()
-	}
-	return newSnapshot(r.types, r.subs), nil
+	return r
 }
 
 // isSpec tells specs from other YAML files that stand beside them.
@@ -58,18 +64,26 @@ type parser struct {
 	receives []receiving
 	subs     map[string]subscribed
 	problems Problems
+	rule     string // of the linter, whose matter is being read
 }
 
-// declared is a type and the place of its channel.
+// judging makes problems those of a rule of the linter, until back is called.
+func (r *parser) judging(rule string) (back func()) {
+	was := r.rule
+	r.rule = rule
+	return func() { r.rule = was }
+}
+
+// declared is a type, the place of its channel, and those of its document and its message.
 type declared struct {
 	*Type
-	at place
+	at, doc, message place
 }
 
 // reply is the channel of a type's replies.
 type reply struct {
-	to string
-	at place
+	to      string
+	at, doc place
 }
 
 func (r *parser) report(p place, hint, format string, args ...any) {
@@ -78,8 +92,8 @@ func (r *parser) report(p place, hint, format string, args ...any) {
 
 func (r *parser) reportAt(file string, path []string, hint, format string, args ...any) {
 	pos := r.docs[file].find(path)
-	r.problems = append(r.problems, Problem{File: file, Line: pos.line, Column: pos.column, Pointer: pointer(path),
-		Message: fmt.Sprintf(format, args...), Hint: hint})
+	r.problems = append(r.problems, Problem{Rule: r.rule, File: file, Line: pos.line, Column: pos.column,
+		Pointer: pointer(path), Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // document checks one AsyncAPI document and takes its type and what it subscribes to.
@@ -107,6 +121,7 @@ func (r *parser) channels(doc place, sound bool) {
 	if channels.node == nil {
 		return
 	}
+	defer r.judging("S02")()
 	own := 0
 	for _, k := range channels.node.keys {
 		ch, err := r.resolve(channels.child(k.name))
@@ -122,7 +137,7 @@ func (r *parser) channels(doc place, sound bool) {
 		case address == "":
 			r.report(ch, "Add address: the event type, such as orders.order.placed.v1.", "channel %s has no address", k.name)
 		case isReply && autobus.ValidType(to):
-			r.replies = append(r.replies, reply{to, ch})
+			r.replies = append(r.replies, reply{to, ch, doc})
 			r.reply(doc, ch, sound)
 		case !autobus.ValidType(address):
 			r.report(ch.child("address"), autobus.ReasonTypeInvalid.Info().Hint, "%s is not a legal event type: %s",
@@ -162,9 +177,10 @@ func (r *parser) declare(doc, ch place, name string, sound bool) {
 		return
 	}
 	t := &Type{Name: name, File: doc.file, Line: r.line(ch.child("address"))}
-	r.types[name] = declared{t, ch}
+	r.types[name] = declared{t, ch, doc, place{}}
 	messages := ch.child("messages")
 	if messages.node == nil || len(messages.node.keys) != 1 {
+		defer r.judging("S03")()
 		r.report(ch, "Declare exactly one message; other events are other types.", "an event channel has one message")
 		return
 	}
@@ -172,6 +188,7 @@ func (r *parser) declare(doc, ch place, name string, sound bool) {
 	if err != nil {
 		return // reported by checkRefs
 	}
+	r.types[name] = declared{t, ch, doc, msg}
 	d := reader{parser: r, doc: doc, channel: ch, message: msg, t: t}
 	d.info()
 	d.topic()
@@ -181,6 +198,7 @@ func (r *parser) declare(doc, ch place, name string, sound bool) {
 
 // reply checks the schemas of a type's replies.
 func (r *parser) reply(doc, ch place, sound bool) {
+	defer r.judging("S01")()
 	messages := ch.child("messages")
 	if messages.node == nil {
 		return
@@ -196,6 +214,7 @@ func (r *parser) reply(doc, ch place, sound bool) {
 
 // checkReplies finds replies to types that nobody declares.
 func (r *parser) checkReplies() {
+	defer r.judging("S06")()
 	for _, reply := range r.replies {
 		if _, ok := r.types[reply.to]; !ok {
 			r.report(reply.at.child("address"), "Declare the request's channel in the same document.",

@@ -11,7 +11,8 @@ import (
 
 // Problem is one fault of a spec repository.
 type Problem struct {
-	File    string `json:"file"` // "" = no single file's fault
+	Rule    string `json:"rule,omitempty"` // the rule of the linter that it breaks, such as S01
+	File    string `json:"file"`           // "" = no single file's fault
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
 	Pointer string `json:"pointer,omitempty"` // JSON pointer within the file
@@ -46,9 +47,11 @@ func (ps Problems) Error() string {
 }
 
 func (ps Problems) sorted() Problems {
-	slices.SortFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
-			cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Message, b.Message))
-	})
+	slices.SortFunc(ps, comparePlaces)
 	return slices.Compact(ps)
+}
+
+func comparePlaces(a, b Problem) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+		cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Message, b.Message))
 }

@@ -36,6 +36,13 @@ func (d *reader) info() {
 	}
 	t.Lifecycle = d.word("active", "x-lifecycle", []place{info}, "draft", "active", "deprecated", "retired")
 	t.Compatibility = d.compatibility(info)
+	d.kind(info)
+}
+
+// kind reads whether the type is an event, a command or a query.
+func (d *reader) kind(info place) {
+	defer d.judging("S04")()
+	t := d.t
 	t.Kind = "event"
 	tags := info.child("tags")
 	if tags.node == nil {
@@ -56,6 +63,7 @@ func (d *reader) info() {
 
 // policy reads the extensions that change how the bus treats events; the nearest one counts.
 func (d *reader) policy() {
+	defer d.judging("S01")()
 	near := []place{d.message, d.channel, d.doc.child("info")}
 	if payload, err := d.payload(); err == nil {
 		near = slices.Insert(near, 1, payload)
@@ -99,6 +107,7 @@ func (d *reader) payload() (place, error) {
 // data reads the schema, the key and the examples of the message. In a document that is not sound the schema cannot be
 // used, but what can be said of the key is said.
 func (d *reader) data(sound bool) {
+	defer d.judging("S01")()
 	payload, err := d.payload()
 	switch {
 	case err != nil:
@@ -203,6 +212,7 @@ func (d *reader) formats() bool {
 
 // key reads where the partition key is; declares knows the fields of the payload.
 func (d *reader) key(declares func(field []string) bool) {
+	defer d.judging("S10")()
 	from := d.said(d.message, "bindings", "kafka", "key", "x-from")
 	if from.node == nil {
 		return
@@ -220,6 +230,7 @@ func (d *reader) key(declares func(field []string) bool) {
 
 // examples holds each example of the message against the schema.
 func (d *reader) examples() {
+	defer d.judging("S20")()
 	list := d.message.child("examples")
 	if list.node == nil {
 		return

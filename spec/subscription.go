@@ -47,6 +47,7 @@ type subscribed struct {
 // operations takes the operations by which a service receives. In the file of an event its owner says who handles it,
 // which subscribes nobody.
 func (r *parser) operations(doc place) {
+	defer r.judging("S28")()
 	ops := doc.child("operations")
 	if ops.node == nil {
 		return
@@ -123,6 +124,7 @@ func (r *parser) params(at place) map[string]string {
 
 // checkSubscriptions makes the subscriptions, once all types are known.
 func (r *parser) checkSubscriptions() {
+	defer r.judging("S28")()
 	for _, in := range r.receives {
 		name, ok := r.received(in.op)
 		if !ok {

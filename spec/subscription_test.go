@@ -157,7 +157,7 @@ func TestFaultsOfSubscriptions(t *testing.T) {
 	} {
 		_, err := serviceFile(t, "{title: bob, version: 1.0.0}", yaml)
 		ps := problemsOf(t, err)
-		want.File = "services/bob.yaml"
+		want.File, want.Rule = "services/bob.yaml", "S28"
 		ps[0].Column = 0
 		if len(ps) != 1 || ps[0] != want {
 			t.Errorf("%s\n got %+v\nwant %+v", yaml, ps, want)
