@@ -34,6 +34,11 @@ func checkS16(l *linter) {
 			l.add(more, "additionalProperties: false")
 		}
 	}
+	for _, f := range l.found { // without a tag the check cannot choose a branch, and S15 has said so
+		for _, s := range l.specs {
+			left[s] = left[s] || f.Rule == "S15" && f.File == s.payload.file
+		}
+	}
 	for _, s := range l.specs {
 		if s.program != nil && !s.program.whole && !left[s] {
 			l.addAs(SeverityWarning, s.payload, "Leave away what is unusual, such as anyOf or a pattern with look-around.",
