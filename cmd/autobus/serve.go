@@ -85,7 +85,8 @@ func start(ctx context.Context, s settings) (in *instance, err error) {
 			in = nil
 		}
 	}()
-	in.metrics.MustRegister(collectors.NewGoCollector(),
+	in.metrics.MustRegister(
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsScheduler)),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// The port comes first: when it is taken, nothing else was touched.
 	if in.listener, err = listen(s.listen); err != nil {

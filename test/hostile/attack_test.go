@@ -34,6 +34,7 @@ type arena struct {
 	good   *good
 	client *http.Client // of the attackers
 	base   usage
+	beside *yardsticks
 }
 
 // usage is what the process has of the machine.
@@ -79,26 +80,32 @@ func newArena(t *testing.T, s *site) *arena {
 	a.good = newGood(t, a.target, name)
 	a.good.await(t, 100) // everything is warm
 	a.base = a.usage(t)
+	a.beside = newYardsticks(t, s, a.target, name)
 	return a
 }
 
 // attack runs one attack, measures the program and the honest clients meanwhile, and sees to it that nothing is left.
 func (a *arena) attack(t *testing.T, run func(*arena, context.Context, *testing.T)) {
 	quiet := time.Now()
+	first := a.beside.read(t)
 	a.good.await(t, toCompare)
 	a.resetPeak(t)
+	second := a.beside.read(t)
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
 	run(a, ctx, t)
 	a.good.await(t, toCompare) // or what is left of it, if the attack is over
 	ended := time.Now()
+	third := a.beside.read(t)
 	peak := a.memory(t, "VmHWM")
 	a.client.CloseIdleConnections()
 
 	before, during := a.good.between(quiet, begun), a.good.between(begun, ended)
 	t.Logf("figures: %.1f s, %d MiB + %d; p99 %s, quiet %s", ended.Sub(begun).Seconds(), a.base.rss>>20,
 		(peak-a.base.rss)>>20, during, before)
+	a.beside.tell(t, "quiet", first, second)
+	a.beside.tell(t, "attacked", second, third)
 	if peak > a.base.rss+moreBytes {
 		t.Errorf("the process had %d MiB, %d more than before", peak>>20, (peak-a.base.rss)>>20)
 	}

@@ -120,6 +120,7 @@ log: {level: info, format: json}
 // site is what every program under attack stands on: a broker, a configuration and tokens.
 type site struct {
 	bin, config string
+	kafka       string            // address of the broker
 	token       map[string]string // by principal
 }
 
@@ -155,7 +156,7 @@ func prepare(t *testing.T) *site {
 			t.Fatal(err)
 		}
 	}
-	s := &site{bin: bin, config: file, token: map[string]string{}}
+	s := &site{bin: bin, config: file, kafka: kafka, token: map[string]string{}}
 	for _, who := range []string{"good", "mallory", "limited"} {
 		cmd := exec.CommandContext(t.Context(), bin, "token", "create", "--config", file, "--principal", who, "-q", "--grant",
 			"publish:*", "--grant", "subscribe:*", "--grant", "manage:*")
