@@ -43,6 +43,9 @@ func (d *doctorFlags) askStatus(ctx context.Context, c *api, where string) (s do
 			return s, nobody
 		}
 		fix := "give --token or --token-file to hear how it is"
+		if c.token != "" {
+			fix = "give a token that counts"
+		}
 		if e.Reason != autobus.ReasonUnauthenticated {
 			fix = e.NextStep()
 		}

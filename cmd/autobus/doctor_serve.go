@@ -36,21 +36,22 @@ func (d *doctorFlags) lookAtServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if token == "" && s.peers != nil {
+	peerToken := ""
+	if s.peers != nil {
 		// As another instance would ask: with no grant at all, which is enough for the status.
-		if token, err = s.peers.Token("doctor", autobus.Principal{Name: "doctor"}); err != nil {
+		if peerToken, err = s.peers.Token("doctor", autobus.Principal{Name: "doctor"}); err != nil {
 			return err
 		}
 	}
 	if p.sound("listen") {
-		d.servePort(ctx, cfg, s, token)
+		d.servePort(ctx, cfg, s, cmp.Or(token, peerToken))
 	}
 	if len(cfg.Kafka.Brokers) == 0 || !p.sound("kafka.brokers", "kafka.tls", "kafka.tls.ca_file", "kafka.tls.cert_file",
 		"kafka.sasl", "kafka.sasl.mechanism", "kafka.sasl.user", "kafka.sasl.password_file") {
 		d.skipped(doctor.CheckBrokers, "cluster", "the configuration does not say how to reach it", "mend its faults first")
 		return nil
 	}
-	return d.serveCluster(ctx, s, token)
+	return d.serveCluster(ctx, s, peerToken)
 }
 
 // faults makes a finding of each fault of the configuration.
@@ -153,7 +154,8 @@ func onlyItself(c *tls.Config) *tls.Config {
 	return out
 }
 
-// serveCluster looks at the brokers of the configuration one by one, then at the cluster, then at its instances.
+// serveCluster looks at the brokers of the configuration one by one, then at the cluster, then at its instances. These
+// are never shown a token of the person's: their addresses are what somebody said to Kafka.
 func (d *doctorFlags) serveCluster(ctx context.Context, s settings, token string) error {
 	d.bootstrap(ctx, s.kafka.Brokers)
 	k := s.kafka
