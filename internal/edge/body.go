@@ -28,13 +28,40 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, tooLarge auto
 	}
 	body := &paced{r: http.MaxBytesReader(w, r.Body, limit), rc: http.NewResponseController(w),
 		intake: IntakeOf(r.Context())}
-	var b bytes.Buffer
 	// What the client announces is not yet sent, so it buys only a little memory ahead.
-	b.Grow(int(min(max(r.ContentLength, 0), 8<<10)) + bytes.MinRead)
-	if _, err := b.ReadFrom(body); err != nil {
+	raw, err := readPieces(body, int(min(max(r.ContentLength, 0), leastPiece))+bytes.MinRead)
+	if err != nil {
 		return nil, BodyError(r, err, tooLarge)
 	}
-	return b.Bytes(), nil
+	return raw, nil
+}
+
+// Sizes of the pieces in which a body is read.
+const (
+	leastPiece = 8 << 10
+	mostPiece  = 256 << 10
+)
+
+// readPieces reads everything. A buffer that doubles would hold up to twice of what came, and leave as much behind each
+// time it grows; a body that never ends must not cost more than it sent.
+func readPieces(r io.Reader, first int) ([]byte, error) {
+	var pieces [][]byte
+	piece := make([]byte, 0, first)
+	for {
+		n, err := r.Read(piece[len(piece):cap(piece)])
+		piece = piece[:len(piece)+n]
+		switch {
+		case errors.Is(err, io.EOF) && pieces == nil:
+			return piece, nil
+		case errors.Is(err, io.EOF):
+			return bytes.Join(append(pieces, piece), nil), nil
+		case err != nil:
+			return nil, err
+		case len(piece) == cap(piece):
+			pieces = append(pieces, piece)
+			piece = make([]byte, 0, min(max(2*cap(piece), leastPiece), mostPiece))
+		}
+	}
 }
 
 // BodyError tells why reading the request's body failed.
