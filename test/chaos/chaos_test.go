@@ -18,10 +18,17 @@ func TestChaos(t *testing.T) {
 	tab := &table{}
 	for _, j := range jobs(newRig(t, "apart"), newRig(t, "combined")) {
 		t.Run(j.id, func(t *testing.T) {
-			r := &row{job: j, result: "void"}
+			r := &row{job: j, result: void}
 			tab.rows = append(tab.rows, r)
 			defer func() {
-				r.failed = t.Failed()
+				switch {
+				case t.Failed():
+					r.verdict = "**fails**"
+				case t.Skipped() || r.result == void:
+					r.verdict = "not run"
+				default:
+					r.verdict = "holds"
+				}
 				t.Log(r)
 			}()
 			j.test(t, full, r)

@@ -14,10 +14,13 @@ import (
 // row is a run and what it came to.
 type row struct {
 	job
-	rate   string // events a second that were written before the fault, or in the median second
-	result string
-	failed bool
+	rate    string // events a second that were written before the fault, or in the median second
+	result  string
+	verdict string
 }
+
+// void is the result of a run that did not come to one.
+const void = "void"
 
 // table is the rows in their order.
 type table struct{ rows []*row }
@@ -49,11 +52,7 @@ func count(rep bustest.Report, rules ...bustest.Rule) (n int) {
 }
 
 func (r *row) String() string {
-	verdict := "holds"
-	if r.failed {
-		verdict = "**fails**"
-	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |", r.id, r.fault, r.pass, r.rate, r.result, verdict)
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |", r.id, r.fault, r.pass, r.rate, r.result, r.verdict)
 }
 
 func (tab *table) String() string {
