@@ -83,6 +83,9 @@ func (c *crew) accounts(s *stand, changes []change) []account {
 // judge lets the history judge, once all is done and the workers are fired.
 func (c *crew) judge(t *testing.T, l *source, s *stand) bustest.Report {
 	t.Helper()
+	if l.unwatch != nil {
+		l.unwatch()
+	}
 	r := l.judge(t, s.broker)
 	t.Logf("%d deliveries: %d done, %d dead letters, %d came again after they were done", r.Delivered, r.Done, r.Dead,
 		r.Repeats)

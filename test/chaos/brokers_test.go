@@ -77,7 +77,7 @@ func pauseLeader(t *testing.T, s *stand, sc scale, r *row) {
 		return ok && successor != leader && successor >= 0
 	})
 	// Whoever asked the resumed one in its first moment would hear of the end that it remembers: that is Kafka's.
-	x.stop()
+	x.l.unwatch()
 	<-time.After(time.Until(x.fault.Add(30 * time.Second)))
 	if !s.broker.BrokerPaused(t, leader) {
 		t.Error("the leader did not stand still for 30 s: the run proves nothing")

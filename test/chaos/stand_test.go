@@ -132,7 +132,9 @@ func (g *gateway) mustKill(t *testing.T) {
 // source is a load that can be moved from one gateway to another.
 type source struct {
 	*load
-	stop func()
+	stand   *stand
+	stop    func()
+	unwatch func() // ends what looks at the ends of the log; nil = nothing does yet
 }
 
 // newSource makes a load of about rate events a second, of many keys.
@@ -140,12 +142,15 @@ func newSource(s *stand, rate int) *source {
 	const streams = 8
 	l := newLoad(s.typ, streams, func(int) string { return "" }, perSecond(rate/streams))
 	l.keys = 100
-	return &source{load: l, stop: func() {}}
+	return &source{load: l, stand: s, stop: func() {}}
 }
 
 // moveTo publishes through that gateway from now on.
 func (s *source) moveTo(t *testing.T, g *gateway) {
 	s.stop()
+	if s.unwatch == nil && s.stand.cluster != nil {
+		s.unwatch = watchEnds(t, s.stand.cluster, s.load)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

@@ -3,11 +3,14 @@
 package chaos
 
 import (
+	"context"
 	"maps"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/bustest"
 )
 
 // answered is one answer to an attempt of an event that should be written, as its stream got it.
@@ -119,4 +122,35 @@ func (a timeline) count(s autobus.Status) (n int) {
 		}
 	}
 	return n
+}
+
+// watchEnds looks at the ends of the log all the time, for the history, until stop is called.
+func watchEnds(t *testing.T, k *bustest.Kafka, l *load) (stop func()) {
+	t.Helper()
+	log := k.Open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			asking, cancel := context.WithTimeout(ctx, 3*time.Second)
+			if ends, err := log.Ends(asking, l.typ); err == nil {
+				l.history.Ends(ends)
+			}
+			cancel()
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return stop
 }

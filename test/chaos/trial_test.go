@@ -42,10 +42,9 @@ func rate(t *testing.T) int {
 type trial struct {
 	*stand
 	scale
-	t    *testing.T
-	g    *gateway
-	l    *source
-	stop context.CancelFunc // of what looks at the ends of the log
+	t *testing.T
+	g *gateway
+	l *source
 
 	fault time.Time // when it began
 	came  float64   // events written a second before that
@@ -63,7 +62,6 @@ func newTrial(t *testing.T, s *stand, sc scale) *trial {
 		}
 	}
 	s.broker.WaitISR(t, s.typ)
-	x.watchEnds()
 	x.l.moveTo(t, x.g)
 	x.progress("load before the fault", 2) // the first appends on a cold cluster take their time
 	from := time.Now()
@@ -88,42 +86,13 @@ func (x *trial) begin() {
 	x.fault = time.Now()
 }
 
-// watchEnds looks at the ends of the log all the time, for the history.
-func (x *trial) watchEnds() {
-	log := x.broker.Open(x.t)
-	ctx, stop := context.WithCancel(x.t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(500 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			asking, cancel := context.WithTimeout(ctx, 3*time.Second)
-			if ends, err := log.Ends(asking, x.typ); err == nil {
-				x.l.history.Ends(ends)
-			}
-			cancel()
-		}
-	}()
-	x.stop = func() {
-		stop()
-		<-done
-	}
-	x.t.Cleanup(x.stop)
-}
-
 // over ends the load once all that had no certain outcome has one, lets the history judge, and gives the answers. The
 // gateway has to have lived through it.
 func (x *trial) over() (timeline, bustest.Report) {
 	x.t.Helper()
 	x.l.settled(x.t)
 	x.l.stop()
-	x.stop()
+	x.l.unwatch()
 	if n := x.l.unanswered(); n > 0 {
 		x.t.Errorf("%d events have no certain outcome after all is well again", n)
 	}
