@@ -57,7 +57,8 @@ type InstancePartition struct {
 type Lag struct {
 	Name       string         `json:"name"`
 	Behind     int64          `json:"behind"` // events after the positions
-	Undone     int64          `json:"undone"` // those of them that are not done
+	Undone     int64          `json:"undone"` // events that are not done, the parked ones among them
+	Parked     int64          `json:"parked"` // those of them before the positions, kept in park.<name>
 	Partitions []PartitionLag `json:"partitions"`
 }
 
@@ -69,6 +70,7 @@ type PartitionLag struct {
 	End       int64  `json:"end"`
 	Behind    int64  `json:"behind"`
 	Undone    int64  `json:"undone"`
+	Parked    int64  `json:"parked"`
 	Lost      bool   `json:"lost,omitempty"` // retention overtook it
 }
 
@@ -203,6 +205,10 @@ func (b *Bus) Lag(ctx context.Context, name string) (Lag, error) {
 	if err != nil {
 		return Lag{}, err
 	}
+	parked, err := b.countParked(ctx, name, v) // after the commits: what they say is done has its copy by now
+	if err != nil {
+		return Lag{}, err
+	}
 	for tp, have := range log {
 		commit, ok := commits[tp]
 		if !ok {
@@ -211,8 +217,10 @@ func (b *Bus) Lag(ctx context.Context, name string) (Lag, error) {
 		at := b.stored(name, v, tp, commit, have)
 		l := PartitionLag{Type: types[tp.Topic], Partition: tp.Partition, Position: at.Base, End: have.End,
 			Behind: max(0, have.End-at.Base), Lost: at.lost(have)}
-		l.Undone = max(0, l.Behind-int64(at.DoneAbove()))
+		l.Parked = parked[tp]
+		l.Undone = max(0, l.Behind-int64(at.DoneAbove())) + l.Parked
 		out.Behind += l.Behind
+		out.Parked += l.Parked
 		out.Undone += l.Undone
 		out.Partitions = append(out.Partitions, l)
 	}

@@ -64,11 +64,14 @@ func BenchmarkPark(b *testing.B) {
 		{"failing", func(key string) bool { return strings.HasSuffix(key, "77") }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
+			before := cpu(b)
 			for range b.N {
 				i++
 				round(b, "park-"+strconv.Itoa(i), c.fails)
 			}
-			b.ReportMetric(float64(b.N*events/100*99)/b.Elapsed().Seconds(), "events/s")
+			done := float64(b.N * events / 100 * 99)
+			b.ReportMetric(done/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64((cpu(b)-before).Microseconds())/done, "cpu-us/event")
 		})
 	}
 }

@@ -47,7 +47,7 @@ func until(t *testing.T, what string, ok func() bool) {
 }
 
 func TestAFailingKeyIsParked(t *testing.T) {
-	const wait = 700 * time.Millisecond
+	const wait = 5 * time.Second
 	f := open(t)
 	f.SetMemory(time.Millisecond)
 	f.put(t, "shop", earliest)
@@ -74,6 +74,17 @@ func TestAFailingKeyIsParked(t *testing.T) {
 		parked, undone := f.parked(t, "shop")
 		return parked == 3 && undone == 0
 	})
+	other, stop := f.another(t)
+	for _, i := range []*fixture{f, other} { // the one knows, the other one has to look
+		until(t, "the lag does not tell of what is parked", func() bool {
+			l, err := i.Lag(f.ctx, "shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l.Behind == 0 && l.Parked == 3 && l.Undone == 3
+		})
+	}
+	stop(false)
 	f.orders(t, 2, "a", "b") // it queues behind the others
 	if d := w.next(t); string(d.Key) != "b" {
 		t.Fatalf("%s came while it waits", d.Key)
