@@ -163,7 +163,7 @@ func (g *group) held(sl *slot) bool {
 		return true
 	case c.hollow:
 		g.want(sl)
-	case !c.pending && !c.sent:
+	case c.at < 0 || !c.pending && !c.sent: // its source keeps it as long as there is no copy
 		return false
 	}
 	c.waits = true

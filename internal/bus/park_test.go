@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
 )
@@ -293,4 +297,36 @@ func TestAnotherSubscriptionOfTheNameHasNothingParked(t *testing.T) {
 		}
 		w.ack(t, d)
 	}
+}
+
+// Without the right to make the park log an event waits in memory, as long as that goes.
+func TestWithoutAParkLogEventsComeAgain(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f := openOn(t, c.ListenAddrs()[0])
+	f.SetMemory(time.Millisecond)
+	f.put(t, "shop", earliest)
+	w := f.worker(t, autobus.Subscription{Name: "shop"})
+	f.orders(t, 3, "a")
+	d := w.next(t)
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.ClusterAuthorizationFailed, Count: -1})
+	w.settle(t, d, again(100*time.Millisecond))
+	for i := range 2 {
+		if d = w.next(t); d.Offset != int64(i) || d.Attempt != 2-i {
+			t.Fatalf("offset %d came, attempt %d", d.Offset, d.Attempt)
+		}
+		w.ack(t, d)
+	}
+	until(t, "nobody tried to make the topic", func() bool { return fault.Hits() > 0 })
+	d = w.next(t)
+	w.settle(t, d, again(4*time.Second))
+	fault.Remove() // from now on it can be made
+	until(t, "it was not parked", func() bool { parked, undone := f.parked(t, "shop"); return parked == 1 && undone == 0 })
+	if d = w.next(t); d.Offset != 2 || d.Attempt != 2 {
+		t.Errorf("offset %d came, attempt %d", d.Offset, d.Attempt)
+	}
+	w.ack(t, d)
 }

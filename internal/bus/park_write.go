@@ -153,7 +153,7 @@ func (g *group) wrote(p *partition, batch []outgoing, offsets []int64, errs []er
 func (g *group) copied(sl *slot, at int64) {
 	c, p := sl.copy, sl.part
 	c.sent = false
-	if sl.state == done {
+	if sl.state == done || c.at < 0 && c.pending { // it ended, or failed once more: the next copy counts
 		return
 	}
 	if c.at < 0 {

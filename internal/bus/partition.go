@@ -73,7 +73,7 @@ func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
 	switch {
 	case sight != ledger.SeenUndone:
 		return nil, sight != ledger.NoRoom
-	case a.offset < p.recall && p.recalled(a.offset):
+	case a.offset < p.recall && p.recalled(a.offset, attempts):
 		p.ledger.Done(a.offset)
 		return nil, true
 	case a.newer != nil:
@@ -109,10 +109,15 @@ func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
 }
 
 // recalled reports whether the event of an offset that was fetched is parked already, or ended while it was.
-func (p *partition) recalled(offset int64) bool {
+// Of the two counts of attempts the greater is the later one.
+func (p *partition) recalled(offset int64, attempts int) bool {
 	_, ended := p.ended[offset]
 	delete(p.ended, offset)
-	return ended || p.slots[offset] != nil
+	sl := p.slots[offset]
+	if sl != nil {
+		sl.attempt = max(sl.attempt, attempts)
+	}
+	return ended || sl != nil
 }
 
 // finish takes a slot out; it returns the one of its key that may go next.

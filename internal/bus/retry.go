@@ -30,18 +30,18 @@ func (g *group) fail(sl *slot, delay time.Duration, why string) {
 	g.timers.set(sl, time.Now().Add(delay))
 	g.tick()
 	p := sl.part
-	switch {
-	case sl.parked():
+	if counts && (sl.copy == nil || sl.copy.at < 0) { // its source keeps it
+		p.ledger.Attempt(sl.record.Offset, sl.attempt)
+		sl.saved = p.ledger.Seq()
+		g.unsaved[sl] = struct{}{}
+		g.saveNow()
+	}
+	if sl.parked() {
 		sl.copy.due = sl.at
 		if counts || delay > g.bus.groups.memory {
 			g.write(sl)
 			g.flush(p)
 		}
-	case counts:
-		p.ledger.Attempt(sl.record.Offset, sl.attempt)
-		sl.saved = p.ledger.Seq()
-		g.unsaved[sl] = struct{}{}
-		g.saveNow()
 	}
 	switch {
 	case delay > g.bus.groups.memory:
