@@ -49,7 +49,7 @@ func mutations() []mutation {
 			pointer: inCreated + "/properties/money/$ref"},
 		{rule: "S01", severity: e, file: created, edits: []string{"schemas/RefundCreated'}", "schemas/RefundCreated'}\n" +
 			"      x-lint-ignore: {S99: why not}"}, at: "S99", pointer: "/components/messages/created/x-lint-ignore/S99"},
-		{rule: "S02", severity: e, file: created, edits: []string{"urn:event:refunds.refund.created.v1", "urn:event:other.v1"},
+		{rule: "S02", severity: e, file: created, edits: []string{"urn:event:refunds.refund.created.v1", "urn:x:y"},
 			pointer: "/id"},
 		{rule: "S02", severity: e, file: created, edits: []string{"title: refunds.refund.created", "title: Created"},
 			pointer: "/info/title"},
@@ -115,7 +115,8 @@ func mutations() []mutation {
 			at: "      changedAt:", pointer: inBalance + "/properties/changedAt"},
 		{rule: "S14", severity: w, file: refunded, edits: []string{"bonus], x-extensible: true", "bonus]"},
 			pointer: inRefunded + "/properties/method/enum"},
-		{rule: "S15", severity: e, file: requested, edits: []string{"            - title: ByCustomer\n              type: object",
+		{rule: "S15", severity: e, file: requested, edits: []string{
+			"            - title: ByCustomer\n              type: object",
 			"            - type: object"}, pointer: "/components/schemas/RefundRequested/properties/requestedBy/oneOf/0"},
 		{rule: "S15", severity: e, file: requested, edits: []string{"[role, login]", "[login]"}, at: "oneOf:",
 			pointer: "/components/schemas/RefundRequested/properties/requestedBy/oneOf"},
@@ -124,7 +125,8 @@ func mutations() []mutation {
 			pointer: inBalance + "/additionalProperties"},
 		{rule: "S16", severity: e, file: balance, edits: []string{"      type: object\n",
 			"      type: object\n      not: {required: [never]}\n"}, at: "not:", pointer: inBalance + "/not"},
-		{rule: "S17", severity: e, file: balance, edits: []string{sku, sku + "        store_code: {type: string, maxLength: 9}\n"},
+		{rule: "S17", severity: e, file: balance, edits: []string{sku, sku +
+			"        store_code: {type: string, maxLength: 9}\n"},
 			at: "store_code", pointer: inBalance + "/properties/store_code"},
 		{rule: "S17", severity: e, file: balance, edits: []string{sku, sku + "        place: {maxLength: 9}\n"},
 			at: "place:", pointer: inBalance + "/properties/place"},
@@ -177,7 +179,8 @@ func mutations() []mutation {
 			at: "    BalanceChanged:", pointer: inBalance},
 		{rule: "S27", severity: w, file: receipt, rename: "events/payments/receipt.issued.v1.yaml",
 			edits: []string{"urn:event:fiscal.", "urn:event:payments.", "title: fiscal.", "title: payments.",
-				"address: fiscal.", "address: payments.", "[receiptId,", "[paymentId, money, method,", "issuedAt", "refundedAt", "issuedAt", "refundedAt",
+				"address: fiscal.", "address: payments.", "[receiptId,", "[paymentId, money, method,", "issuedAt",
+				"refundedAt", "issuedAt", "refundedAt",
 				"issuedAt", "refundedAt", "        receiptId:",
 				"        method: {type: string, maxLength: 9}\n        money: {$ref: '../../common/cloudevent.yaml#/components/" +
 					"schemas/Money'}\n        paymentId:", "receiptId:",

@@ -110,6 +110,16 @@ func (a *app) emit(doc []byte) error {
 	return err
 }
 
+// emitIndented prints a value as JSON over many lines, whatever the form of output.
+func (a *app) emitIndented(v any) error {
+	doc, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "%s\n", doc)
+	return err
+}
+
 // emitValue is emit for a value made here.
 func (a *app) emitValue(v any) error {
 	doc, err := json.Marshal(v)

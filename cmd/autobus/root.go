@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +54,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.started = true
-			return a.checkGlobals()
+			return a.checkGlobals(strings.Fields(cmd.Annotations[moreOutputs]))
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -91,11 +92,14 @@ func (a *app) newRootCommand() *cobra.Command {
 	return root
 }
 
-func (a *app) checkGlobals() error {
-	switch a.output {
-	case "table", "json", "ndjson":
-	default:
-		return usage("--output is %q", a.output).WithHint("Use table, json or ndjson.")
+// moreOutputs annotates a command with the forms of output that only it has.
+const moreOutputs = "outputs"
+
+func (a *app) checkGlobals(more []string) error {
+	if forms := append([]string{"table", "json", "ndjson"}, more...); !slices.Contains(forms, a.output) {
+		last := len(forms) - 1
+		return usage("--output is %q", a.output).
+			WithHint("Use %s or %s.", strings.Join(forms[:last], ", "), forms[last])
 	}
 	switch a.color {
 	case "auto", "always", "never":

@@ -14,9 +14,10 @@ import (
 )
 
 func (a *app) newSpecCommand() *cobra.Command {
-	return group("spec", "Work on event specs", "  autobus spec diff specs --against git:main\n"+
+	return group("spec", "Work on event specs", "  autobus spec lint specs\n"+
+		"  autobus spec diff specs --against git:main\n"+
 		"  autobus spec diff --json-schema old.json new.json --level BACKWARD --policy strict",
-		a.newSpecDiffCommand())
+		a.newSpecLintCommand(), a.newSpecDiffCommand())
 }
 
 // readSpecs reads a spec repository from a folder, or from the folder as a commit of git has it.
@@ -31,6 +32,24 @@ func readSpecs(files func() (spec.Files, error), name string) (*spec.Snapshot, e
 			WithHint("Mend them first; %s", problems[0].Hint).WithCause(err)
 	}
 	return snapshot, err
+}
+
+// specsIn reads the specs of a folder that the command line names.
+func specsIn(dir string) (*spec.Snapshot, error) {
+	return readSpecs(func() (spec.Files, error) { return filesIn(dir) }, dir)
+}
+
+// filesIn reads the files of a folder that the command line names.
+func filesIn(dir string) (spec.Files, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return nil, cannotRead(dir, err)
+	case !info.IsDir():
+		return nil, usage("%s is not a folder", dir).
+			WithHint("Name the folder of the specs; autobus spec diff --json-schema compares files.")
+	}
+	return spec.ReadDir(dir)
 }
 
 // readFile reads a file that the command line names; one that is not there is a fault of the command line.

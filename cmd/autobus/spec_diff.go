@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -111,8 +110,18 @@ func (d *specDiff) diffSpecs(ctx context.Context, older []string, newer string, 
 	if err != nil {
 		return spec.Verdict{}, err
 	}
+	history, err := specHistory(ctx, older, newer)
+	if err != nil {
+		return spec.Verdict{}, err
+	}
+	return spec.CheckSpecs(history, next, o), nil
+}
+
+// specHistory reads earlier versions of a folder: other folders, or git:REF for itself at a commit.
+func specHistory(ctx context.Context, older []string, newer string) ([]*spec.Snapshot, error) {
 	history := make([]*spec.Snapshot, len(older))
 	for i, name := range older {
+		var err error
 		if ref, ok := strings.CutPrefix(name, "git:"); ok {
 			files := func() (spec.Files, error) { return specsAt(ctx, ref, newer) }
 			history[i], err = readSpecs(files, name)
@@ -120,22 +129,10 @@ func (d *specDiff) diffSpecs(ctx context.Context, older []string, newer string, 
 			history[i], err = specsIn(name)
 		}
 		if err != nil {
-			return spec.Verdict{}, err
+			return nil, err
 		}
 	}
-	return spec.CheckSpecs(history, next, o), nil
-}
-
-// specsIn reads the specs of a folder that the command line names.
-func specsIn(dir string) (*spec.Snapshot, error) {
-	info, err := os.Stat(dir)
-	switch {
-	case err != nil:
-		return nil, cannotRead(dir, err)
-	case !info.IsDir():
-		return nil, usage("%s is not a folder", dir).WithHint("Name the folder of the specs, or add --json-schema.")
-	}
-	return readSpecs(func() (spec.Files, error) { return spec.ReadDir(dir) }, dir)
+	return history, nil
 }
 
 func (d *specDiff) print(v spec.Verdict) error {
