@@ -66,6 +66,6 @@ const (
 		"done drawn driven fallen fed felt fought found forbidden forgotten frozen given gone grown held hidden hit hung " +
 		"hurt kept known laid led left lent let lit lost made meant met overridden overwritten paid put quit read rebuilt " +
 		"redone repaid reset resold rewritten ridden risen run said seen sent set shot shown shut sold sought spent split " +
-		"spoken spread stolen stood struck stuck sworn swept taken taught thrown told torn undone understood unset upset withdrawn " +
-		"won woken worn written"
+		"spoken spread stolen stood struck stuck sworn swept taken taught thrown told torn undone understood unset upset " +
+		"withdrawn won woken worn written"
 )

@@ -26,10 +26,10 @@ var (
 
 // reserved are words that are no names in one of the languages that clients are written in.
 const reserved = "abstract and as assert async await boolean break byte case catch char class const continue " +
-	"debugger def del delete do double elif else enum except export extends false final finally float for from function " +
-	"global goto if implements import in instanceof int interface is lambda let long namespace native new nonlocal not null " +
-	"or package pass private protected public raise return self short static super switch synchronized this throw " +
-	"throws transient true try typeof var void volatile while with yield"
+	"debugger def del delete do double elif else enum except export extends false final finally float for from " +
+	"function global goto if implements import in instanceof int interface is lambda let long namespace native new " +
+	"nonlocal not null or package pass private protected public raise return self short static super " +
+	"switch synchronized this throw throws transient true try typeof var void volatile while with yield"
 
 func checkS17(l *linter) {
 	casing, word := l.casing()

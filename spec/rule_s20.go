@@ -51,9 +51,17 @@ func exemplified(s *specAt) bool {
 	return examples != nil && slices.ContainsFunc(examples.values, func(n *node) bool { return n.get("payload") != nil })
 }
 
-// teams are the names in teams.yaml: the keys of a mapping or the words of a list.
-func (l *linter) teams() (names []string, listed bool) {
-	list := l.docs["teams.yaml"].get("teams")
+// Teams are the names in teams.yaml, which are those that x-owner may have.
+func Teams(files Files) []string {
+	names, _ := teamsOf(load(files["teams.yaml"], func(position, string, string) {}))
+	return names
+}
+
+func (l *linter) teams() (names []string, listed bool) { return teamsOf(l.docs["teams.yaml"]) }
+
+// teamsOf reads the keys of a mapping or the words of a list.
+func teamsOf(doc *node) (names []string, listed bool) {
+	list := doc.get("teams")
 	if list == nil {
 		return nil, false
 	}

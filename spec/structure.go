@@ -23,8 +23,8 @@ var asyncAPIFile []byte
 
 const asyncAPIVersion = "3.1.0"
 
-// asyncAPI is the schema of AsyncAPI documents, compiled once, on first use.
-var asyncAPI = sync.OnceValues(func() (*schema, error) {
+// AsyncAPISchema is the official JSON Schema of AsyncAPI 3.1 documents, for editors.
+func AsyncAPISchema() ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(asyncAPIFile))
 	if err != nil {
 		return nil, fmt.Errorf("read the AsyncAPI schema: %w", err)
@@ -32,6 +32,15 @@ var asyncAPI = sync.OnceValues(func() (*schema, error) {
 	raw, err := io.ReadAll(z)
 	if err != nil {
 		return nil, fmt.Errorf("read the AsyncAPI schema: %w", err)
+	}
+	return raw, nil
+}
+
+// asyncAPI is the schema of AsyncAPI documents, compiled once, on first use.
+var asyncAPI = sync.OnceValues(func() (*schema, error) {
+	raw, err := AsyncAPISchema()
+	if err != nil {
+		return nil, err
 	}
 	s, err := compile(raw)
 	if err != nil {

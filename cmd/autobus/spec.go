@@ -17,7 +17,8 @@ func (a *app) newSpecCommand() *cobra.Command {
 	return group("spec", "Work on event specs", "  autobus spec lint specs\n"+
 		"  autobus spec diff specs --against git:main\n"+
 		"  autobus spec diff --json-schema old.json new.json --level BACKWARD --policy strict",
-		a.newSpecLintCommand(), a.newSpecDiffCommand())
+		a.newSpecInitCommand(), a.newSpecNewCommand(), a.newSpecLintCommand(), a.newSpecDiffCommand(),
+		a.newSpecListCommand(), a.newSpecShowCommand(), a.newSpecExportCommand(), a.newSpecImportCommand())
 }
 
 // readSpecs reads a spec repository from a folder, or from the folder as a commit of git has it.
