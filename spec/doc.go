@@ -5,8 +5,13 @@
 // It owns: the form of the repository (AsyncAPI 3.1 documents whose payloads are JSON Schema draft-07, $ref between
 // files), what an event type is (Type), whether data is readable and matches its type (CheckJSON, Type.Check), where
 // its partition key is (Type.Key), all that an event is refused for (CheckEvent), which groups the services declare
-// (Subscription), and whether two versions get along (CheckSpecs, CheckSchemas). Parse gives a whole Snapshot or all
+// (Subscription), whether two versions get along (CheckSpecs, CheckSchemas), the rules that specs should follow (Lint),
+// and how foreign schemas come in and specs go out (ImportSchema, ExportAsyncAPI). Parse gives a whole Snapshot or all
 // Problems at once, never half of one.
+//
+// What the loader refuses is told by the linter under the rule whose matter it is, and judged nowhere else: a Problem
+// knows its rule. The rules are one file each, rule_s01.go to rule_s30.go; they look at the same places (lint_walk.go)
+// and never decide whether a spec can be used.
 //
 // Valid data, which is most of it, takes one pass over the raw bytes (compile*.go make the rules, walk*.go follow
 // them): JSON as CheckJSON wants it, the schema, closed writers, and the key. The pass never refuses. What it does not

@@ -31,7 +31,7 @@ func ReadDir(dir string) (Files, error) {
 		if err != nil {
 			return err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it was only read
 		files[name], err = io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 		return err
 	})

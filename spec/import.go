@@ -5,6 +5,7 @@ package spec
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -59,9 +60,9 @@ func ImportSchema(repo Files, read func(name string) ([]byte, error), file strin
 
 // settle adds an example, if one can be made, and a waiver for each rule that the spec does not follow.
 func (d *importedDocument) settle(repo Files, out *Import) error {
-	files := Files{}
-	for name, data := range repo {
-		files[name] = data
+	files := maps.Clone(repo)
+	if files == nil {
+		files = Files{}
 	}
 	files[out.File] = d.yaml()
 	if problems := parse(files).problems.in(out.File); len(problems) > 0 {

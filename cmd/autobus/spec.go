@@ -18,7 +18,8 @@ func (a *app) newSpecCommand() *cobra.Command {
 		"  autobus spec diff specs --against git:main\n"+
 		"  autobus spec diff --json-schema old.json new.json --level BACKWARD --policy strict",
 		a.newSpecInitCommand(), a.newSpecNewCommand(), a.newSpecLintCommand(), a.newSpecDiffCommand(),
-		a.newSpecListCommand(), a.newSpecShowCommand(), a.newSpecExportCommand(), a.newSpecImportCommand())
+		a.newSpecListCommand(), a.newSpecShowCommand(), a.newSpecExportCommand(), a.newSpecImportCommand(),
+		a.newSpecDeprecateCommand(), a.newSpecRetireCommand())
 }
 
 // readSpecs reads a spec repository from a folder, or from the folder as a commit of git has it.
