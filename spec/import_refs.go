@@ -147,11 +147,11 @@ func (m *importer) pointTo(file, ref string, base *url.URL) (string, error) {
 	}
 	to, ok := m.ids[whole.String()]
 	if !ok {
-		relative, err := url.Parse(ref)
-		if err != nil || relative.IsAbs() || relative.Host != "" || strings.HasPrefix(relative.Path, "/") {
+		beside, ok := besideOf(base, whole, ref)
+		if !ok {
 			return "", errors.New("it is not read over the network, nor from outside of the folder")
 		}
-		name := path.Join(path.Dir(file), relative.Path)
+		name := path.Join(path.Dir(file), beside)
 		if name == ".." || strings.HasPrefix(name, "../") {
 			return "", errors.New("it leads out of the folder")
 		}
@@ -164,6 +164,18 @@ func (m *importer) pointTo(file, ref string, base *url.URL) (string, error) {
 		return "", fmt.Errorf("there is no anchor %s", fragment)
 	}
 	return m.relative(file, to, fragment), nil
+}
+
+// besideOf is the path from a file to one that it refers to: as written, or, where the file gives itself an address, as
+// the other's lies below the same folder.
+func besideOf(base, whole *url.URL, ref string) (name string, ok bool) {
+	if relative, err := url.Parse(ref); err == nil && !relative.IsAbs() && relative.Host == "" {
+		return relative.Path, !strings.HasPrefix(relative.Path, "/")
+	}
+	if base.Scheme != whole.Scheme || base.Host == "" || base.Host != whole.Host {
+		return "", false
+	}
+	return strings.CutPrefix(whole.Path, strings.TrimSuffix(path.Dir(base.Path), "/")+"/")
 }
 
 // relative writes a reference from one file to a place and below.

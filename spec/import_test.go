@@ -53,6 +53,13 @@ func TestImportedSchemasTakeTheirData(t *testing.T) {
 			"dependentRequired": {"a": ["t"]}}`},
 			takes:   []string{`{}`, `{"a": 1, "t": ["x", 2]}`, `{"l": {"next": {"next": {}}}}`},
 			refuses: []string{`{"a": 1}`, `{"t": ["x", 2, 3]}`, `{"a": 0, "t": []}`, `{"l": {"next": 1}}`}},
+		{name: "files that know each other by address", files: map[string]string{
+			"in.json": `{"$id": "https://example.com/a/in.json", "type": "object",
+				"properties": {"x": {"$ref": "https://example.com/a/sub/x.json"}}}`,
+			"sub/x.json": `{"$id": "https://example.com/a/sub/x.json",
+				"$ref": "https://example.com/a/sub/y.json#/definitions/y"}`,
+			"sub/y.json": `{"definitions": {"y": {"type": "integer"}}}`},
+			takes: []string{`{"x": 1}`}, refuses: []string{`{"x": "1"}`}},
 		{name: "formats and dates of their own", files: map[string]string{"in.json": `{"type": "object",
 			"properties": {"at": {"type": "string", "format": "date-time"}, "n": {"type": "string", "nullable": true}}}`},
 			takes: []string{`{"at": "yesterday", "n": null}`}, refuses: []string{`{"at": 1}`}},
