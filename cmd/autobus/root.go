@@ -79,7 +79,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newPublishCommand(),
 		a.newTailCommand(),
 		a.newConsumeCommand(),
-		a.newSubscriptionCommand(), a.newDLQCommand(),
+		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(),
 		a.newTypesCommand(),
 		a.newSpecCommand(),
 		a.newTokenCommand(),

@@ -27,6 +27,7 @@ func (e *Edge) mountSubscriptions(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/subscriptions", answer(e.listSubscriptions))
 	mux.HandleFunc("GET /v1/subscriptions/{name}", answer(e.getSubscription))
 	mux.HandleFunc("GET /v1/subscriptions/{name}/lag", answer(e.getLag))
+	mux.HandleFunc("GET /v1/subscriptions/{name}/why", answer(e.getWhy))
 	mux.HandleFunc("PUT /v1/subscriptions/{name}", e.putSubscription)
 	mux.HandleFunc("DELETE /v1/subscriptions/{name}", e.deleteSubscription)
 }
@@ -52,6 +53,8 @@ func (e *Edge) getSubscription(ctx context.Context, name string) (any, error) {
 }
 
 func (e *Edge) getLag(ctx context.Context, name string) (any, error) { return e.cfg.Bus.Lag(ctx, name) }
+
+func (e *Edge) getWhy(ctx context.Context, name string) (any, error) { return e.cfg.Bus.Why(ctx, name) }
 
 func (e *Edge) putSubscription(w http.ResponseWriter, r *http.Request) {
 	body, bad := edge.ReadBody(w, r, maxPolicyBytes, autobus.ReasonBatchTooLarge)

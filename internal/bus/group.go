@@ -62,6 +62,8 @@ type group struct {
 	member  *kafka.Member
 	saving  sync.Mutex // held around a commit; taken before mu
 
+	uncommitted commitFault
+
 	owners []peer               // other instances that have partitions, as of the last look
 	avoid  map[string]time.Time // instances that are not asked until then
 	looked time.Time            // when the last look began

@@ -105,7 +105,9 @@ func (g *group) save(ctx context.Context, m *kafka.Member) {
 		}
 		bounded, cancel := context.WithTimeout(ctx, saveTimeout)
 		g.mendGrave(bounded)
-		if err := g.saveParts(bounded, m, g.dirty()); err != nil && ctx.Err() == nil {
+		err := g.saveParts(bounded, m, g.dirty())
+		g.noteCommit(err)
+		if err != nil && ctx.Err() == nil {
 			g.bus.metrics.commitErrors.Inc()
 			g.bus.cfg.Logger.Warn("commit positions", "subscription", g.name, "error", err)
 		}
