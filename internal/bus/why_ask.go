@@ -5,11 +5,11 @@ package bus
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/internal/ledger"
 )
 
 // askBrokers learns what the cluster knows. False: it does not answer.
@@ -94,8 +94,9 @@ func (q *inquiry) count() {
 	}
 }
 
-// commitsOf are those of partitions that other members hold.
-func (q *inquiry) commitsOf(ctx context.Context) map[kafka.TP]kafka.Commit {
+// doneElsewhere counts what is done in partitions that other members hold, by their commits. An attempt that failed is
+// committed too, and is no progress.
+func (q *inquiry) doneElsewhere(ctx context.Context) map[kafka.TP]int64 {
 	if len(q.out.Elsewhere) == 0 {
 		return nil
 	}
@@ -103,8 +104,17 @@ func (q *inquiry) commitsOf(ctx context.Context) map[kafka.TP]kafka.Commit {
 	if err != nil {
 		return nil
 	}
-	maps.DeleteFunc(all, func(tp kafka.TP, _ kafka.Commit) bool { _, here := q.sightings.parts[tp]; return here })
-	return all
+	out := map[kafka.TP]int64{}
+	for tp, c := range all {
+		if _, here := q.sightings.parts[tp]; here {
+			continue
+		}
+		out[tp] = c.Offset
+		if pos, err := ledger.Decode(c.Offset, c.Metadata); err == nil {
+			out[tp] += int64(pos.DoneAbove())
+		}
+	}
+	return out
 }
 
 // watch looks whether anything ends: here by the ledgers, elsewhere by the commits, which a member makes every second
@@ -112,7 +122,7 @@ func (q *inquiry) commitsOf(ctx context.Context) map[kafka.TP]kafka.Commit {
 func (q *inquiry) watch(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, whyWatch+whyBrokers)
 	defer cancel()
-	before, limit := q.commitsOf(ctx), time.Now().Add(whyWatch)
+	before, limit := q.doneElsewhere(ctx), time.Now().Add(whyWatch)
 	first := q.sightings.ended()
 	for !q.moved && time.Now().Before(limit) && ctx.Err() == nil {
 		select {
@@ -121,10 +131,11 @@ func (q *inquiry) watch(ctx context.Context) {
 		}
 		q.glance(first)
 	}
-	if !q.moved && before != nil {
-		q.moved = !maps.EqualFunc(before, q.commitsOf(ctx), func(a, b kafka.Commit) bool {
-			return a.Offset == b.Offset && a.Metadata == b.Metadata
-		})
+	if !q.moved {
+		for tp, done := range q.doneElsewhere(ctx) {
+			was, known := before[tp]
+			q.moved = q.moved || known && done > was
+		}
 	}
 	q.look() // what is told is how it stands now
 	q.count()

@@ -76,10 +76,11 @@ func (q *inquiry) judgeFlow() {
 		q.add(whyWarning, whyQuota, w.Owner, "close some, or raise its quota",
 			"its owner has all %d connections of its quota open here: more workers are refused", a.Connections)
 	}
+	if q.found(WhyElsewhere) {
+		return
+	}
 	for _, e := range w.Elsewhere {
-		if !q.found(WhyElsewhere) {
-			q.add(whyOK, WhyElsewhere, "instance "+e.Instance, e.next(q.name), "has %s of it", some(e.Partitions, "partition"))
-		}
+		q.add(whyOK, WhyElsewhere, "instance "+e.Instance, e.next(q.name), "has %s of it", some(e.Partitions, "partition"))
 	}
 }
 

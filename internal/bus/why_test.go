@@ -5,6 +5,7 @@ package bus_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -321,7 +322,7 @@ func TestWhyAnotherInstanceKnows(t *testing.T) {
 	fs[0].put(t, "shop", p)
 	fs[0].things(t, "k", "k")
 	w := fs[0].worker(t, autobus.Subscription{Name: "shop"})
-	w.next(t)
+	first := w.next(t)
 	eventually(t, "b hears of the subscription", func() bool {
 		_, err := fs[1].Why(fs[1].ctx, "shop")
 		return err == nil
@@ -336,6 +337,15 @@ func TestWhyAnotherInstanceKnows(t *testing.T) {
 	if o := got.Oldest; o == nil || o.State != "elsewhere" || o.ID == "" {
 		t.Errorf("%+v", o)
 	}
+	// The worker takes up its work: b sees that by the commits.
+	fs[0].things(t, slices.Repeat([]string{"k"}, 300)...)
+	stop := w.slowly()
+	w.got <- first
+	moving := fs[1].awaitWhy(t, bus.WhyOK)
+	if x := finding(moving, bus.WhyElsewhere); x.Severity != "ok" || moving.Undone == 0 {
+		t.Errorf("%+v", moving)
+	}
+	stop()
 	if got := fs[0].why(t); got.Verdict != bus.WhySlow || len(got.Elsewhere) > 0 {
 		t.Errorf("the owner says %+v", got)
 	}
