@@ -44,7 +44,8 @@ func tamperPositions(t *testing.T, s *stand, sc scale, r *row) {
 			return verdict{}
 		}
 		failed[d.Partition]++
-		return verdict{Outcome: autobus.Outcome{Kind: autobus.Retry, Delay: 10 * time.Minute}}
+		// A longer wait would be parked, and outlive the instance.
+		return verdict{Outcome: autobus.Outcome{Kind: autobus.Retry, Delay: 55 * time.Second}}
 	}
 	c.hire(4, 4)
 	l.moveTo(t, first)
