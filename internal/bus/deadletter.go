@@ -54,7 +54,9 @@ func (g *group) buried(p *partition, sl *slot, err error) {
 		g.tick()
 		return
 	}
+	p.burying--
 	g.finish(sl, settledDead)
+	p.rest()
 	g.dispatch()
 }
 

@@ -49,30 +49,34 @@ func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
 	g.dispatch()
 }
 
-// settled waits until nothing of the partitions is leased, or the time for that is over.
+// settled waits until nothing of the partitions is leased or on its way elsewhere, or the time for that is over.
 func (g *group) settled(ctx context.Context, parts []*partition, wait time.Duration) {
 	limit := time.After(wait)
 	for _, p := range parts {
-		g.mu.Lock()
-		var idle chan struct{}
-		if p.busy() {
-			if p.idle == nil {
-				p.idle = make(chan struct{})
+		// Again and again: what a worker rejects is on its way to the dead letters from then on.
+		for idle := g.untilIdle(p); idle != nil; idle = g.untilIdle(p) {
+			select {
+			case <-idle:
+			case <-limit:
+				return
+			case <-ctx.Done():
+				return
 			}
-			idle = p.idle
-		}
-		g.mu.Unlock()
-		if idle == nil {
-			continue
-		}
-		select {
-		case <-idle:
-		case <-limit:
-			return
-		case <-ctx.Done():
-			return
 		}
 	}
+}
+
+// untilIdle gives what is closed when a partition is not busy; nil = it is not.
+func (g *group) untilIdle(p *partition) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !p.busy() {
+		return nil
+	}
+	if p.idle == nil {
+		p.idle = make(chan struct{})
+	}
+	return p.idle
 }
 
 // lostParts drops partitions that were taken away: another member may have them already, so nothing is committed.

@@ -29,8 +29,9 @@ type partition struct {
 	bytes   int                // of the slots
 	frames  uint32             // counter of handings out
 	leased  int
+	burying int           // on their way to the dead letters
 	paused  bool          // the member does not read on
-	idle    chan struct{} // closed when nothing is leased; nil = nobody waits for that
+	idle    chan struct{} // closed when it is not busy; nil = nobody waits for that
 
 	// Of the park log, see park.go.
 	position    ledger.Position // where it began

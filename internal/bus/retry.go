@@ -63,6 +63,7 @@ func (g *group) exhaust(sl *slot) {
 		return
 	}
 	sl.state = burying
+	sl.part.burying++
 	g.bury(sl)
 }
 

@@ -40,8 +40,8 @@ type slot struct {
 	copy *copied // what the park log has of it; nil = nothing
 }
 
-// busy reports whether something of the partition is with workers, or on its way to the park log.
-func (p *partition) busy() bool { return p.leased > 0 || p.sending || len(p.out) > 0 }
+// busy reports whether something of the partition is with workers, or on its way to the dead letters or the park log.
+func (p *partition) busy() bool { return p.leased > 0 || p.burying > 0 || p.sending || len(p.out) > 0 }
 
 // rest tells whoever waits for it that nothing is.
 func (p *partition) rest() {
