@@ -71,6 +71,9 @@ func (c *cluster) stop() {
 }
 
 func (c *cluster) env() []string {
+	if c == nil {
+		return nil
+	}
 	return []string{"AUTOBUS_TEST_KAFKA=" + c.Bootstrap, "AUTOBUS_TEST_KAFKA_DIR=" + c.Dir}
 }
 

@@ -74,9 +74,11 @@ func (r *runner) Run(ctx context.Context) error {
 	starting.Wait()
 	if c != nil {
 		defer c.stop()
-		r.test(ctx, c.env(), sharedLimit, []string{"-p=1", "-count=1"}, shared)
-	} else if clusterErr == nil {
-		r.test(ctx, nil, sharedLimit, []string{"-p=1", "-count=1"}, shared)
+	}
+	if clusterErr == nil {
+		gentle, alone := r.apart(shared)
+		r.test(ctx, c.env(), sharedLimit, []string{"-p=2", "-count=1"}, gentle)
+		r.test(ctx, c.env(), sharedLimit, []string{"-p=1", "-count=1"}, alone)
 	}
 	if ctx.Err() != nil {
 		r.failures() // what is known by then: an interrupted run is often one that hung
@@ -115,6 +117,20 @@ func (r *runner) packages(ctx context.Context) (plain, shared []string, err erro
 			plain = append(plain, p.ImportPath)
 		}
 	}
+}
+
+// apart parts the packages that share the cluster: those that leave it as it is mostly wait, and do so two at a time;
+// those that kill its brokers, or load it, have it to themselves.
+func (r *runner) apart(shared []string) (gentle, alone []string) {
+	for _, pkg := range shared {
+		name := r.name(pkg)
+		if strings.HasPrefix(name, "test/") || name == harness || name == "internal/kafka" {
+			alone = append(alone, pkg)
+		} else {
+			gentle = append(gentle, pkg)
+		}
+	}
+	return gentle, alone
 }
 
 // name is the name of a package's suite: its folder, "." for the root.
