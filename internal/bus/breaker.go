@@ -85,23 +85,14 @@ func (g *group) failed(sl *slot, why string) (counts bool) {
 		g.bus.metrics.breakers.Inc()
 		g.bus.cfg.Logger.Error("breaker open: most attempts of the subscription fail; it is probed until one succeeds",
 			"subscription", g.name, "owner", g.policy.Owner, "reason", why)
-		g.probeAt(b.next)
+		g.tick()
 	}
 	if b.open && sl == b.probe {
 		b.wait = min(2*b.wait, probeLongest)
 		b.next = now.Add(b.wait)
-		g.probeAt(b.next)
+		g.tick()
 	}
 	return counts
-}
-
-// probeAt looks again when the next probe is due.
-func (g *group) probeAt(at time.Time) {
-	time.AfterFunc(time.Until(at), func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.dispatch()
-	})
 }
 
 // dispatchProbe hands out one event, when it is time for it.

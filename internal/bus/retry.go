@@ -67,7 +67,7 @@ func (g *group) exhaust(sl *slot) {
 	g.bury(sl)
 }
 
-// expire lets go what waited for this moment.
+// expire lets go what waited for this moment, and gives the next one.
 func (g *group) expire(now time.Time) (next time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -90,8 +90,11 @@ func (g *group) expire(now time.Time) (next time.Time) {
 		}
 	}
 	g.dispatch()
-	if len(g.timers) == 0 {
-		return time.Time{}
+	if b := &g.breaker; b.open && b.next.After(now) {
+		next = b.next
 	}
-	return g.timers[0].at
+	if len(g.timers) > 0 && (next.IsZero() || g.timers[0].at.Before(next)) {
+		next = g.timers[0].at
+	}
+	return next
 }
