@@ -5,8 +5,8 @@ package bus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -65,17 +65,21 @@ type LetterGroup struct {
 // DeadLetters tells of dead letters. It takes the grant peek. ReasonSubscriptionUnknown, ReasonFilterInvalid.
 func (b *Bus) DeadLetters(ctx context.Context, name string, q LetterQuery) (DeadLetters, error) {
 	out := DeadLetters{Subscription: name, Letters: []DeadLetter{}}
-	tp, err := b.peek(ctx, name)
-	if err != nil {
+	if err := b.peek(ctx, name); err != nil {
 		return out, err
 	}
 	f, bad := newFilter(q.Filter, nil)
 	if bad != nil {
 		return out, bad
 	}
+	have, err := b.letterBounds(ctx, name)
+	if err != nil {
+		return out, err
+	}
+	have.First = max(have.First, q.From)
 	limit := cmp.Or(q.Limit, LettersDefault)
 	looked, bytes := 0, 0
-	end, next, err := b.eachLetter(ctx, tp, q.From, func(l *DeadLetter) bool {
+	next, err := b.eachLetter(ctx, name, have, func(l *DeadLetter) bool {
 		looked++
 		wanted := q.Fingerprint == "" || l.Fingerprint == q.Fingerprint
 		if wanted {
@@ -90,7 +94,7 @@ func (b *Bus) DeadLetters(ctx context.Context, name string, q LetterQuery) (Dead
 		}
 		return len(out.Letters) < limit && looked < lettersLooked && bytes < lettersBytes
 	})
-	if err == nil && next < end {
+	if err == nil && next < have.End {
 		out.Next = &next
 	}
 	return out, err
@@ -98,12 +102,16 @@ func (b *Bus) DeadLetters(ctx context.Context, name string, q LetterQuery) (Dead
 
 // DeadLetter tells of one, with its event. ReasonDeadLetterUnknown besides those of DeadLetters.
 func (b *Bus) DeadLetter(ctx context.Context, name string, number int64) (l DeadLetter, err error) {
-	tp, err := b.peek(ctx, name)
+	if err := b.peek(ctx, name); err != nil {
+		return l, err
+	}
+	have, err := b.letterBounds(ctx, name)
 	if err != nil {
 		return l, err
 	}
+	have.First = max(have.First, number)
 	found := false
-	if _, _, err = b.eachLetter(ctx, tp, number, func(first *DeadLetter) bool {
+	if _, err = b.eachLetter(ctx, name, have, func(first *DeadLetter) bool {
 		l, found = *first, first.Number == number
 		return false
 	}); err != nil {
@@ -119,19 +127,19 @@ func (b *Bus) DeadLetter(ctx context.Context, name string, number int64) (l Dead
 // DeadLetterGroups counts the dead letters by reason and type.
 func (b *Bus) DeadLetterGroups(ctx context.Context, name string) (LetterGroups, error) {
 	out := LetterGroups{Subscription: name, Groups: []LetterGroup{}}
-	tp, err := b.peek(ctx, name)
-	if err != nil {
+	if err := b.peek(ctx, name); err != nil {
 		return out, err
 	}
-	have, err := b.letterBounds(ctx, tp)
+	have, err := b.letterBounds(ctx, name)
 	if err != nil {
 		return out, err
 	}
 	from := max(have.First, have.End-lettersGrouped)
 	out.Skipped = from - have.First
+	have.First = from
 	type kind struct{ fingerprint, typ string }
 	at := map[kind]int{}
-	_, _, err = b.eachLetter(ctx, tp, from, func(l *DeadLetter) bool {
+	_, err = b.eachLetter(ctx, name, have, func(l *DeadLetter) bool {
 		out.Count++
 		if out.Oldest.IsZero() {
 			out.Oldest = l.Last
@@ -156,28 +164,29 @@ func (b *Bus) DeadLetterGroups(ctx context.Context, name string) (LetterGroups, 
 	if err != nil {
 		return out, err
 	}
-	topics, err := b.cfg.Log.Topics(ctx, tp.Topic)
-	if ms := number64(topics[tp.Topic].Configs["retention.ms"]); ms > 0 {
+	topics, err := b.cfg.Log.Topics(ctx, deadLetters(name))
+	if ms := number64(topics[deadLetters(name)].Configs["retention.ms"]); ms > 0 {
 		out.Retention = autobus.Duration(ms * int64(time.Millisecond)).String()
 	}
 	return out, err
 }
 
-// peek checks that the caller may look at the dead letters of a subscription, and gives their place.
-func (b *Bus) peek(ctx context.Context, name string) (kafka.TP, error) {
+// peek checks that the caller may look at the dead letters of a subscription.
+func (b *Bus) peek(ctx context.Context, name string) error {
 	who, known := autobus.PrincipalOf(ctx)
 	switch {
 	case !known:
-		return kafka.TP{}, autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to ask")
+		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to ask")
 	case !who.May(autobus.VerbPeek, name):
-		return kafka.TP{}, autobus.NewError(autobus.ReasonForbidden, "%s may not look at the dead letters of %q", who.Name,
+		return autobus.NewError(autobus.ReasonForbidden, "%s may not look at the dead letters of %q", who.Name,
 			clipName(name)).WithHint("It takes the grant peek:%s.", clipName(name))
 	}
-	return kafka.TP{Topic: deadLetters(name)}, nil
+	return nil
 }
 
-// letterBounds are those of the dead letters. They outlive their subscription; one that drops has no topic of them.
-func (b *Bus) letterBounds(ctx context.Context, tp kafka.TP) (kafka.Bounds, error) {
+// letterBounds are those of a subscription's dead letters. They outlive it; one that drops has no topic of them.
+func (b *Bus) letterBounds(ctx context.Context, name string) (kafka.Bounds, error) {
+	tp := lettersOf(name)
 	bounds, err := b.cfg.Log.Bounds(ctx, tp.Topic)
 	if err != nil {
 		return kafka.Bounds{}, err
@@ -185,41 +194,41 @@ func (b *Bus) letterBounds(ctx context.Context, tp kafka.TP) (kafka.Bounds, erro
 	have, exists := bounds[tp]
 	if !exists {
 		who, _ := autobus.PrincipalOf(ctx)
-		_, err = b.known(ctx, who, strings.TrimPrefix(tp.Topic, deadLetters("")))
+		_, err = b.known(ctx, who, name)
 	}
 	return have, err
 }
 
-// eachLetter reads dead letters from a number on up to those that there are now, as long as each wants more. next is
-// where it stopped.
-func (b *Bus) eachLetter(ctx context.Context, tp kafka.TP, from int64, each func(*DeadLetter) bool) (end, next int64,
+func lettersOf(name string) kafka.TP { return kafka.TP{Topic: deadLetters(name)} }
+
+// errEnough ends a look at dead letters before their end.
+var errEnough = errors.New("no more is wanted")
+
+// eachLetter reads the dead letters of a subscription within bounds, as long as each wants more, and gives where it
+// stopped.
+func (b *Bus) eachLetter(ctx context.Context, name string, in kafka.Bounds, each func(*DeadLetter) bool) (next int64,
 	err error) {
-	have, err := b.letterBounds(ctx, tp)
-	if next = max(from, have.First); err != nil || next >= have.End {
-		return have.End, next, err
+	if in.First >= in.End {
+		return in.First, nil
 	}
-	reader, err := b.cfg.Log.Follow(map[kafka.TP]int64{tp: next})
-	if err != nil {
-		return have.End, next, err
-	}
-	defer reader.Close()
 	ctx, cancel := context.WithTimeout(ctx, lettersTime)
 	defer cancel()
-	for next < have.End {
-		records, err := reader.Poll(ctx)
-		if err != nil {
-			return have.End, next, autobus.NewError(autobus.ReasonClusterUnreachable, "dead letters from number %d on: %v",
-				next, err).WithCause(err)
+	tp := lettersOf(name)
+	next = in.First
+	from, upTo := map[kafka.TP]int64{tp: in.First}, map[kafka.TP]int64{tp: in.End - 1}
+	err = b.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
+		next = r.Offset + 1
+		if l := readLetter(b.cfg.Log.Name(), r); !each(&l) {
+			return errEnough
 		}
-		for i := range records {
-			r := &records[i]
-			if next = r.Offset + 1; r.Marker {
-				continue
-			}
-			if l := readLetter(b.cfg.Log.Name(), r); !each(&l) {
-				return have.End, next, nil
-			}
-		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errEnough):
+		return next, nil
+	case err != nil:
+		return next, autobus.NewError(autobus.ReasonClusterUnreachable, "dead letters from number %d on: %v", next, err).
+			WithCause(err)
 	}
-	return have.End, next, nil
+	return in.End, nil
 }

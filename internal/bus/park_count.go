@@ -34,7 +34,7 @@ func (b *Bus) countParked(ctx context.Context, name string, v control.Subscripti
 		}
 	}
 	all := map[kafka.TP]*shelf{}
-	err = b.eachParked(ctx, from, upTo, func(r *kafka.Record) error {
+	err = b.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
 		f, ok, err := parseFact(r)
 		if _, known := here[f.source.TP]; !ok || known || f.source.epoch != v.SeekEpoch {
 			return err

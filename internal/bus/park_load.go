@@ -145,7 +145,7 @@ func (g *group) replayPark(ctx context.Context, parts []*partition, partitions i
 		}
 		out[src], from[r.TP], upTo[r.TP] = newShelf(), start, max(upTo[r.TP], at)
 	}
-	return out, g.bus.eachParked(ctx, from, upTo, func(r *kafka.Record) error {
+	return out, g.bus.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
 		f, ok, err := parseFact(r)
 		if sh := out[f.source]; ok && sh != nil {
 			sh.apply(f)
@@ -154,8 +154,9 @@ func (g *group) replayPark(ctx context.Context, parts []*partition, partitions i
 	})
 }
 
-// eachParked reads partitions of a park log from some offsets up to others.
-func (b *Bus) eachParked(ctx context.Context, from, upTo map[kafka.TP]int64, each func(*kafka.Record) error) error {
+// eachOwn reads partitions of a log of the bus's own, of parked events or dead letters, from some offsets up to others,
+// unless each ends it by an error.
+func (b *Bus) eachOwn(ctx context.Context, from, upTo map[kafka.TP]int64, each func(*kafka.Record) error) error {
 	reader, err := b.cfg.Log.Follow(from)
 	if err != nil {
 		return err
@@ -313,7 +314,7 @@ func (g *group) readParked(ctx context.Context) error {
 				upTo[tp] = max(upTo[tp], at)
 			}
 		}
-		err := g.bus.eachParked(ctx, from, upTo, func(r *kafka.Record) error {
+		err := g.bus.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
 			if sl := places[r.TP][r.Offset]; sl != nil {
 				delete(places[r.TP], r.Offset)
 				g.fill(sl, r)
