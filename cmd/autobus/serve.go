@@ -117,7 +117,7 @@ func (in *instance) openLog(ctx context.Context) (err error) {
 	s := in.settings
 	k := s.kafka
 	k.Logger, k.Metrics = s.logger, in.metrics
-	k.ClientID = "autobus/" + s.instance + "/" + in.advertised()
+	k.ClientID = kafka.InstanceID(s.instance, in.advertised())
 	if s.embedded != nil {
 		e := *s.embedded
 		e.Logger = s.logger

@@ -5,7 +5,6 @@ package bus
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,14 +14,10 @@ import (
 // peer is another instance on this cluster.
 type peer struct{ instance, address string }
 
-// peerOf reads the client id of a member of a group, autobus/<instance>/<advertised address>. False: it is no instance.
+// peerOf reads the client id of a member of a group. False: it is no instance.
 func peerOf(clientID string) (p peer, ok bool) {
-	rest, ok := strings.CutPrefix(clientID, "autobus/")
-	if !ok {
-		return p, false
-	}
-	p.instance, p.address, ok = strings.Cut(rest, "/")
-	return p, ok && p.instance != "" && p.address != ""
+	p.instance, p.address, ok = kafka.ParseInstanceID(clientID)
+	return p, ok
 }
 
 // lookAgain is the least time between two looks for instances that are not known.

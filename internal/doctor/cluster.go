@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
@@ -128,8 +127,8 @@ func (l *list) control(ctx context.Context, t Target, topics map[string]kafka.To
 	return routes, peersOf(ctx, t, ctl)
 }
 
-// peersOf finds instances by what their clients call themselves in Kafka, autobus/<instance>/<address>. One that serves
-// no subscription is in no group and cannot be found.
+// peersOf finds instances by what their clients call themselves in Kafka. One that serves no subscription is in no
+// group and cannot be found.
 func peersOf(ctx context.Context, t Target, ctl *control.Log) (out []Peer) {
 	var groups []string
 	for _, r := range ctl.All(control.KindSubscription) {
@@ -140,9 +139,8 @@ func peersOf(ctx context.Context, t Target, ctl *control.Log) (out []Peer) {
 		return nil // groups nobody can be asked about: in-sync and brokers say why
 	}
 	for _, m := range members {
-		rest, ours := strings.CutPrefix(m.ClientID, "autobus/")
-		name, address, cut := strings.Cut(rest, "/")
-		if p := (Peer{name, address}); ours && cut && !slices.Contains(out, p) {
+		name, address, ours := kafka.ParseInstanceID(m.ClientID)
+		if p := (Peer{name, address}); ours && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}
@@ -185,7 +183,5 @@ func plural(n int, word string) string {
 	}
 	return word + "s"
 }
-
-func join(parts []string, by string) string { return strings.Join(parts, by) }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/autobus-io/autobus/internal/control"
@@ -17,10 +18,10 @@ func (l *list) drift(c registry.Comparison, types int, routes map[string]control
 	before := len(*l)
 	for _, p := range c.Unread {
 		l.add(Problem, CheckDrift, "specs", "the newest are not in force here: "+p.String(),
-			orElse(p.Hint, "upgrade this instance, or push specs that it can read"))
+			cmp.Or(p.Hint, "upgrade this instance, or push specs that it can read"))
 	}
 	for _, p := range c.Faults {
-		l.add(Problem, CheckDrift, "specs", p.String(), orElse(p.Hint, "mend the spec, then push it"))
+		l.add(Problem, CheckDrift, "specs", p.String(), cmp.Or(p.Hint, "mend the spec, then push it"))
 	}
 	for _, name := range c.Missing {
 		if _, told := routes[name]; told {
@@ -33,8 +34,8 @@ func (l *list) drift(c registry.Comparison, types int, routes map[string]control
 	}
 	for _, a := range c.Differ {
 		l.add(Warning, CheckDrift, "topic "+a.Topic,
-			fmt.Sprintf("%s=%s, its spec says %s", a.Key, orElse(a.Before, "(default)"), a.After),
-			fmt.Sprintf("set %s=%s, or write %s into the spec", a.Key, a.After, orElse(a.Before, "the default")))
+			fmt.Sprintf("%s=%s, its spec says %s", a.Key, cmp.Or(a.Before, "(default)"), a.After),
+			fmt.Sprintf("set %s=%s, or write %s into the spec", a.Key, a.After, cmp.Or(a.Before, "the default")))
 	}
 	for _, d := range c.Drift {
 		if _, told := routes[d.Topic]; told && d.What == "partitions" {
@@ -46,11 +47,4 @@ func (l *list) drift(c registry.Comparison, types int, routes map[string]control
 	if len(*l) == before {
 		l.ok(CheckDrift, "specs", "routes and topics of %d %s are as their specs say", types, plural(types, "type"))
 	}
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -5,6 +5,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Severity says how bad a finding is.
@@ -89,5 +90,5 @@ func (w *worst) finding(check, where, ok string) Finding {
 	if len(w.what) == 0 {
 		return Finding{OK, check, where, ok, ""}
 	}
-	return Finding{w.severity, check, where, join(w.what, ", "), join(w.fix, "; ")}
+	return Finding{w.severity, check, where, strings.Join(w.what, ", "), strings.Join(w.fix, "; ")}
 }

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,10 +47,10 @@ func Folder(dir string, budget int64, running bool, otherFolder string) []Findin
 	case err != nil:
 		out.add(Problem, CheckDisk, dir, "its lock cannot be read: "+err.Error(), own)
 	case locked && running:
-		out.ok(CheckDisk, dir, "locked by %s", orElse(locker(file), "the bus that runs"))
+		out.ok(CheckDisk, dir, "locked by %s", cmp.Or(locker(file), "the bus that runs"))
 		return out // which says how full it is, and what it may hold
 	case locked:
-		out.add(Problem, CheckDisk, dir, "locked by "+orElse(locker(file), "another process")+", and no bus answers",
+		out.add(Problem, CheckDisk, dir, "locked by "+cmp.Or(locker(file), "another process")+", and no bus answers",
 			"stop that process, or take another folder: "+otherFolder)
 	default:
 		out.ok(CheckDisk, dir, "not locked: nobody uses it")

@@ -3,7 +3,9 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/autobus-io/autobus/internal/kafka"
@@ -72,7 +74,7 @@ func Instance(s Status) []Finding {
 			"look again; if it grows, look into its log")
 	}
 	if s.Embedded != nil {
-		out.storage(orElse(s.Embedded.Dir, "memory"), s.Embedded.Storage)
+		out.storage(cmp.Or(s.Embedded.Dir, "memory"), s.Embedded.Storage)
 	}
 	for _, r := range s.Routes {
 		if r.Refused != "" {
@@ -81,7 +83,7 @@ func Instance(s Status) []Finding {
 		}
 	}
 	for _, p := range s.Specs.Problems {
-		out.add(Problem, CheckInstance, "specs", "newer ones are not in force: "+p.String(), orElse(p.Hint, "mend the file"))
+		out.add(Problem, CheckInstance, "specs", "newer ones are not in force: "+p.String(), cmp.Or(p.Hint, "mend the file"))
 	}
 	for _, u := range s.Unreadable {
 		out.add(Problem, CheckVersions, u.Kind+" "+u.Name, "refused by "+where+": "+u.Detail, "upgrade that instance")
@@ -101,7 +103,7 @@ func Versions(version map[string]string) []Finding {
 	}
 	var w worst
 	for _, v := range sorted(seen) {
-		w.add(Warning, join(seen[v], ", ")+": "+v, "finish the upgrade: run one version everywhere")
+		w.add(Warning, strings.Join(seen[v], ", ")+": "+v, "finish the upgrade: run one version everywhere")
 	}
 	return []Finding{w.finding(CheckVersions, "instances", "")}
 }

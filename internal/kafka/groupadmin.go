@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -63,6 +64,22 @@ func (l *Log) DescribeGroup(ctx context.Context, group string) (GroupState, erro
 		return GroupState{}, unreachable(l.cfg, fmt.Errorf("describe group %s: %w", group, err))
 	}
 	return GroupState{State: g.State, Members: membersOf(&g)}, nil
+}
+
+// instancePrefix begins the client id of every instance of the bus: autobus/<instance>/<advertised address>.
+const instancePrefix = "autobus/"
+
+// InstanceID is the client id by which others find an instance among the members of groups.
+func InstanceID(instance, address string) string { return instancePrefix + instance + "/" + address }
+
+// ParseInstanceID reads the client id of a member. False: it is no instance.
+func ParseInstanceID(clientID string) (instance, address string, ok bool) {
+	rest, ok := strings.CutPrefix(clientID, instancePrefix)
+	if !ok {
+		return "", "", false
+	}
+	instance, address, ok = strings.Cut(rest, "/")
+	return instance, address, ok && instance != "" && address != ""
 }
 
 // Members asks who belongs to any of the groups. A group that cannot be described is passed over, unless none can.
