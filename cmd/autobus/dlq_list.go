@@ -61,11 +61,7 @@ func (a *app) newDLQListCommand() *cobra.Command {
 			}
 			switch {
 			case a.output == "json":
-				doc, err := json.Marshal(all)
-				if err != nil {
-					return err
-				}
-				return a.emit(doc)
+				return a.emitValue(all)
 			case a.output == "table" && len(rows) > 0:
 				a.table([]string{"number", "type", "id", "key", "attempts", "last", "reason"}, rows)
 			case a.output == "table":
