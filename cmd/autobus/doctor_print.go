@@ -32,12 +32,17 @@ func (a *app) printFindings(findings []doctor.Finding, ok bool) error {
 		}
 		return errors.Join(errs...)
 	}
-	colors := map[doctor.Severity]string{doctor.OK: green, doctor.Skipped: dim, doctor.Warning: yellow,
-		doctor.Problem: red}
 	var rows [][]string
 	for _, f := range findings {
-		rows = append(rows, []string{a.paint(a.out, colors[f.Severity], string(f.Severity)), f.Check, f.Where, f.What, f.Fix})
+		rows = append(rows, []string{a.severity(f.Severity), f.Check, f.Where, f.What, f.Fix})
 	}
 	a.table([]string{"", "check", "where", "found", "fix"}, rows)
 	return nil
+}
+
+// severity is the first column of a finding.
+func (a *app) severity(s doctor.Severity) string {
+	colors := map[doctor.Severity]string{doctor.OK: green, doctor.Skipped: dim, doctor.Warning: yellow,
+		doctor.Problem: red}
+	return a.paint(a.out, colors[s], string(s))
 }

@@ -115,11 +115,7 @@ func (d *doctorFlags) servePort(ctx context.Context, cfg *config, s settings, to
 	if everywhere(host) {
 		host = "127.0.0.1"
 	}
-	scheme := "http"
-	if s.tls != nil {
-		scheme = "https"
-	}
-	c, err := newAPI(scheme+"://"+net.JoinHostPort(host, port), token)
+	c, err := newAPI(schemeOf(s.tls)+"://"+net.JoinHostPort(host, port), token)
 	if err != nil {
 		return
 	}
@@ -203,11 +199,7 @@ func (d *doctorFlags) peers(ctx context.Context, s settings, peers []doctor.Peer
 		if _, asked := d.versions[p.Name]; asked && p.Name == s.instance {
 			continue
 		}
-		scheme := "http"
-		if s.peerTLS != nil {
-			scheme = "https"
-		}
-		c, err := newAPI(scheme+"://"+p.Address, token)
+		c, err := newAPI(schemeOf(s.peerTLS)+"://"+p.Address, token)
 		if err != nil {
 			d.problem(doctor.CheckInstance, "instance "+p.Name, "its address "+p.Address+" cannot be called",
 				"set its advertise to host:port")

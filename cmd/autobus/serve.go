@@ -318,11 +318,15 @@ func (in *instance) port() string {
 
 // url is the API's address on this machine, by number: a name may lead to another address than the one that is bound.
 func (in *instance) url() string {
-	scheme := "http"
-	if in.settings.tls != nil {
-		scheme = "https"
+	return fmt.Sprintf("%s://127.0.0.1:%s", schemeOf(in.settings.tls), in.port())
+}
+
+// schemeOf is the scheme of an address that is served, or called, with c; nil = without TLS.
+func schemeOf(c *tls.Config) string {
+	if c == nil {
+		return "http"
 	}
-	return fmt.Sprintf("%s://127.0.0.1:%s", scheme, in.port())
+	return "https"
 }
 
 // advertised is where other instances reach this one.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/autobus-io/autobus/internal/bus"
+	"github.com/autobus-io/autobus/internal/doctor"
 )
 
 func (a *app) newWhyCommand() *cobra.Command {
@@ -66,10 +67,9 @@ func (a *app) printWhy(w *bus.Why) {
 	if w.Owner != "" {
 		fmt.Fprintf(a.out, "owner: %s\n", oneLine(w.Owner))
 	}
-	colors := map[string]string{"ok": green, "warning": yellow, "problem": red}
 	var rows [][]string
 	for _, f := range w.Findings {
-		rows = append(rows, []string{a.paint(a.out, colors[f.Severity], f.Severity), f.Check, f.Where, oneLine(f.What),
+		rows = append(rows, []string{a.severity(doctor.Severity(f.Severity)), f.Check, f.Where, oneLine(f.What),
 			f.Fix})
 	}
 	fmt.Fprintln(a.out)
