@@ -18,6 +18,7 @@ type subscription struct {
 	cancel  context.CancelCauseFunc
 	resize  chan autobus.Window // holds the newest
 	leaving *int64              // seq of the unsubscribe; guarded by subscriptions
+	over    bool                // its name is free, the client is yet to hear of it; guarded by subscriptions
 }
 
 // subscriptions are those that run on the connection.
@@ -45,7 +46,7 @@ func (s *subscriptions) add(sub *subscription) *autobus.Error {
 // find gives the subscription of a name, or the tail of a seq; nil = there is none.
 func (s *subscriptions) find(name string, seq int64) *subscription {
 	i := slices.IndexFunc(s.all, func(o *subscription) bool {
-		return o.name == name && (name != "" || o.seq != nil && *o.seq == seq)
+		return !o.over && o.name == name && (name != "" || o.seq != nil && *o.seq == seq)
 	})
 	if i < 0 {
 		return nil
@@ -53,19 +54,19 @@ func (s *subscriptions) find(name string, seq int64) *subscription {
 	return s.all[i]
 }
 
-// left gives the seq by which the client said goodbye to one; nil = it did not.
-func (s *subscriptions) left(sub *subscription) *int64 {
+// end frees the name of one, which stays until its end is told: a client may subscribe again as soon as it hears of it,
+// and a connection that drains waits for it. It gives the seq by which the client said goodbye; nil = it did not.
+func (s *subscriptions) end(sub *subscription) (left *int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	sub.over = true
 	return sub.leaving
 }
 
-// remove takes one out and gives what left gives.
-func (s *subscriptions) remove(sub *subscription) *int64 {
+func (s *subscriptions) remove(sub *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = slices.DeleteFunc(s.all, func(o *subscription) bool { return o == sub })
-	return sub.leaving
 }
 
 func (s *subscriptions) none() bool {
@@ -141,12 +142,12 @@ func (c *conn) open(
 	return nil
 }
 
-// ended tells the client that a subscription is over, unless the whole connection is. The name is free only then.
+// ended tells the client that a subscription is over, unless the whole connection is.
 func (c *conn) ended(sub *subscription, err *autobus.Error) {
-	left := c.subs.left(sub)
-	switch {
+	defer c.subs.remove(sub)
+	switch left := c.subs.end(sub); {
 	case left != nil:
-		c.unsubscribed(sub, left)
+		c.reply(append(appendHead(nil, "unsubscribed", left, sub.name), '}'))
 	case err == nil, c.drains():
 	case !c.frames:
 		c.fail(nil, err) // it was all that the client asked for
@@ -154,13 +155,6 @@ func (c *conn) ended(sub *subscription, err *autobus.Error) {
 		edge.LogCause(c.r, err)
 		c.reply(c.appendError(nil, sub.seq, sub.name, nil, err))
 	}
-	if late := c.subs.remove(sub); left == nil && late != nil {
-		c.unsubscribed(sub, late) // the goodbye crossed the end
-	}
-}
-
-func (c *conn) unsubscribed(sub *subscription, seq *int64) {
-	c.reply(append(appendHead(nil, "unsubscribed", seq, sub.name), '}'))
 }
 
 // window resizes what a subscription may hold unsettled.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -253,4 +254,32 @@ func TestAnInstanceRelays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client may subscribe again the moment it hears of the goodbye; so the name is free before it can hear of it.
+func TestNameIsFreeBeforeTheGoodbyeIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &conn{ctx: t.Context(), out: newOutbox()}
+		c.out.push(make([]byte, maxUnread)) // the answer waits
+		seq := int64(2)
+		if err := c.subs.add(&subscription{seq: new(int64), name: "x", leaving: &seq}); err != nil {
+			t.Fatal(err)
+		}
+		go c.ended(c.subs.all[0], nil)
+		synctest.Wait()
+		if c.subs.none() {
+			t.Error("a drain would not wait for the answer")
+		}
+		if err := c.subs.add(&subscription{seq: &seq, name: "x"}); err != nil {
+			t.Error(err)
+		}
+		c.out.taken(maxUnread)
+		synctest.Wait()
+		if c.out.next(); len(c.subs.all) != 1 {
+			t.Errorf("%d subscriptions", len(c.subs.all))
+		}
+		if m, _, _ := c.out.next(); string(m.frame) != `{"op":"unsubscribed","seq":2,"subscription":"x"}` {
+			t.Errorf("%s", m.frame)
+		}
+	})
 }
