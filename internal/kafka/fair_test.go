@@ -4,6 +4,7 @@ package kafka_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -77,4 +78,22 @@ func TestALeaderlessPartitionStarvesNobody(t *testing.T) {
 	t.Logf("figures: p99 %s beside %d records that wait for a leader, %s without", beside, held, quiet)
 	fault.Remove()
 	settled.Wait()
+}
+
+// Questions about offsets that can do without a partition are not kept from the others' answers by it.
+func TestALeaderlessPartitionHidesNoOther(t *testing.T) {
+	c, l := faulty(t, 1, nil)
+	create(t, l, "other", 1, nil)
+	write(t, l, tp, "0")
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "t", Partitions: []int32{1},
+		Err: kerr.LeaderNotAvailable, Count: -1})
+	defer fault.Remove()
+	bounds, err := l.Bounds(t.Context(), "t", "other")
+	want := map[kafka.TP]kafka.Bounds{tp: {End: 1}, {Topic: "other"}: {}}
+	if err != nil || !maps.Equal(bounds, want) {
+		t.Errorf("%v, %v", bounds, err)
+	}
+	if fault.Hits() == 0 {
+		t.Error("the partition was never without a leader")
+	}
 }

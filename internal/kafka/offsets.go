@@ -57,20 +57,28 @@ func (l *Log) list(ctx context.Context, ask func(context.Context, ...string) (ka
 // Bounds are the first offset of a partition and the one that its next record will get.
 type Bounds struct{ First, End int64 }
 
-// Bounds returns those of the partitions that answer; others, such as one without a leader, are absent.
+// Bounds returns those of the partitions that answer; others, such as one without a leader, are absent. It fails when
+// none does.
 func (l *Log) Bounds(ctx context.Context, topics ...string) (map[TP]Bounds, error) {
 	starts, err := untilLed(ctx, func() (kadm.ListedOffsets, error) {
 		return l.admin.ListStartOffsets(ctx, topics...)
 	})
-	if err == nil {
-		var ends kadm.ListedOffsets
-		if ends, err = untilLed(ctx, func() (kadm.ListedOffsets, error) {
-			return l.admin.ListEndOffsets(ctx, topics...)
-		}); err == nil {
-			return bounds(starts, ends), nil
-		}
+	if !ofSome(err) {
+		return nil, unreachable(l.cfg, err)
 	}
-	return nil, unreachable(l.cfg, err)
+	ends, err := untilLed(ctx, func() (kadm.ListedOffsets, error) {
+		return l.admin.ListEndOffsets(ctx, topics...)
+	})
+	if !ofSome(err) {
+		return nil, unreachable(l.cfg, err)
+	}
+	return bounds(starts, ends), nil
+}
+
+// ofSome reports whether there is no error, or one of a part of the partitions.
+func ofSome(err error) bool {
+	shards, ok := errors.AsType[*kadm.ShardErrors](err)
+	return err == nil || ok && !shards.AllFailed
 }
 
 func bounds(starts, ends kadm.ListedOffsets) map[TP]Bounds {
