@@ -22,6 +22,7 @@ import (
 
 const (
 	harness     = "internal/bustest" // who imports it in tests gets the real cluster
+	longest     = "test/conformance" // of those that leave the cluster as it is
 	lintVersion = "v2.15.0"          // of golangci-lint
 	lintModule  = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint"
 	plainLimit  = 10 * time.Minute // per package that needs no cluster
@@ -119,14 +120,16 @@ func (r *runner) packages(ctx context.Context) (plain, shared []string, err erro
 	}
 }
 
-// apart parts the packages that share the cluster: those that leave it as it is mostly wait, and do so two at a time;
-// those that kill its brokers, or load it, have it to themselves.
+// apart parts the packages that share the cluster: those that leave it as it is mostly wait, and do so two at a time, the
+// longest first; those that kill its brokers, or load it, have it to themselves.
 func (r *runner) apart(shared []string) (gentle, alone []string) {
 	for _, pkg := range shared {
-		name := r.name(pkg)
-		if strings.HasPrefix(name, "test/") || name == harness || name == "internal/kafka" {
+		switch name := r.name(pkg); {
+		case name == longest:
+			gentle = slices.Insert(gentle, 0, pkg)
+		case strings.HasPrefix(name, "test/"), name == harness, name == "internal/kafka":
 			alone = append(alone, pkg)
-		} else {
+		default:
 			gentle = append(gentle, pkg)
 		}
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,5 +148,17 @@ func TestReportIsGreenOnlyWhenItIs(t *testing.T) {
 				t.Errorf("the last line is %q, want %q", last, c.last)
 			}
 		})
+	}
+}
+
+func TestApart(t *testing.T) {
+	r := runner{module: "m"}
+	gentle, alone := r.apart([]string{"m", "m/internal/bus", "m/internal/bustest", "m/internal/kafka", "m/test/chaos",
+		"m/test/conformance", "m/test/hostile"})
+	if want := []string{"m/test/conformance", "m", "m/internal/bus"}; !slices.Equal(gentle, want) {
+		t.Errorf("two at a time: %v", gentle)
+	}
+	if want := []string{"m/internal/bustest", "m/internal/kafka", "m/test/chaos", "m/test/hostile"}; !slices.Equal(alone, want) {
+		t.Errorf("alone: %v", alone)
 	}
 }
