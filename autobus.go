@@ -47,11 +47,15 @@ type Subscription struct {
 	Name   string        // a durable consumer group
 	Create *Policy       // with Name: makes it when there is none; nil = it has to exist
 	Tail   []string      // type patterns (see MatchType), read without a group: every reader gets everything
-	Inbox  bool          // a reply address of one's own
-	From   Start         // where a tail begins
+	Inbox  bool          // a reply address of one's own, see Address
+	From   Start         // where a tail begins; with Address: since when replies are wanted, its Time
 	Filter string        // of a tail: CEL over data, id, source, type, subject, time, key, ext; empty = everything
 	Window *Window       // with Name: most unsettled events and bytes; nil = the policy's
 	Resize <-chan Window // with Name: another window for the session, at any time
+
+	// Address goes on with an inbox that was opened before, also at another instance: the replies that came since From
+	// are delivered, those that there are before Opened is called. Only who opened it may. Empty = a new inbox.
+	Address Address
 
 	// Detached leases outlive Subscribe until they are settled or their time is up: for readers that settle by other
 	// calls. Without it the end of Subscribe takes them away; when the cause of ctx is ErrReaderDied, that counts as
@@ -87,5 +91,6 @@ const NoMoreEvents = -1
 // NoMore reports whether the window is the one of NoMoreEvents.
 func (w Window) NoMore() bool { return w.Events == NoMoreEvents }
 
-// Address is where replies are sent: opaque, unguessable. It is empty for a subscription without an inbox.
+// Address is where replies are sent: opaque, unguessable, made by the bus for one principal. A request names it as
+// ExtReplyTo. It is empty for a subscription without an inbox.
 type Address string

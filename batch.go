@@ -42,6 +42,10 @@ type Receipt struct {
 	Offset    int64
 	Err       *Error // why, when Refused or Unknown
 	Hint      string // advice beside Written, such as that no spec declares the type
+
+	// Responders are the subscriptions whose workers are to reply to a request: those that name its type in full. Only a
+	// request has them.
+	Responders []string
 }
 
 // Batch is a publish of one or more events. The caller owns it and may use it again once every receipt is settled.

@@ -40,10 +40,48 @@ type Extension struct {
 const (
 	ExtPartitionKey  = "partitionkey"  // the partition key where the spec names no field
 	ExtCorrelationID = "correlationid" // names a whole business flow
-	ExtCausationID   = "causationid"   // id of the event that caused this one
+	ExtCausationID   = "causationid"   // id of the event that caused this one; of a reply, of the request
+	ExtExpiryTime    = "expirytime"    // RFC 3339: work on the event that has not begun by then is not begun
+	ExtReplyTo       = "replyto"       // of a request: the Address for its replies
+	ExtTo            = "to"            // of a reply: the request's replyto
+	ExtError         = "error"         // of a reply that is an error: the name of its message, or ErrorProblem
+	ExtResponder     = "responder"     // of a reply: the subscription whose worker it is of
 	ExtTraceParent   = "traceparent"   // W3C trace context; kept as sent, a record header of its own name
 	ExtTraceState    = "tracestate"    // goes with ExtTraceParent
 )
+
+// ErrorProblem is the ExtError of a reply that no spec has to declare: the responder could not answer. Its data is a
+// problem (RFC 9457) in JSON.
+const ErrorProblem = "problem"
+
+// ReplySuffix is what the type of a reply has behind the type of the request.
+const ReplySuffix = ".reply"
+
+// RequestType is the type that a type of replies answers.
+func RequestType(reply string) (name string, ok bool) { return strings.CutSuffix(reply, ReplySuffix) }
+
+// ReplyTo is the address for the replies to a request; empty for every other event.
+func (e *Event) ReplyTo() Address {
+	to, _ := e.Ext(ExtReplyTo)
+	return Address(to)
+}
+
+// Expiry is the time of ExtExpiryTime; zero when there is none, or none that can be read.
+func (e *Event) Expiry() (t time.Time) {
+	if s, ok := e.Ext(ExtExpiryTime); ok {
+		t, _ = time.Parse(time.RFC3339Nano, s)
+	}
+	return t
+}
+
+// ExpiryGrace is how much later than its expirytime an event still counts as in time: clocks differ.
+const ExpiryGrace = 500 * time.Millisecond
+
+// Expired reports whether the event's expirytime is over at a time, by more than ExpiryGrace.
+func (e *Event) Expired(now time.Time) bool {
+	t := e.Expiry()
+	return !t.IsZero() && now.After(t.Add(ExpiryGrace))
+}
 
 // Ext returns the value of an extension and whether the event has it.
 func (e *Event) Ext(name string) (string, bool) {

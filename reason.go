@@ -29,6 +29,18 @@ const (
 	ReasonStorageFull       Reason = "storage_full"
 	ReasonOutcomeUnknown    Reason = "outcome_unknown"
 	ReasonForbidden         Reason = "forbidden"
+	ReasonReplyAddress      Reason = "reply_address_invalid"
+	ReasonNoResponder       Reason = "no_responder"
+	ReasonDeadlinePassed    Reason = "deadline_passed"
+)
+
+// Reasons around requests and their replies.
+const (
+	ReasonReplyTimeout    Reason = "reply_timeout"
+	ReasonResponderFailed Reason = "responder_failed"
+	ReasonRequestUnknown  Reason = "request_unknown"
+	ReasonCommandTaken    Reason = "command_taken"
+	ReasonHTTPUnsupported Reason = "http_unsupported"
 )
 
 // Reasons of refusals of a whole request.
@@ -156,6 +168,23 @@ var reasons = []ReasonInfo{
 		"Send it again under the same id."},
 	{ReasonForbidden, PermissionDenied, false, "No grant allows this.",
 		"Ask the platform team for a token whose grants cover it."},
+	{ReasonReplyAddress, InvalidArgument, false, "The reply address is not one that the bus gave the sender.",
+		"Open an inbox and use its address; a reply goes to the replyto of the request, exactly as it was delivered."},
+	{ReasonNoResponder, Unavailable, true, "No subscription serves the type.",
+		"Start the service that answers it; a subscription serves a type that its policy names in full."},
+	{ReasonDeadlinePassed, InvalidArgument, false, "The deadline of the request is over.",
+		"Send it with an expirytime that is still to come; check the clock of this machine."},
+
+	{ReasonReplyTimeout, DeadlineExceeded, true, "No reply came in time; the request may still be worked on.",
+		"Fetch the answer where Location says, or ask again under the same id."},
+	{ReasonResponderFailed, Unavailable, false, "The service that got the request could not answer it.",
+		"See detail; tell the owner of the service."},
+	{ReasonRequestUnknown, NotFound, false, "There is no such request of yours, or its replies are no longer kept.",
+		"Use the URL of Location exactly as it was given; replies are kept for 15 minutes."},
+	{ReasonCommandTaken, AlreadyExists, false, "Another subscription handles the command.",
+		"A command has one handling service. To look on, tail it or subscribe by a pattern."},
+	{ReasonHTTPUnsupported, Unimplemented, false, "The HTTP exchange cannot pass over the bus.",
+		"Upgrades, tunnels, trailers and bodies over the event limit need a direct connection."},
 
 	{ReasonUnauthenticated, Unauthenticated, false, "The request carries no valid token.",
 		"Send Authorization: Bearer <token>."},

@@ -84,6 +84,7 @@ type declared struct {
 type reply struct {
 	to      string
 	at, doc place
+	forms   []*Reply
 }
 
 func (r *parser) report(p place, hint, format string, args ...any) {
@@ -137,8 +138,7 @@ func (r *parser) channels(doc place, sound bool) {
 		case address == "":
 			r.report(ch, "Add address: the event type, such as orders.order.placed.v1.", "channel %s has no address", k.name)
 		case isReply && autobus.ValidType(to):
-			r.replies = append(r.replies, reply{to, ch, doc})
-			r.reply(doc, ch, sound)
+			r.replies = append(r.replies, reply{to, ch, doc, r.reply(doc, ch, sound)})
 		case !autobus.ValidType(address):
 			r.report(ch.child("address"), autobus.ReasonTypeInvalid.Info().Hint, "%s is not a legal event type: %s",
 				shorten(address, maxValue), whyInvalid(address))
@@ -196,27 +196,32 @@ func (r *parser) declare(doc, ch place, name string, sound bool) {
 	d.data(sound)
 }
 
-// reply checks the schemas of a type's replies.
-func (r *parser) reply(doc, ch place, sound bool) {
+// reply reads the messages of a type's replies.
+func (r *parser) reply(doc, ch place, sound bool) (forms []*Reply) {
 	defer r.judging("S01")()
 	messages := ch.child("messages")
 	if messages.node == nil {
-		return
+		return nil
 	}
 	for _, k := range messages.node.keys {
 		if msg, err := r.resolve(messages.child(k.name)); err == nil {
-			d := reader{parser: r, doc: doc, channel: ch, message: msg, t: &Type{Name: ch.node.str("address")}}
+			d := reader{parser: r, doc: doc, channel: ch, message: msg, t: &Type{Name: ch.node.str("address"),
+				MaxEventBytes: autobus.MaxEventBytes}}
 			d.policy()
 			d.data(sound)
+			forms = append(forms, &Reply{Name: k.name, Title: msg.node.str("name"), Error: isError(msg), Type: d.t})
 		}
 	}
+	return forms
 }
 
-// checkReplies finds replies to types that nobody declares.
+// checkReplies gives each type its replies, and finds those to types that nobody declares.
 func (r *parser) checkReplies() {
 	defer r.judging("S06")()
 	for _, reply := range r.replies {
-		if _, ok := r.types[reply.to]; !ok {
+		if t, ok := r.types[reply.to]; ok {
+			t.Replies = append(t.Replies, reply.forms...)
+		} else {
 			r.report(reply.at.child("address"), "Declare the request's channel in the same document.",
 				"replies to %s, which no spec declares", reply.to)
 		}

@@ -34,6 +34,7 @@ type Type struct {
 	Schema        json.RawMessage   // JSON Schema draft-07 of JSON data; refers to nothing outside itself
 	Compatibility CompatLevel       // x-compatibility, FULL_TRANSITIVE where the spec is silent
 	Examples      []json.RawMessage // data that Check accepts
+	Replies       []*Reply          // what may be answered, in the order of the file; nil = it is no request
 
 	schema       *schema
 	program      *program // the schema compiled

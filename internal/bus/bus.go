@@ -67,6 +67,8 @@ type Bus struct {
 	routes     *routes
 	duplicates *duplicates
 	groups     *groups
+	replies    *replies
+	responders *responders
 	leases     *incarnations
 	peers      *directory
 	abroad     sync.Map // lease of another instance, held by a session here -> *link
@@ -91,15 +93,19 @@ func New(cfg Config) *Bus {
 		leases:     newIncarnations(),
 	}
 	b.groups = newGroups(b)
+	b.replies = newReplies(b)
+	b.responders = newResponders(cfg.Control)
 	b.peers = newDirectory(b)
 	return b
 }
 
-// Run checks the routes when they appear and every 60 s, and lets the groups work, until ctx ends.
+// Run checks the routes when they appear and every 60 s, lets the groups work, and reads the replies to the inboxes
+// here, until ctx ends.
 func (b *Bus) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { b.routes.run(ctx) })
 	parts.Go(func() { b.groups.run(ctx) })
+	parts.Go(func() { b.replies.run(ctx) })
 	parts.Wait()
 	return nil
 }

@@ -94,6 +94,11 @@ func (g *group) dispatch() {
 func (g *group) dispatchAll() {
 	g.dispatchAlone()
 	for len(g.ready.slots) > 0 {
+		if sl := g.ready.slots[0]; sl.expired() {
+			g.ready.pop()
+			g.finish(sl, settledExpired)
+			continue
+		}
 		s := g.choose(g.ready.slots[0])
 		if s == nil {
 			break
@@ -106,6 +111,11 @@ func (g *group) dispatchAll() {
 // gets nothing new until it is.
 func (g *group) dispatchAlone() {
 	for len(g.alone.slots) > 0 && len(g.order) > 0 {
+		if sl := g.alone.slots[0]; sl.expired() {
+			g.alone.pop()
+			g.finish(sl, settledExpired)
+			continue
+		}
 		i := slices.IndexFunc(g.order, func(s *session) bool { return s.idle() && !s.busy && !s.last && s.drain.IsZero() })
 		if i < 0 {
 			g.reserve()

@@ -76,6 +76,7 @@ func (g *group) sift(records []kafka.Record) []arrival {
 		if wanted { // it may be kept for long, and is a part of all that was fetched with it
 			s := &slot{record: r.Clone(), event: e, size: e.Size(), index: -1}
 			s.event.Key, s.event.Data = s.record.Key, s.record.Value
+			s.expires = e.Expiry()
 			out[i].slot = s
 		}
 	}

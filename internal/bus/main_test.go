@@ -101,7 +101,7 @@ func open(t testing.TB, options ...option) *fixture {
 func openOn(t testing.TB, addr string, options ...option) *fixture {
 	t.Helper()
 	snapshot, err := spec.Parse(spec.Files{"order.yaml": []byte(orderSpec), "note.yaml": []byte(noteSpec),
-		"image.yaml": []byte(imageSpec),
+		"image.yaml": []byte(imageSpec), "quote.yaml": []byte(quoteSpec), "book.yaml": []byte(bookSpec),
 		"thing.yaml": []byte(thingSpec)})
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +114,7 @@ func openOn(t testing.TB, addr string, options ...option) *fixture {
 	}
 	f := &fixture{ctx: as("tester", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"},
 		autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "*"},
+		autobus.Grant{Verb: autobus.VerbRequest, Pattern: "*"},
 		autobus.Grant{Verb: autobus.VerbManage, Pattern: "*"}, autobus.Grant{Verb: autobus.VerbPeek, Pattern: "*"})}
 	kcfg.Brokers = []string{addr}
 	if f.log, err = kafka.Open(t.Context(), kcfg); err != nil {

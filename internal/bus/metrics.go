@@ -31,6 +31,7 @@ type metrics struct {
 	forwarded     *prometheus.CounterVec
 	parked        prometheus.Gauge
 	breakers      prometheus.Gauge
+	inboxes       prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -68,6 +69,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Events of subscriptions that are parked, of the partitions that this instance has."}),
 		breakers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_breakers_open",
 			Help: "Subscriptions of this instance whose breaker is open: most of their attempts fail."}),
+		inboxes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_inboxes_open",
+			Help: "Reply addresses open at this instance."}),
 		positionsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_positions_lost_total",
 			Help: "Partitions of subscriptions that retention overtook."}),
 		bareLetters: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_dead_letters_without_value_total",
@@ -79,7 +82,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg != nil {
 		reg.MustRegister(events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
 			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded,
-			m.parked, m.breakers)
+			m.parked, m.breakers, m.inboxes)
 	}
 	return m
 }

@@ -61,6 +61,8 @@ type publish struct {
 	joined func(i int, rc autobus.Receipt) // settle, as one value for all
 	fresh  error                           // of the one read barrier of this call
 	asked  bool
+
+	responders map[int][]string // of the requests among the events, by index
 }
 
 // part is what goes to one partition: events that nothing speaks against.
@@ -73,14 +75,18 @@ type part struct {
 type item struct {
 	index int // in the batch
 	route *route
-	claim claimed // on its id in the table of duplicates
-	hint  string  // goes with the receipt
+	claim claimed  // on its id in the table of duplicates
+	hint  string   // goes with the receipt
+	to    *address // of a reply; nil = the route says where it goes
 }
 
 // prepare takes one event through authorize, resolve, validate and stamp. A duplicate ends here without an error: its
 // receipt comes from elsewhere.
 func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error {
 	e := &p.batch.Events[i]
+	if request, ok := autobus.RequestType(e.Type); ok {
+		return p.prepareReply(ctx, known, i, request)
+	}
 	if err := authorize(p.who, known, e); err != nil {
 		return err
 	}
@@ -89,6 +95,9 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 		return err
 	}
 	if err := spec.CheckEvent(t, e, r.maxEvent()); err != nil {
+		return err
+	}
+	if err := p.request(ctx, t, e, i); err != nil {
 		return err
 	}
 	if id, ok := p.batch.Admit(i); !ok {
@@ -147,6 +156,9 @@ func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 		it.claim = c
 	}
 	record := p.record(it.route, e)
+	if it.to != nil {
+		record.Partition = it.to.partition
+	}
 	to := p.part(it.route, record.TP)
 	to.records, to.items = append(to.records, record), append(to.items, it)
 	return nil
@@ -231,6 +243,9 @@ func (p *publish) refuse(i int, err *autobus.Error) {
 }
 
 func (p *publish) settle(i int, rc autobus.Receipt) {
+	if rc.Status == autobus.Written {
+		rc.Responders = p.responders[i]
+	}
 	p.bus.metrics.published(rc, p.now)
 	p.batch.Resolve(i, rc)
 }

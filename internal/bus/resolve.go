@@ -18,7 +18,7 @@ func authorize(who autobus.Principal, known bool, e *autobus.Event) *autobus.Err
 	if !known {
 		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to publish")
 	}
-	if !who.May(autobus.VerbPublish, e.Type) {
+	if !who.May(autobus.VerbPublish, e.Type) && !who.May(autobus.VerbRequest, e.Type) {
 		return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to publish %q", who.Name, e.Type)
 	}
 	return nil

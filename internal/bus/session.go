@@ -196,7 +196,15 @@ func (g *group) collect(s *session) news {
 	now := time.Now()
 	frames := map[*partition]autobus.Lease{}
 	n.deliveries = make([]autobus.Delivery, 0, len(s.out))
-	for _, sl := range s.out {
+	out, late := s.out, false
+	s.out = nil
+	for _, sl := range out {
+		if sl.expired() { // the worker was busy for too long
+			late, sl.session = true, nil
+			s.remove(sl)
+			g.finish(sl, settledExpired)
+			continue
+		}
 		if frames[sl.part] == "" {
 			sl.part.frames++
 			frames[sl.part] = lease{nonce: sl.part.nonce, partition: sl.part.tp.Partition, counter: sl.part.frames,
@@ -204,7 +212,10 @@ func (g *group) collect(s *session) news {
 		}
 		n.deliveries = append(n.deliveries, g.lease(s, sl, now, frames[sl.part]))
 	}
-	s.out, s.busy = nil, len(n.deliveries) > 0
+	s.busy = len(n.deliveries) > 0
+	if late {
+		g.dispatch()
+	}
 	n.links = g.relay(s, now)
 	return n
 }

@@ -16,6 +16,7 @@ const (
 	settledSkipped  = "skipped"
 	settledDead     = "dead_lettered"
 	settledDropped  = "dropped"
+	settledExpired  = "expired"
 )
 
 // settleAtOnce bounds how many deliveries are settled before others have a turn.

@@ -29,6 +29,7 @@ type slot struct {
 	first   time.Time // first delivery by this incarnation
 	alone   bool      // its worker died with others in hand: it comes again with nothing beside it
 	failure string    // why the last attempt failed
+	expires time.Time // after that nobody is to begin it; zero = it may always be
 	bare    bool      // too large for a dead letter: only where it stands is told
 
 	session *session // that holds the lease; nil for a detached one
@@ -38,6 +39,11 @@ type slot struct {
 	saved   uint64 // state of the ledger that has to be committed before the next delivery; 0 = none
 
 	copy *copied // what the park log has of it; nil = nothing
+}
+
+// expired reports whether nobody is to begin the event any more.
+func (s *slot) expired() bool {
+	return !s.expires.IsZero() && time.Now().After(s.expires.Add(autobus.ExpiryGrace))
 }
 
 // busy reports whether something of the partition is with workers, or on its way to the dead letters or the park log.

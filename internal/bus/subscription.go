@@ -129,6 +129,11 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 	if exists {
 		before = value.Policy.Types
 	}
+	if !a.Spec {
+		if err := b.refuseSecondHandler(name, p.Types, before); err != nil {
+			return false, err
+		}
+	}
 	if err := b.resolveStart(ctx, &value, p, before); err != nil {
 		return false, err
 	}

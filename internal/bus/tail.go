@@ -13,14 +13,14 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// Subscribe implements autobus.Bus. This bus knows no inboxes.
+// Subscribe implements autobus.Bus.
 func (b *Bus) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
 	who, known := autobus.PrincipalOf(ctx)
 	switch {
 	case !known:
 		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to subscribe")
 	case s.Inbox:
-		return autobus.NewError(autobus.ReasonUnimplemented, "inboxes are not offered")
+		return b.receive(ctx, who, s, h)
 	case s.Name != "" && len(s.Tail) == 0:
 		return b.consume(ctx, who, s, h)
 	case s.Name != "" || len(s.Tail) == 0:

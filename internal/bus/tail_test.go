@@ -154,7 +154,9 @@ func TestTailRefusals(t *testing.T) {
 			autobus.ReasonFilterInvalid},
 		"no subscription": {sub("*"), autobus.Subscription{Name: "bob"}, autobus.ReasonSubscriptionUnknown},
 		"nothing":         {sub("*"), autobus.Subscription{}, autobus.ReasonRequestInvalid},
-		"inbox":           {sub("*"), autobus.Subscription{Inbox: true}, autobus.ReasonUnimplemented},
+		"inbox":           {sub("*"), autobus.Subscription{Inbox: true}, autobus.ReasonForbidden},
+		"inbox and types": {sub("*"), autobus.Subscription{Inbox: true, Tail: []string{orders}},
+			autobus.ReasonRequestInvalid},
 	} {
 		err := f.Subscribe(c.ctx, c.s, func(context.Context, []autobus.Delivery) {})
 		if reasonOf(err) != c.want {

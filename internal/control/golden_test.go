@@ -42,6 +42,7 @@ func TestStoredFormsStayReadable(t *testing.T) {
 			TopicIDs: map[string]string{"a.b.v1": "000102030405060708090a0b0c0d0e0f"}},
 		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
 			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
+		KindSecret: Secret{Key: []byte("0123456789abcdef")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind, _, _ := strings.Cut(name, "-")

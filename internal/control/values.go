@@ -17,6 +17,7 @@ const (
 	KindToken    = "token"    // Token; the name is its id
 
 	KindSubscription = "subscription" // Subscription; the name is its own
+	KindSecret       = "secret"       // Secret; the name says what for
 )
 
 // ClusterValue names the cluster for good.
@@ -73,6 +74,14 @@ type Token struct {
 	Hash      string          `json:"hash"` // SHA-256 of the secret, hex
 	Grants    []autobus.Grant `json:"grants"`
 	Created   time.Time       `json:"created"`
+}
+
+// SecretReplies is the name of the secret that signs the addresses of inboxes.
+const SecretReplies = "replies"
+
+// Secret is what the instances of a cluster know and nobody else may.
+type Secret struct {
+	Key []byte `json:"key"`
 }
 
 // Subscription is a durable consumer group. Its Kafka group has the same name.

@@ -54,6 +54,8 @@ var statusOfReason = map[autobus.Reason]int{
 	autobus.ReasonSubscriptionInvalid: http.StatusUnprocessableEntity,
 	autobus.ReasonOutcomeInvalid:      http.StatusUnprocessableEntity,
 	autobus.ReasonConfigInvalid:       http.StatusUnprocessableEntity,
+	autobus.ReasonReplyAddress:        http.StatusUnprocessableEntity,
+	autobus.ReasonDeadlinePassed:      http.StatusUnprocessableEntity,
 	autobus.ReasonContentType:         http.StatusUnsupportedMediaType,
 	autobus.ReasonMediaType:           http.StatusUnsupportedMediaType,
 	autobus.ReasonEventTooLarge:       http.StatusRequestEntityTooLarge,
@@ -77,6 +79,7 @@ var exitOfReason = map[autobus.Reason]int{
 	autobus.ReasonStarting:           ExitUnreachable,
 	autobus.ReasonShuttingDown:       ExitUnreachable,
 	autobus.ReasonOutcomeUnknown:     ExitUnreachable,
+	autobus.ReasonReplyTimeout:       ExitUnreachable,
 	autobus.ReasonConfirmationNeeded: ExitConfirm,
 }
 
