@@ -65,6 +65,13 @@ func OutcomeOf(err error) Outcome {
 	return o
 }
 
+// SaysOutcome reports whether an error says itself what becomes of the event, as RetryAfter, Skipped and Rejected make
+// it do; every other one merely happened.
+func SaysOutcome(err error) bool {
+	_, said := errors.AsType[*verdict](err)
+	return said
+}
+
 func clipReason(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxReason)], "\uFFFD")
 }

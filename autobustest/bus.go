@@ -34,7 +34,10 @@ type Bus struct {
 	duplicates map[identity]*attempt
 	groups     map[string]*group
 	tails      map[*tail]struct{}
-	leases     map[autobus.Lease]*slot // every one that was ever given
+	inboxes    map[*inbox]struct{}
+	replies    *topic
+	addresses  map[autobus.Address]string // every one that was given -> its principal
+	leases     map[autobus.Lease]*slot    // every one that was ever given
 	failures   []*planned
 	sessions   uint64 // counter
 }
@@ -55,7 +58,8 @@ func New(t testing.TB, opts ...Option) *Bus {
 	}
 	b := &Bus{t: t, cfg: cfg, specs: cfg.specs, clock: clock{stands: !cfg.start.IsZero(), at: cfg.start},
 		topics: map[string]*topic{}, duplicates: map[identity]*attempt{}, groups: map[string]*group{},
-		tails: map[*tail]struct{}{}, leases: map[autobus.Lease]*slot{}}
+		tails: map[*tail]struct{}{}, inboxes: map[*inbox]struct{}{}, addresses: map[autobus.Address]string{},
+		leases: map[autobus.Lease]*slot{}}
 	if b.specs == nil {
 		b.specs = spec.Empty()
 	}
@@ -65,6 +69,7 @@ func New(t testing.TB, opts ...Option) *Bus {
 	for _, s := range b.specs.Subscriptions() {
 		b.groups[s.Name] = b.newGroup(s.Name, s.Policy)
 	}
+	b.replies = &topic{name: "replies", replies: true, partitions: make([][]*record, 1)}
 	t.Cleanup(b.end)
 	return b
 }
@@ -169,6 +174,10 @@ func (b *Bus) eject(why *autobus.Error) {
 		t.err = cmp.Or(t.err, why)
 		signal(t.wake)
 	}
+	for in := range b.inboxes {
+		in.err = cmp.Or(in.err, why)
+		signal(in.wake)
+	}
 	for _, g := range b.groups {
 		for _, s := range g.sessions {
 			s.err = cmp.Or(s.err, why)
@@ -181,6 +190,9 @@ func (b *Bus) eject(why *autobus.Error) {
 func (b *Bus) stuck() (names []string) {
 	for t := range b.tails {
 		names = append(names, "a tail of "+list(t.sub.Tail))
+	}
+	for range b.inboxes {
+		names = append(names, "an inbox")
 	}
 	for _, g := range b.groups {
 		for range g.sessions {

@@ -14,6 +14,11 @@ import (
 func (g *group) dispatch() {
 	g.dispatchAlone()
 	for len(g.ready) > 0 {
+		if sl := g.ready[0]; sl.record.event.Expired(g.bus.clock.now()) {
+			g.ready = g.ready[1:]
+			g.finish(sl)
+			continue
+		}
 		s := g.choose(g.ready[0])
 		if s == nil {
 			return
@@ -27,6 +32,11 @@ func (g *group) dispatch() {
 // gets nothing new until it is.
 func (g *group) dispatchAlone() {
 	for len(g.alone) > 0 && len(g.sessions) > 0 {
+		if sl := g.alone[0]; sl.record.event.Expired(g.bus.clock.now()) {
+			g.alone = g.alone[1:]
+			g.finish(sl)
+			continue
+		}
 		i := slices.IndexFunc(g.sessions, func(s *session) bool { return s.events == 0 && !s.busy && s.open() })
 		if i < 0 {
 			g.reserve()

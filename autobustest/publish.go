@@ -47,6 +47,9 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 // its receipt is on its way.
 func (b *Bus) publish(who autobus.Principal, batch *autobus.Batch, i int) *autobus.Error {
 	e := &batch.Events[i]
+	if request, ok := autobus.RequestType(e.Type); ok {
+		return b.reply(who, batch, i, request)
+	}
 	if err := authorize(who, e); err != nil {
 		return err
 	}
@@ -57,10 +60,19 @@ func (b *Bus) publish(who autobus.Principal, batch *autobus.Batch, i int) *autob
 	if err := spec.CheckEvent(t.spec, e, t.maxEvent()); err != nil {
 		return err
 	}
+	responders, err := b.request(who, t.spec, e)
+	if err != nil {
+		return err
+	}
 	if id, ok := batch.Admit(i); !ok {
 		return predecessorFailed(id)
 	}
-	return b.write(who, t, e, func(r autobus.Receipt) { batch.Resolve(i, r) })
+	return b.write(who, t, e, func(r autobus.Receipt) {
+		if r.Status == autobus.Written {
+			r.Responders = responders
+		}
+		batch.Resolve(i, r)
+	})
 }
 
 func predecessorFailed(id string) *autobus.Error {

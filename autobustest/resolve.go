@@ -11,7 +11,7 @@ import (
 
 // authorize comes first, so that nobody learns which types exist beyond his grants.
 func authorize(who autobus.Principal, e *autobus.Event) *autobus.Error {
-	if !who.May(autobus.VerbPublish, e.Type) {
+	if !who.May(autobus.VerbPublish, e.Type) && !who.May(autobus.VerbRequest, e.Type) {
 		return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to publish %q", who.Name, e.Type)
 	}
 	return nil

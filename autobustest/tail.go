@@ -10,11 +10,11 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// Subscribe implements autobus.Bus. This bus knows no inboxes.
+// Subscribe implements autobus.Bus.
 func (b *Bus) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
 	switch {
 	case s.Inbox:
-		return autobus.NewError(autobus.ReasonUnimplemented, "inboxes are not offered")
+		return b.receive(ctx, b.principal(ctx), s, h)
 	case s.Name != "" && len(s.Tail) == 0:
 		return b.consume(ctx, b.principal(ctx), s, h)
 	case s.Name != "" || len(s.Tail) == 0:

@@ -19,6 +19,7 @@ type topic struct {
 	partitions [][]*record
 	keyless    int // events without a key
 	hint       string
+	replies    bool // what is written goes to inboxes
 }
 
 // record is an event at its place. It never changes.
@@ -28,6 +29,7 @@ type record struct {
 	offset    int64
 	at        time.Time // by the bus's clock
 	only      *group    // injected for one subscription: nobody else sees it
+	reply     bool      // it is for an inbox alone
 }
 
 // newTopic makes the topic of a type.
@@ -50,9 +52,14 @@ func (t *topic) maxEvent() int {
 // append writes an event and hands it to whoever reads its type.
 func (b *Bus) append(t *topic, e *autobus.Event, only *group) *record {
 	p := t.partition(e.Key)
-	r := &record{event: clone(e), partition: p, offset: int64(len(t.partitions[p])), at: b.clock.now(), only: only}
+	r := &record{event: clone(e), partition: p, offset: int64(len(t.partitions[p])), at: b.clock.now(), only: only,
+		reply: t.replies}
 	t.partitions[p] = append(t.partitions[p], r)
 	b.written = append(b.written, r)
+	if t.replies {
+		b.hand(r)
+		return r
+	}
 	for tail := range b.tails {
 		tail.see(r)
 	}
@@ -111,7 +118,7 @@ func clone(e *autobus.Event) autobus.Event {
 // after lists what was written at or after a start, in the order in which it was written.
 func (b *Bus) after(s autobus.Start, wanted func(typ string) bool) (out []*record) {
 	for _, r := range b.written {
-		if r.only != nil || !wanted(r.event.Type) {
+		if r.only != nil || r.reply || !wanted(r.event.Type) {
 			continue
 		}
 		from, named := s.Cursors[r.event.Type][r.partition]
