@@ -143,7 +143,7 @@ func (c *Caller) add(q *Query) error {
 
 // take gives a reply to the request that it answers.
 func (c *Caller) take(d *autobus.Delivery) {
-	r := newReply(&d.Event)
+	r := ReplyOf(&d.Event)
 	id, _ := d.Ext(autobus.ExtCausationID)
 	c.mu.Lock()
 	defer c.mu.Unlock()

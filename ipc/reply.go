@@ -20,7 +20,8 @@ type Reply struct {
 	Error     string // name of the error that it is; "" = it is none
 }
 
-func newReply(e *autobus.Event) *Reply {
+// ReplyOf reads a reply that came as an event.
+func ReplyOf(e *autobus.Event) *Reply {
 	r := &Reply{Event: *e}
 	r.Responder, _ = e.Ext(autobus.ExtResponder)
 	r.Responder = cmp.Or(r.Responder, e.Source)

@@ -27,6 +27,7 @@ import (
 	"github.com/autobus-io/autobus/internal/peer"
 	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/internal/registry"
+	"github.com/autobus-io/autobus/ipc"
 	"github.com/autobus-io/autobus/spec"
 )
 
@@ -63,6 +64,7 @@ type instance struct {
 	registry *registry.Registry
 	folder   *registry.Folder
 	bus      *bus.Bus
+	callers  *ipc.Callers // of those who ask by HTTP
 	quotas   *quota.Quotas
 	tokens   *admin.Tokens
 	peers    *peer.Pool // nil = the instance works alone
@@ -180,6 +182,8 @@ func (in *instance) openBus(ctx context.Context) error {
 	}
 	in.bus = bus.New(cfg)
 	in.run(in.core, "bus", in.bus.Run)
+	in.callers = ipc.NewCallers(in.bus)
+	in.run(in.core, "callers", in.callers.Run)
 	in.tokens = admin.NewTokens(in.control)
 	// Before the instance is ready: a subscription that begins at the end must not miss what is published from then on.
 	if err := in.registry.Subscribe(ctx, in.subscribe); err != nil {
@@ -198,7 +202,7 @@ func (in *instance) subscribe(ctx context.Context, sub *spec.Subscription) error
 
 // list is every edge there is. A new one is one line here.
 func (in *instance) list() []edge.Edge {
-	api := rest.Config{Bus: in.bus, Logger: in.logger}
+	api := rest.Config{Bus: in.bus, Callers: in.callers, Logger: in.logger}
 	if in.peers != nil {
 		api.Leave = in.leave
 	}

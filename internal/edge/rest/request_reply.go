@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/edge"
+	"github.com/autobus-io/autobus/ipc"
+)
+
+// writeReply answers with a reply's data and its attributes, in CloudEvents' binary mode. A responder that could not
+// answer is a problem; an error that its spec declares is an answer, with its name in ce-error.
+func writeReply(w http.ResponseWriter, r *http.Request, reply *ipc.Reply) {
+	if reply.Error == autobus.ErrorProblem {
+		edge.WriteProblem(w, r, reply.Err())
+		return
+	}
+	h := w.Header()
+	set := func(name, value string) {
+		if value != "" {
+			h.Set("Ce-"+name, encodeHeader(value))
+		}
+	}
+	set("Specversion", "1.0")
+	set("Id", reply.ID)
+	set("Source", reply.Source)
+	set("Type", reply.Type)
+	set("Subject", reply.Subject)
+	set("Dataschema", reply.DataSchema)
+	set("Time", reply.Time.Format(time.RFC3339Nano))
+	for _, x := range reply.Extensions {
+		switch x.Name {
+		case autobus.ExtTo: // where it went is nobody's business
+		case autobus.ExtTraceParent, autobus.ExtTraceState:
+			h.Set(x.Name, x.Value)
+		default:
+			set(x.Name, x.Value)
+		}
+	}
+	if reply.Data != nil {
+		content := reply.ContentType
+		if content == "" {
+			content = mediaJSON
+		}
+		h.Set("Content-Type", content)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(reply.Data)))
+	w.WriteHeader(http.StatusOK)
+	// A client that left does not read its answer; there is nobody to tell.
+	_, _ = w.Write(reply.Data) //nolint:gosec // data of its own content type, sent as such with nosniff
+}
+
+// encodeHeader writes an attribute as the HTTP binding of CloudEvents asks: what is no printable ASCII, a space, a
+// quote or a percent sign is percent-encoded.
+func encodeHeader(value string) string {
+	var b strings.Builder
+	for i := range len(value) {
+		if c := value[i]; c <= ' ' || c > '~' || c == '"' || c == '%' {
+			const hex = "0123456789ABCDEF"
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// appendReply appends one of several replies, on one line.
+func appendReply(dst []byte, reply *ipc.Reply) []byte {
+	dst = append(dst, `{"responder":`...)
+	dst = autobus.AppendString(dst, reply.Responder)
+	if reply.Error != "" {
+		dst = append(dst, `,"error":`...)
+		dst = autobus.AppendString(dst, reply.Error)
+	}
+	dst = append(dst, `,"event":`...)
+	dst = autobus.AppendEvent(dst, &reply.Event)
+	return append(dst, "}\n"...)
+}
+
+// appendDone appends the last line.
+func appendDone(dst []byte, res ipc.Result) []byte {
+	line, _ := json.Marshal(struct { // it holds nothing that cannot be encoded
+		Done       bool     `json:"done"`
+		Got        int      `json:"got"`
+		Missing    []string `json:"missing"`
+		Duplicates int      `json:"duplicates"`
+	}{true, res.Got, append([]string{}, res.Missing...), res.Duplicates})
+	return append(append(dst, line...), '\n')
+}
+
+// askMany answers with each reply as it comes, and in the end with who is missing.
+func (e *Edge) askMany(w http.ResponseWriter, r *http.Request, ctx context.Context, //nolint:revive // the request's is r's
+	caller *ipc.Caller, ev autobus.Event, want int, t token,
+) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	q, err := caller.AskEvent(ctx, ev, want)
+	if err != nil {
+		edge.WriteProblem(w, r, requestError(r, err))
+		return
+	}
+	t.Responders = q.Responders()
+	out := newSender(w, e.progress, cancel)
+	w.Header().Set("Content-Type", mediaNDJSON)
+	w.Header().Set("Location", t.path())
+	w.WriteHeader(http.StatusOK)
+	err = out.send(nil) // so that the client knows that it was taken
+	for reply := range q.Replies() {
+		if err != nil {
+			break
+		}
+		err = out.send(appendReply(nil, reply))
+	}
+	if err == nil {
+		_ = out.send(appendDone(nil, q.Result())) // a client that left does not read it
+	}
+}
