@@ -90,7 +90,7 @@ func explain(receipts []autobus.Receipt, results []result) map[int]*result {
 		}
 		told[t.Index] = t
 		r := &receipts[t.Index]
-		r.Hint = t.Hint
+		r.Hint, r.Responders = t.Hint, t.Responders
 		if r.Status != autobus.Written {
 			r.Err = t.Error.err()
 		}

@@ -99,6 +99,10 @@ func (n *conn) handle(kind websocket.MessageType, raw []byte) error {
 		return n.client.courier.answered(n, &f)
 	case "acked":
 		n.acked(&f)
+	case "inbox":
+		if a := n.asker(&f); a != nil {
+			a.sub.reachable(a, f.Address)
+		}
 	case "subscribed", "unsubscribed":
 		if a := n.asker(&f); a != nil {
 			a.sub.told(a, f.Op == "subscribed")

@@ -28,6 +28,7 @@ type incoming struct {
 	Server       string          `json:"server"`
 	Instance     string          `json:"instance"`
 	Limits       limits          `json:"limits"`
+	Address      autobus.Address `json:"address"` // of an inbox
 
 	body []byte // what follows the header of a binary frame; the buffer it lies in is used again
 }
@@ -49,6 +50,8 @@ type result struct {
 	Hint   string    `json:"hint"`
 	Status string    `json:"status"`
 	Error  *problem  `json:"error"`
+
+	Responders []string `json:"responders"`
 }
 
 // problem is why something was refused.
@@ -79,6 +82,7 @@ type outgoing struct {
 	Types        []string            `json:"types,omitempty"`
 	Filter       string              `json:"filter,omitempty"`
 	From         string              `json:"from,omitempty"`
+	Address      autobus.Address     `json:"address,omitempty"`
 	Died         bool                `json:"died,omitempty"`
 	Detached     bool                `json:"detached,omitempty"`
 	Token        string              `json:"token,omitempty"`

@@ -34,6 +34,7 @@ type item struct {
 	leases   []autobus.Lease
 	lost     autobus.PositionLost
 	deadline time.Time
+	address  autobus.Address // of an answer: that of the bus's inbox
 	err      *autobus.Error
 }
 
@@ -159,6 +160,11 @@ func (s *subscription) told(a *attachment, open bool) {
 	} else {
 		s.inbox.put(item{what: left, by: a})
 	}
+}
+
+// reachable tells that the inbox is open.
+func (s *subscription) reachable(a *attachment, at autobus.Address) {
+	s.inbox.put(item{what: answer, by: a, address: at})
 }
 
 func (s *subscription) revoke(a *attachment, ls []autobus.Lease) {

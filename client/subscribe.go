@@ -14,12 +14,13 @@ import (
 )
 
 // Subscribe implements autobus.Bus. It opens the subscription again whenever a connection is lost, until ctx ends, the
-// gateway refuses it for good (its error is returned), or the client is closed (ReasonShuttingDown). Inbox is not
-// offered yet (ReasonUnimplemented).
+// gateway refuses it for good (its error is returned), or the client is closed (ReasonShuttingDown). An inbox keeps its
+// address over all connections, and what was replied to it meanwhile comes then.
 func (c *Client) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
 	switch {
+	case s.Inbox && (s.Name != "" || len(s.Tail) > 0 || s.Filter != ""):
+		return autobus.NewError(autobus.ReasonRequestInvalid, "an inbox has neither a name nor types nor a filter")
 	case s.Inbox:
-		return autobus.NewError(autobus.ReasonUnimplemented, "inboxes are not offered yet")
 	case (s.Name == "") == (len(s.Tail) == 0):
 		return autobus.NewError(autobus.ReasonRequestInvalid, "a subscription has either a name or types to tail")
 	case s.Name != "" && s.Filter != "":
@@ -67,6 +68,9 @@ type attachment struct {
 }
 
 func (s *subscription) title() string {
+	if s.s.Inbox {
+		return "(inbox)"
+	}
 	if s.tail != nil {
 		return "(tail)"
 	}
@@ -154,7 +158,7 @@ func (s *subscription) take(ctx context.Context, it item) (err *autobus.Error, l
 		}
 		return nil, !s.ask(it.by)
 	case answer:
-		s.begin(it.by)
+		s.begin(it.by, it.address)
 	case deliveries:
 		if ds := s.tail.fresh(it.ds); len(ds) > 0 {
 			s.handle(ctx, ds)
@@ -214,7 +218,12 @@ func (s *subscription) failed(err *autobus.Error) (*autobus.Error, bool) {
 func (s *subscription) ask(a *attachment) bool {
 	o := &outgoing{Op: "subscribe", Subscription: s.s.Name, Window: s.s.Window, Create: s.s.Create,
 		Detached: s.s.Detached}
-	if s.tail != nil {
+	switch {
+	case s.s.Inbox && s.s.Address == "":
+		o = &outgoing{Op: "inbox"}
+	case s.s.Inbox:
+		o = &outgoing{Op: "inbox", Address: s.s.Address, From: s.tail.from()}
+	case s.tail != nil:
 		o = &outgoing{Op: "tail", Types: s.s.Tail, Filter: s.s.Filter, From: s.tail.from()}
 	}
 	s.current = a
@@ -225,10 +234,11 @@ func (s *subscription) ask(a *attachment) bool {
 	return ok
 }
 
-func (s *subscription) begin(a *attachment) {
+func (s *subscription) begin(a *attachment, at autobus.Address) {
 	if s.current != a {
 		return
 	}
+	s.s.Address = at
 	s.isOpen.Store(true)
 	s.pause.reset()
 	if s.tail != nil {
@@ -236,7 +246,7 @@ func (s *subscription) begin(a *attachment) {
 	}
 	if !s.opened && s.s.Opened != nil {
 		s.opened = true
-		s.s.Opened("")
+		s.s.Opened(at)
 	}
 	s.opened = true
 }

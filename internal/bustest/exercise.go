@@ -58,13 +58,14 @@ type Features struct {
 	NoByteWindow string // a session's window counts events alone
 	NoVerdict    string // it tells that a settlement did not count, and not whether it was late or never could have
 	NoBreaker    string // failing events run out of attempts, however many fail
+	NoInbox      string // it opens no reply addresses
 	NoOwner      string // a settlement does not say whose lease it has to be
 }
 
 // everything is what the suite's usual principal may do.
 var everything = autobus.Principal{Name: "conformance", Grants: []autobus.Grant{
 	{Verb: autobus.VerbPublish, Pattern: "*"}, {Verb: autobus.VerbSubscribe, Pattern: "*"},
-	{Verb: autobus.VerbManage, Pattern: "*"},
+	{Verb: autobus.VerbManage, Pattern: "*"}, {Verb: autobus.VerbRequest, Pattern: "*"},
 }}
 
 // Exercise runs the conformance suite: what every bus must do, whatever lies below it and before it.
@@ -82,6 +83,9 @@ func Exercise(t *testing.T, open Open, f Features) {
 	t.Run("Grant", s.grant)
 	if !lacks(t, f.NoGroups) {
 		t.Run("Group", s.group)
+		if !lacks(t, f.NoInbox) {
+			t.Run("Request", s.request)
+		}
 	}
 }
 

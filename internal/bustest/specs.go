@@ -17,6 +17,7 @@ type Types struct {
 	Weak    string // its topic has one replica, and the spec does not say that this is meant
 	Loose   string // its topic has one replica, best-effort
 	Work    string // as Keyed, WorkPartitions partitions
+	Query   string // a query, answered by an object with the integer amount
 	Late    string // as Work, and matched by the pattern of Work; not among Specs, but among LateSpecs
 }
 
@@ -35,6 +36,7 @@ func NewTypes(prefix string) Types {
 		Keyed: prefix + ".order.placed.v1", Number: prefix + ".number.set.v1", Keyless: prefix + ".signal.sent.v1",
 		Sarama: prefix + ".sarama.placed.v1", Small: prefix + ".small.placed.v1", Weak: prefix + ".weak.placed.v1",
 		Loose: prefix + ".loose.placed.v1", Work: prefix + ".work.now.done.v1", Late: prefix + ".work.late.done.v1",
+		Query: prefix + ".quote.price.v1",
 	}
 }
 
@@ -52,8 +54,23 @@ func (ts Types) Specs() map[string][]byte {
 	add(specFile{name: ts.Weak, key: "/order", partitions: 1, replicas: 1})
 	add(specFile{name: ts.Loose, key: "/order", partitions: 1, replicas: 1, channel: "x-durability: best-effort"})
 	add(specFile{name: ts.Work, key: "/order", partitions: WorkPartitions, replicas: 3})
+	files["events/conf/"+ts.Query+".yaml"] = []byte(strings.ReplaceAll(querySpec, "QUERY", ts.Query))
 	return files
 }
+
+// querySpec declares Types.Query.
+const querySpec = `
+asyncapi: 3.1.0
+info: {title: A query of the conformance suite., version: 1.0.0, tags: [{name: 'kind:query'}]}
+channels:
+  request:
+    address: QUERY
+    messages: {it: {payload: {type: object, properties: {order: {type: string}}}}}
+    bindings: {kafka: {partitions: 1, replicas: 3, topicConfiguration: {min.insync.replicas: 2}, bindingVersion: 0.5.0}}
+  reply:
+    address: QUERY.reply
+    messages: {it: {payload: {type: object, required: [amount], properties: {amount: {type: integer}}}}}
+`
 
 // LateSpecs is the same repository later: it declares Late as well.
 func (ts Types) LateSpecs() map[string][]byte {

@@ -22,6 +22,10 @@ func AppendDelivery(dst []byte, d *autobus.Delivery) []byte {
 	dst = append(dst, `,"deadline":"`...)
 	dst = d.Deadline.UTC().AppendFormat(dst, time.RFC3339Nano)
 	dst = append(dst, `",`...)
+	if to := d.ReplyTo(); to != "" {
+		dst = append(dst, `"reply_to":`...)
+		dst = append(autobus.AppendString(dst, string(to)), ',')
+	}
 	return appendPlaced(dst, d)
 }
 

@@ -71,7 +71,7 @@ func (p *Parcel) appendCommon(dst []byte, receipts []autobus.Receipt, common *au
 func (p *Parcel) plain(i int, rc *autobus.Receipt, common *autobus.Event) bool {
 	own := p.items[i]
 	switch {
-	case rc.Status != autobus.Written, rc.Hint != "", own&ownID == 0:
+	case rc.Status != autobus.Written, rc.Hint != "", len(rc.Responders) > 0, own&ownID == 0:
 		return false
 	case own == ownAll:
 		return true
@@ -119,6 +119,17 @@ func (p *Parcel) AppendResult(dst []byte, i int, rc autobus.Receipt) []byte {
 	if rc.Hint != "" {
 		dst = append(dst, `,"hint":`...)
 		dst = autobus.AppendString(dst, rc.Hint)
+	}
+	for i, name := range rc.Responders {
+		if i == 0 {
+			dst = append(dst, `,"responders":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = autobus.AppendString(dst, name)
+	}
+	if len(rc.Responders) > 0 {
+		dst = append(dst, ']')
 	}
 	if rc.Err != nil {
 		dst = append(dst, `,"error":`...)

@@ -36,6 +36,7 @@ func streamFeatures() bustest.Features {
 		NoDetached:   "leases end with the stream, or with the session that it names",
 		NoResize:     "the window is a parameter of the stream",
 		NoByteWindow: "the window is a number of events",
+		NoInbox:      "a stream has none; requests are calls of their own",
 	}
 }
 

@@ -22,8 +22,3 @@ func (c *conn) auth(f frame) *autobus.Error {
 	c.outcome = autobus.WithPrincipal(c.outcomes, p)
 	return nil
 }
-
-// inbox would open a reply address.
-func (*conn) inbox(frame) *autobus.Error {
-	return autobus.NewError(autobus.ReasonUnimplemented, "inboxes are not offered yet")
-}

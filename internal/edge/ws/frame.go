@@ -32,7 +32,7 @@ var operations = map[string]operation{
 	"unsubscribe": {[]string{"subscription", "died"}, []string{"seq"}, (*conn).unsubscribe},
 	"ack":         {[]string{"seq", "subscription"}, []string{"results"}, (*conn).ack},
 	"tail":        {[]string{"filter", "from"}, []string{"seq", "types"}, (*conn).tail},
-	"inbox":       {nil, []string{"seq"}, (*conn).inbox},
+	"inbox":       {[]string{"address", "from"}, []string{"seq"}, (*conn).inbox},
 	"auth":        {[]string{"seq"}, []string{"token"}, (*conn).auth},
 }
 

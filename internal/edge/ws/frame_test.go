@@ -118,9 +118,9 @@ func TestBadFramesAreAnsweredAndTheConnectionStays(t *testing.T) {
 			t.Errorf("%s is answered %s", bad.frame, f)
 		}
 	}
-	c.send(`{"op":"inbox","seq":8}`)
-	if f := c.next(); !f.fails(8, autobus.ReasonUnimplemented) {
-		t.Errorf("inbox: %s", f)
+	c.send(`{"op":"inbox","seq":8,"from":"-1m"}`)
+	if f := c.next(); !f.fails(8, autobus.ReasonFrameInvalid) {
+		t.Errorf("from without an address: %s", f)
 	}
 	c.alive()
 }

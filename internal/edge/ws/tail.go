@@ -27,15 +27,7 @@ func (c *conn) tail(f frame) *autobus.Error {
 		return err
 	}
 	s.Opened = func(autobus.Address) { c.out.push(append(appendHead(nil, "subscribed", f.seq, ""), '}')) }
-	return c.open(&subscription{seq: f.seq}, s, func(ctx context.Context, ds []autobus.Delivery) error {
-		if f.binary {
-			return c.sendRecords(ctx, "", f.seq, ds)
-		}
-		return edge.Portions(ds, func(part []autobus.Delivery) error {
-			events := edge.AppendDeliveries(append(appendHead(nil, "events", f.seq, ""), ','), part, edge.AppendTailed)
-			return c.out.send(ctx, append(events, '}'))
-		})
-	})
+	return c.open(&subscription{seq: f.seq}, s, c.tailed(f))
 }
 
 // tailEvents tails for a client of plain events: each is a frame of its own.

@@ -4,11 +4,12 @@
 //
 // Supported, under the subprotocol autobus.v1, as text frames with one JSON object each or as binary frames with their
 // events behind it (package wire): publish (any number in flight, appended in the order of their frames, in streams),
-// forget, subscribe, window, unsubscribe, ack, tail, auth; hello comes first. Beyond the protocol page:
+// forget, subscribe, window, unsubscribe, ack, tail, inbox, auth; hello comes first. Beyond the protocol page:
 //   - every subscribe, tail and unsubscribe is answered: {"op":"subscribed"}, for a tail without a subscription, and
 //     {"op":"unsubscribed"}, after which nothing of it comes any more;
 //   - a tail's events are {"op":"events","seq"} with the seq of the tail; an unsubscribe with that seq and without a
-//     subscription ends it;
+//     subscription ends it; so it is with an inbox, which may name the address of one that was opened before, and from
+//     when its replies are wanted;
 //   - fields that an operation does not have are refused, as everywhere: they stand for something the caller relies on;
 //   - without a seq an ack that is no outcome is answered by {"op":"error","leases"}; the lease still stands.
 //
@@ -16,7 +17,7 @@
 // "error" without a seq; with the query of GET /v1/tail the connection also tails, an event per frame. There is neither
 // hello nor drain.
 //
-// Deliberately not supported: a client without a subprotocol, inboxes (not yet), compression.
+// Deliberately not supported: a client without a subprotocol, compression.
 //
 // One goroutine reads and does what a frame asks in the frames' order, one writes, one per subscription waits in the
 // bus. The answer to a publish is queued by whoever settles its last event. When too much is in flight or too little is
