@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package bustest is what the tests of the bus share: the real Kafka cluster of a test run and its faults, the embedded
-// broker, one conformance suite for everything that implements autobus.Bus, and a history of what was published and
+// broker, PostgreSQL, one conformance suite for everything that implements autobus.Bus, and a history of what was published and
 // consumed with its checker. Only tests import it.
 //
 // It refuses to know how the bus works inside. The suite publishes through autobus.Bus and judges by the log, read with
