@@ -91,6 +91,9 @@ const (
 	ReasonServerUnreachable   Reason = "server_unreachable"
 	ReasonConfirmationNeeded  Reason = "confirmation_needed"
 	ReasonDataLocked          Reason = "data_locked"
+	ReasonDatabaseUnreachable Reason = "database_unreachable"
+	ReasonDatabaseRefused     Reason = "database_refused"
+	ReasonOutboxInvalid       Reason = "outbox_invalid"
 )
 
 // ReasonInfo explains a reason.
@@ -271,4 +274,10 @@ var reasons = []ReasonInfo{
 		"Run the command on a terminal, or with --yes."},
 	{ReasonDataLocked, FailedPrecondition, false, "Another process uses the data folder.",
 		"Stop it, or choose another folder with --data."},
+	{ReasonDatabaseUnreachable, Unavailable, true, "The database does not answer.",
+		"Check its address and that it is up."},
+	{ReasonDatabaseRefused, FailedPrecondition, false, "The database refuses what is asked of it.",
+		"Detail has the database's own words and SQLSTATE; check the user, his rights and the database's name."},
+	{ReasonOutboxInvalid, FailedPrecondition, false, "The outbox's table is missing or of another form.",
+		"Make it with what autobus outbox ddl prints."},
 }

@@ -32,6 +32,7 @@ var law = map[string][]string{
 	"autobustest":      {".", "spec"},
 	"spec":             {"."},
 	"client":           {".", "internal/wire"},
+	"outbox":           {"."},
 	"internal/kafka":   {"."},
 	"internal/control": {".", "internal/kafka"},
 	"internal/ledger":  {},
@@ -46,6 +47,7 @@ var law = map[string][]string{
 	"internal/registry":  {".", "spec", "internal/kafka", "internal/control", "internal/edge"},
 	"internal/admin": {".", "spec", "internal/kafka", "internal/control", "internal/bus",
 		"internal/edge", "internal/quota"},
+	"internal/relay":   {".", "outbox"},
 	"internal/doctor":  {".", "spec", "internal/kafka", "internal/control", "internal/registry"},
 	"internal/bench":   {".", "internal/kafka"},
 	"internal/bustest": {".", "internal/kafka"},
@@ -56,7 +58,7 @@ var law = map[string][]string{
 // Planes: the data plane touches every event and never imports the control plane.
 var (
 	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/bus",
-		"internal/peer", "internal/edge", "internal/sink", "internal/mirror"}
+		"internal/peer", "internal/relay", "internal/edge", "internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin", "internal/doctor", "internal/bench"}
 )
