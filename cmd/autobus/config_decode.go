@@ -14,7 +14,7 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-func valueOf(c *config) reflect.Value { return reflect.ValueOf(c).Elem() }
+func valueOf[C any](c *C) reflect.Value { return reflect.ValueOf(c).Elem() }
 
 // fieldsOf gives the keys of a struct of the configuration in their order.
 func fieldsOf(v reflect.Value) (names []string, fields map[string]reflect.Value) {
@@ -121,51 +121,61 @@ func leaves(path string, v reflect.Value, f func(path string, v reflect.Value)) 
 	}
 }
 
+// Beginnings of the variables of a configuration.
+const (
+	serveVariables  = "AUTOBUS_"
+	outboxVariables = "AUTOBUS_OUTBOX_"
+)
+
 // envName is the variable of a path: kafka.sasl.user is AUTOBUS_KAFKA_SASL_USER.
-func envName(path string) string {
-	return "AUTOBUS_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+func envName(prefix, path string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
 // readEnv takes the variables of the keys. One that is empty is as good as absent.
-func (p *problems) readEnv(c *config) {
+func (p *problems) readEnv(prefix string, c reflect.Value) {
 	var names []string
-	leaves("", valueOf(c), func(path string, v reflect.Value) {
+	leaves("", c, func(path string, v reflect.Value) {
 		if listed(v) {
 			return
 		}
-		names = append(names, envName(path))
-		if text := os.Getenv(envName(path)); text != "" {
-			p.set(path, envName(path), text, v)
+		names = append(names, envName(prefix, path))
+		if text := os.Getenv(envName(prefix, path)); text != "" {
+			p.set(path, envName(prefix, path), text, v)
 		}
 	})
 	for _, variable := range os.Environ() {
 		name, text, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "AUTOBUS_") && text != "" && !slices.Contains(names, name) && !elsewhere(name, text) {
-			p.unknownVariable(name, names)
+		if strings.HasPrefix(name, prefix) && text != "" && !slices.Contains(names, name) &&
+			!elsewhere(prefix, name, text) {
+			p.unknownVariable(prefix, name, names)
 		}
 	}
 }
 
-func (p *problems) unknownVariable(name string, names []string) {
+func (p *problems) unknownVariable(prefix, name string, names []string) {
 	f := &fault{place: place{text: name}, message: "there is no such variable"}
 	p.list = append(p.list, f)
 	// Without what all of them begin with, or every name would be near to every other.
 	var ends []string
 	for _, n := range names {
-		ends = append(ends, strings.TrimPrefix(n, "AUTOBUS_"))
+		ends = append(ends, strings.TrimPrefix(n, prefix))
 	}
-	if near := autobus.Near(strings.TrimPrefix(name, "AUTOBUS_"), ends, 1); len(near) > 0 {
-		f.next("did you mean AUTOBUS_%s?", near[0])
+	if near := autobus.Near(strings.TrimPrefix(name, prefix), ends, 1); len(near) > 0 {
+		f.next("did you mean %s%s?", prefix, near[0])
 	} else {
-		f.next("remove it; the variables are in docs/reference/config.md")
+		f.next("remove it; the variables are in docs/reference/")
 	}
 }
 
 // elsewhere reports whether a variable is none of the configuration's: the commands and the tests have their own, and
 // an orchestrator tells where a service named autobus is, such as AUTOBUS_SERVICE_HOST or AUTOBUS_PORT_7070_TCP.
-func elsewhere(name, text string) bool {
+func elsewhere(prefix, name, text string) bool {
 	switch name {
-	case "AUTOBUS_SERVER", "AUTOBUS_TOKEN", "AUTOBUS_TOKEN_FILE", "AUTOBUS_CONFIG":
+	case "AUTOBUS_SERVER", "AUTOBUS_TOKEN", "AUTOBUS_TOKEN_FILE", "AUTOBUS_CONFIG", "AUTOBUS_OUTBOX_CONFIG":
+		return true
+	}
+	if prefix != outboxVariables && strings.HasPrefix(name, outboxVariables) {
 		return true
 	}
 	_, behind, port := strings.Cut(name, "_PORT")
@@ -177,8 +187,8 @@ func elsewhere(name, text string) bool {
 // flagName is the flag of a path, where it has one: log.level is --log-level.
 func flagName(path string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(path) }
 
-func (p *problems) readFlags(c *config, flags flagValues) {
-	leaves("", valueOf(c), func(path string, v reflect.Value) {
+func (p *problems) readFlags(c reflect.Value, flags flagValues) {
+	leaves("", c, func(path string, v reflect.Value) {
 		if text, ok := flags[path]; ok {
 			p.set(path, "--"+flagName(path), text, v)
 		}

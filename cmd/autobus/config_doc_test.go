@@ -42,7 +42,6 @@ func golden(t *testing.T, file, want string) {
 
 func renderConfigReference(t *testing.T) string {
 	t.Helper()
-	comments := configComments(t)
 	var b strings.Builder
 	b.WriteString("<!-- Generated from cmd/autobus/config.go by go test ./cmd/autobus -update. Do not edit. -->\n\n" +
 		"# Configuration of `autobus serve`\n\n" +
@@ -57,24 +56,30 @@ func renderConfigReference(t *testing.T) string {
 		"  sasl: {mechanism: scram-sha-512, user: autobus, password_file: /run/secrets/kafka}\nspecs: /etc/autobus/specs\n" +
 		"```\n\n")
 	c := defaultConfig()
-	leaves("", valueOf(&c), func(path string, v reflect.Value) {
+	renderKeys(t, &b, serveVariables, valueOf(&c), configComments(t, "config.go", "config"))
+	return b.String()
+}
+
+// renderKeys writes the keys of a configuration with their comments.
+func renderKeys(t *testing.T, b *strings.Builder, prefix string, c reflect.Value, comments map[string]string) {
+	t.Helper()
+	leaves("", c, func(path string, v reflect.Value) {
 		comment, ok := comments[path]
 		if !ok || comment == "" {
-			t.Errorf("config.go does not say what %s is", path)
+			t.Errorf("no comment says what %s is", path)
 		}
 		if !listed(v) {
-			fmt.Fprintf(&b, "- **`%s`**%s, `%s`\n%s", path, defaultText(v), envName(path), wrap(comment, "  ", 118))
+			fmt.Fprintf(b, "- **`%s`**%s, `%s`\n%s", path, defaultText(v), envName(prefix, path), wrap(comment, "  ", 118))
 			return
 		}
-		fmt.Fprintf(&b, "- **`%s`**, a list\n%s", path, wrap(comment, "  ", 118))
+		fmt.Fprintf(b, "- **`%s`**, a list\n%s", path, wrap(comment, "  ", 118))
 		leaves(path+"[]", reflect.New(v.Type().Elem()).Elem(), func(path string, _ reflect.Value) {
 			if comments[path] == "" {
-				t.Errorf("config.go does not say what %s is", path)
+				t.Errorf("no comment says what %s is", path)
 			}
-			fmt.Fprintf(&b, "- **`%s`**\n%s", path, wrap(comments[path], "  ", 118))
+			fmt.Fprintf(b, "- **`%s`**\n%s", path, wrap(comments[path], "  ", 118))
 		})
 	})
-	return b.String()
 }
 
 func defaultText(v reflect.Value) string {
@@ -101,22 +106,25 @@ func wrap(text, indent string, width int) string {
 	return b.String() + line + "\n"
 }
 
-// configComments reads the doc comments of the configuration's fields, by path.
-func configComments(t *testing.T) map[string]string {
+// configComments reads the doc comments of a configuration's fields, by path. Its struct is in the file, those of its
+// fields are there or in config.go.
+func configComments(t *testing.T, in, root string) map[string]string {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	structs := map[string]*ast.StructType{}
-	ast.Inspect(file, func(n ast.Node) bool {
-		if spec, ok := n.(*ast.TypeSpec); ok {
-			if s, ok := spec.Type.(*ast.StructType); ok {
-				structs[spec.Name.Name] = s
-			}
+	for _, name := range []string{in, "config.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return true
-	})
+		ast.Inspect(file, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok {
+				if s, ok := spec.Type.(*ast.StructType); ok {
+					structs[spec.Name.Name] = s
+				}
+			}
+			return true
+		})
+	}
 	out := map[string]string{}
 	var walk func(path, name string)
 	walk = func(path, name string) {
@@ -133,6 +141,6 @@ func configComments(t *testing.T) map[string]string {
 			}
 		}
 	}
-	walk("", "config")
+	walk("", root)
 	return out
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -32,9 +33,9 @@ func loadConfig(file string, flags flagValues) (*config, *problems, error) {
 	}
 	c := defaultConfig()
 	p := &problems{file: file, places: map[string]place{}, spoiled: map[string]bool{}}
-	p.readFile(raw, &c)
-	p.readEnv(&c)
-	p.readFlags(&c, flags)
+	p.readFile(raw, valueOf(&c))
+	p.readEnv(serveVariables, valueOf(&c))
+	p.readFlags(valueOf(&c), flags)
 	c.check(p)
 	return &c, p, nil
 }
@@ -137,7 +138,7 @@ func plural(n int, word string) string {
 	return word + "s"
 }
 
-func (p *problems) readFile(raw []byte, c *config) {
+func (p *problems) readFile(raw []byte, c reflect.Value) {
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	var doc yaml.Node
 	switch err := d.Decode(&doc); {
@@ -149,7 +150,7 @@ func (p *problems) readFile(raw []byte, c *config) {
 		p.spoiled[""] = true
 		return
 	}
-	p.decode(doc.Content[0], "", valueOf(c))
+	p.decode(doc.Content[0], "", c)
 	var more yaml.Node
 	if err := d.Decode(&more); err == nil {
 		p.atNode(&more, "a second document").next("one file holds one configuration; remove it")

@@ -28,7 +28,7 @@ func FuzzConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p := &problems{file: "autobus.yaml", places: map[string]place{}, spoiled: map[string]bool{}}
 		c := defaultConfig()
-		p.readFile(raw, &c)
+		p.readFile(raw, valueOf(&c))
 		c.check(p)
 		err := p.err()
 		if err == nil {

@@ -80,6 +80,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newTailCommand(),
 		a.newConsumeCommand(),
 		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(),
+		a.newOutboxCommand(),
 		a.newTypesCommand(),
 		a.newSpecCommand(),
 		a.newTokenCommand(),

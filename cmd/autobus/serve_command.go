@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -133,15 +134,20 @@ func (c *config) settings(a *app, p *problems) settings {
 			p.at("instance", "the host's name %q cannot be the name of an instance", host).next("name the instance")
 		}
 	}
+	s.logger = c.Log.open(a.err, p)
+	s.logger = s.logger.With("instance", s.instance)
+	return s
+}
+
+// open makes the logger.
+func (l logConfig) open(to io.Writer, p *problems) *slog.Logger {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
 		p.at("log.level", "%s", err).next("use debug, info, warn or error")
 	}
 	options := &slog.HandlerOptions{Level: level}
-	s.logger = slog.New(slog.NewTextHandler(a.err, options))
-	if c.Log.Format == "json" {
-		s.logger = slog.New(slog.NewJSONHandler(a.err, options))
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(to, options))
 	}
-	s.logger = s.logger.With("instance", s.instance)
-	return s
+	return slog.New(slog.NewTextHandler(to, options))
 }

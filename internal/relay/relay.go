@@ -29,7 +29,7 @@ const (
 const (
 	DefaultKeep  = 24 * time.Hour
 	DefaultPoll  = time.Second
-	DefaultBatch = 500
+	DefaultBatch = 1000
 	DefaultDrain = 10 * time.Second
 )
 
@@ -45,7 +45,7 @@ type Config struct {
 	OnRefused OnRefused     // default Hold
 	Keep      time.Duration // how long rows stay after they were sent; 0 = they are deleted instead of marked
 	Poll      time.Duration // the longest time between two looks at the table, default 1 s
-	Batch     int           // rows of one batch, 1 to 1000, default 500
+	Batch     int           // rows of one batch, 1 to 1000, default 1000
 	Drain     time.Duration // how long a batch in flight may take to end when Run's context is over, default 10 s
 
 	Logger  *slog.Logger          // nil = slog.Default()

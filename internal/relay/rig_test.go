@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,12 @@ import (
 	"github.com/autobus-io/autobus/outbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(serviceVariable); dsn != "" {
+		service(dsn) // until it is killed
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	placed = "orders.order.placed.v1"
