@@ -24,7 +24,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "autobus_outbox_events_total",
-			Help: "Outcomes of attempts to publish a row: written, refused, unknown.",
+			Help: "Outcomes of attempts to publish a row: written, duplicate (written before), refused, unknown.",
 		}, []string{"outcome"}),
 		deleted: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "autobus_outbox_deleted_total", Help: "Rows deleted some time after they were sent.",
@@ -34,8 +34,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		refused: gauge("autobus_outbox_refused_rows", "Rows that the bus refused for good and that wait for an operator."),
 		working: gauge("autobus_outbox_working", "1 while this relay is the one at work, 0 while it stands by or waits."),
 	}
-	for _, s := range []autobus.Status{autobus.Written, autobus.Refused, autobus.Unknown} {
-		m.events.WithLabelValues(s.String())
+	for _, r := range []autobus.Receipt{{Status: autobus.Written}, {Status: autobus.Written, Duplicate: true},
+		{Status: autobus.Refused}, {Status: autobus.Unknown}} {
+		m.events.WithLabelValues(outcome(r))
 	}
 	if r != nil {
 		r.MustRegister(m.events, m.deleted, m.lag, m.pending, m.refused, m.working)
@@ -43,4 +44,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) count(r autobus.Receipt) { m.events.WithLabelValues(r.Status.String()).Inc() }
+func outcome(r autobus.Receipt) string {
+	if r.Status == autobus.Written && r.Duplicate {
+		return "duplicate"
+	}
+	return r.Status.String()
+}
+
+func (m *metrics) count(r autobus.Receipt) { m.events.WithLabelValues(outcome(r)).Inc() }

@@ -5,7 +5,6 @@ package relay
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -172,16 +171,18 @@ type term struct {
 	pauses  *pauses
 	rest    pause // of everything, while nothing can be published
 
+	heard     time.Time // when the database last answered
 	measured  time.Time
 	cleaned   time.Time
 	cleanFrom int64
 }
 
 func (t *term) run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for looked := (time.Time{}); ctx.Err() == nil; {
 		if err := t.upkeep(ctx); err != nil {
 			return err
 		}
+		looked = time.Now()
 		more, err := t.round(ctx)
 		if err != nil {
 			return err
@@ -189,18 +190,39 @@ func (t *term) run(ctx context.Context) error {
 		if more {
 			continue
 		}
-		now := time.Now()
-		wait := t.relay.cfg.Poll
-		if _, _, _, next := t.pauses.waiting(now); !next.IsZero() {
-			wait = min(wait, next.Sub(now))
+		if err := t.idle(ctx, looked.Add(t.relay.cfg.Poll)); err != nil {
+			return err
 		}
-		if t.rest.until.After(now) { // whatever comes in now would only fail too
-			if err := t.sleep(ctx, t.rest.until.Sub(now)); err != nil {
-				return err
-			}
-			continue
+	}
+	return nil
+}
+
+// idle returns when the table is to be looked at: at a time, when something that failed may be tried again, or when the
+// table's trigger says that there is something. While nothing can be published it does not listen.
+func (t *term) idle(ctx context.Context, until time.Time) error {
+	if _, _, _, next := t.pauses.waiting(time.Now()); !next.IsZero() && next.Before(until) {
+		until = next
+	}
+	down := t.rest.until.After(time.Now())
+	if down {
+		until = t.rest.until
+	}
+	for ctx.Err() == nil {
+		left := time.Until(until)
+		if left <= 0 {
+			return nil
 		}
-		if err := t.session.wait(ctx, wait); err != nil {
+		var notified bool
+		var err error
+		if down {
+			err = t.sleep(ctx, left)
+		} else {
+			notified, err = t.session.wait(ctx, min(left, heartbeat))
+		}
+		if err != nil || notified {
+			return err
+		}
+		if err := t.upkeep(ctx); err != nil {
 			return err
 		}
 	}
@@ -222,6 +244,7 @@ func (t *term) sleep(ctx context.Context, d time.Duration) error {
 // beat asks whether the session is there.
 func (t *term) beat(ctx context.Context) error {
 	_, err := t.session.exec(ctx, "SELECT 1")
+	t.heard = time.Now()
 	return err
 }
 
@@ -236,6 +259,10 @@ func (t *term) upkeep(ctx context.Context) error {
 	now := time.Now()
 	if now.Sub(t.measured) >= measureEvery {
 		if err := t.measure(ctx); err != nil {
+			return err
+		}
+	} else if now.Sub(t.heard) >= heartbeat {
+		if err := t.beat(ctx); err != nil {
 			return err
 		}
 	}
@@ -259,12 +286,10 @@ func (t *term) measure(ctx context.Context) error {
 		return err
 	}
 	t.measured = time.Now()
+	t.heard = t.measured
 	m := t.relay.metrics
 	m.lag.Set(b.Lag.Seconds())
 	m.pending.Set(float64(b.Pending))
 	m.refused.Set(float64(b.Refused))
 	return nil
 }
-
-// quiet reports whether an error only says that the context is over.
-func quiet(err error) bool { return errors.Is(err, context.Canceled) }

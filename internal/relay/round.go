@@ -10,11 +10,12 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// round publishes the oldest rows that may go and writes down what became of them. more says that the next round should
-// follow at once. What is in flight when ctx ends is waited for, as long as Config.Drain says.
+// round publishes the oldest rows that may go and writes down what became of them. more says that something came to its
+// end, so that there may be more at once. What is in flight when ctx ends is waited for, as long as Config.Drain says.
 func (t *term) round(ctx context.Context) (more bool, err error) {
 	hold := t.relay.cfg.OnRefused == Hold
-	rows, full, err := t.session.next(ctx, t.relay.cfg.Batch, hold, t.pauses)
+	rows, err := t.session.next(ctx, t.relay.cfg.Batch, hold, t.pauses)
+	t.heard = time.Now()
 	if err != nil || len(rows) == 0 {
 		return false, err
 	}
@@ -47,8 +48,7 @@ func (t *term) round(ctx context.Context) (more bool, err error) {
 	for k, i := range sent {
 		receipts[i] = got[k]
 	}
-	progress, err := t.settle(ctx, rows, receipts)
-	return progress && (full || len(t.pauses.lanes) > 0), err
+	return t.settle(ctx, rows, receipts)
 }
 
 // drained is a context that goes on for a while after ctx.
@@ -69,6 +69,11 @@ func drained(ctx context.Context, drain time.Duration) (context.Context, context
 func (t *term) publish(ctx context.Context, b *autobus.Batch) ([]autobus.Receipt, error) {
 	if len(b.Events) == 0 {
 		return nil, nil
+	}
+	if time.Since(t.heard) > heartbeat { // this process stood still, and the session may be another's by now
+		if err := t.beat(ctx); err != nil {
+			return nil, err
+		}
 	}
 	settled := make(chan struct{})
 	b.Done = func(*autobus.Batch) { close(settled) }
@@ -115,15 +120,15 @@ func (t *term) settle(ctx context.Context, rows []row, receipts []autobus.Receip
 		case ofBus:
 			down = rec.Err
 		case ofRow:
-			others = append(others, verdict{r.seq, true, rec.Err.Reason, detail(rec.Err)})
+			others = append(others, verdict{r, true, true, rec.Err.Reason, detail(rec.Err)})
 		case ofType, ofLane:
-			if s == ofType && types[r.lane.typ] || s == ofLane && failed[r.lane] {
-				break
+			first := s == ofType && !types[r.lane.typ] || s == ofLane && !failed[r.lane]
+			if first {
+				types[r.lane.typ], failed[r.lane] = types[r.lane.typ] || s == ofType, true
+				t.pauses.failed(r.lane, s, now)
 			}
-			types[r.lane.typ], failed[r.lane] = types[r.lane.typ] || s == ofType, true
-			t.pauses.failed(r.lane, s, now)
 			if rec.Err != nil {
-				others = append(others, verdict{r.seq, false, rec.Err.Reason, detail(rec.Err)})
+				others = append(others, verdict{r, false, first, rec.Err.Reason, detail(rec.Err)})
 			}
 		case ofNone:
 		}
@@ -131,7 +136,7 @@ func (t *term) settle(ctx context.Context, rows []row, receipts []autobus.Receip
 	if err := t.session.settle(ctx, written, others, t.relay.cfg.Keep == 0); err != nil {
 		return false, err
 	}
-	t.report(rows, others)
+	t.report(others)
 	progress = len(written) > 0
 	for _, v := range others {
 		progress = progress || v.refused
@@ -150,21 +155,16 @@ func (t *term) settle(ctx context.Context, rows []row, receipts []autobus.Receip
 	return progress, nil
 }
 
-// report logs each row that was set aside, never its data.
-func (t *term) report(rows []row, others []verdict) {
+// report logs what was set aside, and the first of those that failed alike; never their data.
+func (t *term) report(others []verdict) {
 	for _, v := range others {
-		for i := range rows {
-			if rows[i].seq != v.seq {
-				continue
-			}
-			e := &rows[i].event
-			if v.refused {
-				t.relay.log.Error("refused: the row is set aside", "seq", v.seq, "id", e.ID, "type", e.Type,
-					"reason", string(v.reason), "detail", v.detail)
-			} else {
-				t.relay.log.Warn("not written: it is tried again", "seq", v.seq, "id", e.ID, "type", e.Type,
-					"reason", string(v.reason), "detail", v.detail)
-			}
+		about := []any{"seq", v.row.seq, "id", v.row.event.ID, "type", v.row.lane.typ, "reason", string(v.reason), "detail",
+			v.detail}
+		switch {
+		case v.refused:
+			t.relay.log.Error("refused: the row is set aside", about...)
+		case v.first:
+			t.relay.log.Warn("not written: it is tried again", about...)
 		}
 	}
 }

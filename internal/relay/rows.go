@@ -54,8 +54,8 @@ const behindRefused = `
 // batchBytes is about how much one batch holds; a row always fits.
 const batchBytes = 4 << 20
 
-// next reads at most limit rows in order. full says that there may be more at once.
-func (s *session) next(ctx context.Context, limit int, hold bool, p *pauses) (out []row, full bool, err error) {
+// next reads at most limit rows in order.
+func (s *session) next(ctx context.Context, limit int, hold bool, p *pauses) (out []row, err error) {
 	behind := ""
 	if hold {
 		behind = fmt.Sprintf(behindRefused, s.table)
@@ -66,24 +66,22 @@ func (s *session) next(ctx context.Context, limit int, hold bool, p *pauses) (ou
 	found, err := s.conn.Query(ctx, fmt.Sprintf(nextRows, s.table, behind), limit, batchBytes, types, laneTypes, laneKeys,
 		autobus.MaxEventBytes)
 	if err != nil {
-		return nil, false, databaseError(err)
+		return nil, databaseError(err)
 	}
 	defer found.Close()
-	size, read := 0, 0
+	size := 0
 	for found.Next() {
 		r, err := scan(found)
 		if err != nil {
-			return nil, false, databaseError(err)
+			return nil, databaseError(err)
 		}
-		read++
-		if size += r.event.Size(); size > autobus.MaxBatchBytes/2 && len(out) > 0 {
-			full = true // what is left is read again; nothing newer of its lane was taken
-			break
+		if size += r.event.Size(); size > batchBytes && len(out) > 0 {
+			break // what is left is read again
 		}
 		out = append(out, r)
 	}
 	found.Close()
-	return out, full || read == limit, databaseError(found.Err())
+	return out, databaseError(found.Err())
 }
 
 func scan(from pgx.Rows) (r row, err error) {
@@ -155,8 +153,9 @@ func setAttributes(e *autobus.Event, object *string) *autobus.Error {
 
 // verdict is what became of a row that was not written.
 type verdict struct {
-	seq     int64
+	row     *row
 	refused bool // for good
+	first   bool // of those that failed alike
 	reason  autobus.Reason
 	detail  string
 }
@@ -173,11 +172,19 @@ func (s *session) settle(ctx context.Context, written []int64, others []verdict,
 		b.Queue("UPDATE "+s.table+" SET sent_at = clock_timestamp(), reason = NULL, detail = NULL WHERE seq = ANY ($1)",
 			written)
 	}
-	for _, v := range others {
-		b.Queue("UPDATE "+s.table+` SET reason = $2, detail = $3,
-			refused_at = CASE WHEN $4 THEN clock_timestamp() END
-			WHERE seq = $1 AND sent_at IS NULL AND ($4 OR reason IS DISTINCT FROM $2)`,
-			v.seq, string(v.reason), v.detail, v.refused)
+	if len(others) > 0 {
+		var seqs []int64
+		var refused []bool
+		var reasons, details []string
+		for _, v := range others {
+			seqs, refused = append(seqs, v.row.seq), append(refused, v.refused)
+			reasons, details = append(reasons, string(v.reason)), append(details, v.detail)
+		}
+		b.Queue("UPDATE "+s.table+` t SET reason = v.reason, detail = v.detail,
+			refused_at = CASE WHEN v.refused THEN clock_timestamp() END
+			FROM unnest($1::bigint[], $2::bool[], $3::text[], $4::text[]) AS v(seq, refused, reason, detail)
+			WHERE t.seq = v.seq AND t.sent_at IS NULL AND (v.refused OR t.reason IS DISTINCT FROM v.reason)`,
+			seqs, refused, reasons, details)
 	}
 	if b.Len() == 0 {
 		return nil

@@ -3,6 +3,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,17 +128,20 @@ func (s *session) exec(ctx context.Context, sql string, args ...any) (int64, err
 
 // wait returns when the table's trigger says that there is something, or after d. Only what ends the session is an
 // error.
-func (s *session) wait(ctx context.Context, d time.Duration) error {
+func (s *session) wait(ctx context.Context, d time.Duration) (notified bool, err error) {
 	waiting, cancel := context.WithTimeout(ctx, max(d, time.Millisecond))
 	defer cancel()
-	_, err := s.conn.WaitForNotification(waiting)
-	if err != nil && waiting.Err() == nil {
-		return databaseError(err)
+	_, err = s.conn.WaitForNotification(waiting)
+	if err != nil && waiting.Err() == nil || s.conn.IsClosed() {
+		return false, databaseError(cmp.Or(err, errors.New("the connection is closed")))
 	}
-	if s.conn.IsClosed() {
-		return databaseError(errors.New("the connection is closed"))
+	notified = err == nil
+	// One look serves all that was said until now.
+	cancel()
+	for err == nil {
+		_, err = s.conn.WaitForNotification(waiting)
 	}
-	return nil
+	return notified, nil
 }
 
 // databaseError tells what retrying can mend from what it cannot. nil stays nil.
@@ -148,13 +152,16 @@ func databaseError(err error) error {
 	if _, ours := errors.AsType[*autobus.Error](err); ours {
 		return err
 	}
+	if wrong, ok := errors.AsType[pgx.ScanArgError](err); ok {
+		return autobus.NewError(autobus.ReasonOutboxInvalid, "a column has another type: %s", oneLine(wrong)).WithCause(err)
+	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return autobus.NewError(autobus.ReasonDatabaseUnreachable, "%s", oneLine(err)).WithCause(err)
 	}
 	said := fmt.Sprintf("%s (%s)", pg.Message, pg.Code)
 	switch pg.Code[:min(2, len(pg.Code))] {
-	case "08", "53", "55", "57", "40", "58", "XX": // connection, resources, shutdown, conflicts, the server's own faults
+	case "08", "25", "40", "53", "55", "57", "58", "XX": // connections, standbys, conflicts, resources, faults of its own
 		return autobus.NewError(autobus.ReasonDatabaseUnreachable, "the database says: %s", said).WithCause(err)
 	}
 	return autobus.NewError(autobus.ReasonDatabaseRefused, "the database says: %s", said).WithCause(err)
