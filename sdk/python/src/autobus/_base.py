@@ -30,7 +30,7 @@ class Base:
                  resend_for: float = 30.0, min_backoff: float = 0.1, max_backoff: float = 10.0):
         """Makes a client; it connects when it is first used, once in each process.
 
-        - `url`: the address of the bus, several separated by commas; default AUTOBUS_SERVER, else http://localhost:7070.
+        - `url`: the address of the bus, several by commas; default AUTOBUS_SERVER, else http://localhost:7070.
         - `token`: who the service is, or a function that fetches it (a Token where it expires); default AUTOBUS_TOKEN.
         - `service`, `version`: the service's name, for the log of the bus.
         - `hooks`: around everything that is published and handled here.
@@ -44,10 +44,13 @@ class Base:
         self._registry = Registry()
         self._lock = threading.Lock()
         self._running: Engine | None = None
+        self._closed = False
 
     @property
     def _engine(self) -> Engine:
         with self._lock:
+            if self._closed:
+                raise error("server_unreachable", "the client is closed")
             if self._running is None or not self._running.mine:
                 self._running = Engine(self._config, self._chain)
             return self._running
@@ -62,14 +65,14 @@ class Base:
         """Makes a function the handler of a subscription; run() then hands events to it.
 
         With `types` (names or patterns such as orders.*) the subscription is made when there is none, and `filter`,
-        `params`, `start` ("earliest", "latest", {"time": ...}), `order` ("key", "none"), `queue`, `ack_wait`, `backoff`,
-        `max_attempts`, `max_time`, `on_exhausted` ("dlq", "drop"), `owner` are its policy. One that exists with another
-        policy is not changed: run() raises subscription_exists. Without `types` it has to exist.
+        `params`, `start` ("earliest", "latest", {"time": ...}), `order` ("key", "none"), `queue`, `ack_wait`,
+        `backoff`, `max_attempts`, `max_time`, `on_exhausted` ("dlq", "drop"), `owner` are its policy. One that exists
+        with another policy is not changed: run() raises subscription_exists. Without `types` it has to exist.
 
-        The handler gets a Delivery, with `batch` a list of them. When it returns, the event is done; when it raises, the
-        event comes again, see Retry, Skip, Reject. A batch handler may return a list with None or an error for each.
-        `concurrency` handlers run at a time (0 = four for each processor), each at most `max_work` seconds; leases are
-        extended meanwhile. `window` is how many events are in hand.
+        The handler gets a Delivery, with `batch` a list of them. When it returns, the event is done; when it raises,
+        the event comes again, see Retry, Skip, Reject. A batch handler may return a list with None or an error for
+        each. `concurrency` handlers run at a time (0 = four for each processor), each at most `max_work` seconds;
+        leases are extended meanwhile. `window` is how many events are in hand.
         """
         options = {"filter": filter, "params": dict(params) if params else None, "start": start, "order": order,
                    "queue": queue, "ack_wait": ack_wait, "backoff": backoff, "max_attempts": max_attempts,
@@ -86,11 +89,11 @@ class Base:
               grace: float = 25.0, hooks: Iterable[Hooks] = (), **policy: Any) -> Callable[[H], H]:
         """Makes a function the one that answers requests of a type; run() then hands them to it.
 
-        It gets a Delivery and returns the reply's data (or a Reply, for other content or extensions). It raises Fault for
-        an error that the spec declares, Retry to see the request again, Skip to answer nothing; any other error tells the
-        caller that there is no answer, and the request is set aside. A request whose deadline is over is skipped without
-        a call. `subscription` is the service's own and made when there is none, by the `policy` of subscribe; all
-        instances of the service share it.
+        It gets a Delivery and returns the reply's data (or a Reply, for other content or extensions). It raises Fault
+        for an error that the spec declares, Retry to see the request again, Skip to answer nothing; any other error
+        tells the caller that there is no answer, and the request is set aside. A request whose deadline is over is
+        skipped without a call. `subscription` is the service's own and made when there is none, by the `policy` of
+        subscribe; all instances of the service share it.
         """
         settings = Settings(concurrency, None, max_work, grace, None)
 

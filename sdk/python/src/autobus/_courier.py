@@ -182,7 +182,8 @@ class Courier:
                                    "detail": "the bus did not answer in time; the event may still be written",
                                    "hint": "Publish the same event again, under the same id."}))
         else:
-            self._fail(p, Refused((self.why or unreachable("there was no connection in time; nothing was sent")).problem))
+            why = self.why or unreachable("there was no connection in time; nothing was sent")
+            self._fail(p, Refused(why.problem))
 
     def _fail(self, p: Parcel, why: Error) -> None:
         for i in p.open():

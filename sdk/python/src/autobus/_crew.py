@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of a subscription: what is in hand, which handler has it, how long its lease lives. Everything here happens in
-the loop of the client's own thread, so that leases are kept while handlers compute.
+"""One run of a subscription: what is in hand, which handler has it, how long its lease lives. Everything here happens
+in the loop of the client's own thread, so that leases are kept while handlers compute.
 
 What becomes of handled events is told by _settle."""
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import threading
 from typing import Any, Callable, Coroutine, TypeVar
 
 from ._core import Core
 from .config import Config
+from .errors import error
 from .hooks import Chain
 
 T = TypeVar("T")
@@ -34,6 +36,10 @@ class Engine:
             asyncio.set_event_loop(self._loop)
             self._loop.run_until_complete(build())
             self._loop.run_forever()
+            left = asyncio.all_tasks(self._loop)
+            for t in left:
+                t.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.close()
 
         self._thread = threading.Thread(target=main, name="autobus", daemon=True)
@@ -51,18 +57,26 @@ class Engine:
         return self.pid == os.getpid()
 
     def submit(self, work: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> concurrent.futures.Future[T]:
-        return asyncio.run_coroutine_threadsafe(work(*args), self._loop)
+        coroutine = work(*args)
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
+            raise error("server_unreachable", "the client is closed") from None
 
     def call(self, work: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Waits for it; never from the engine's own thread."""
         return self.submit(work, *args).result()
 
     def soon(self, work: Callable[..., Any], *args: Any) -> None:
-        self._loop.call_soon_threadsafe(work, *args)
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._loop.call_soon_threadsafe(work, *args)
 
     def close(self) -> None:
+        if not self._thread.is_alive():
+            return
         try:
             self.call(self.core.close)
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self.soon(self._loop.stop)
             self._thread.join(5)

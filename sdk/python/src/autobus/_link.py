@@ -108,7 +108,7 @@ class Link:
             if not self._token.value or self._expires_in() <= RENEW_BEFORE:
                 await self._renew()
             try:
-                return await dial(self.config, url, self._token.value, self)
+                return await (self.config.dial or dial)(self.config, url, self._token.value, self)
             except Error as e:
                 if e.code != "unauthenticated" or not again or not callable(self.config.token):
                     raise

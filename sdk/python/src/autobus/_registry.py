@@ -64,8 +64,8 @@ class Registry:
         if r is None:
             r = self.by_name[name] = Registration(name, complete, tuple(hooks), given)
         elif r.settings.batch or complete.batch or mine is None or any(t is None for t, _ in r.routes):
-            raise error("request_invalid", f"the subscription {name} has a handler already; several can share one if each "
-                        "has types of its own and none takes batches")
+            raise error("request_invalid", f"the subscription {name} has a handler already; several can share one if "
+                        "each has types of its own and none takes batches")
         elif is_async(handler) != is_async(r.routes[0][1]):
             raise error("request_invalid", f"the handlers of {name} have to be all async, or none")
         else:

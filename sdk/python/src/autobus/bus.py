@@ -9,9 +9,10 @@ import signal
 import threading
 from datetime import datetime
 from types import TracebackType
-from typing import Any, AsyncIterator, Iterable, Mapping
+from typing import Any, AsyncIterator, Iterable, Mapping, Sequence
 
 from ._base import Base, make_event
+from ._engine import Engine
 from ._inbox import ALL, Query
 from ._invoke import Invoker
 from ._ask import answer_of, check_ask
@@ -21,8 +22,8 @@ from .receipt import Receipt
 
 
 class Replies:
-    """The replies to one request as they come: iterate over it. `got`, `missing` and `duplicates` tell at any time how far
-    it is; `missing` lists the subscriptions that serve the type and did not reply."""
+    """The replies to one request as they come: iterate over it. `got`, `missing` and `duplicates` tell at any time how
+    far it is; `missing` lists the subscriptions that serve the type and did not reply."""
 
     def __init__(self, bus: Bus, query: Query):
         self._bus, self._query = bus, query
@@ -61,6 +62,9 @@ class Bus(Base):
     """A gateway of the bus. It is safe to use from many tasks, loops and threads, and after a fork; `async with` closes
     it."""
 
+    _stops: Sequence[asyncio.Event] = ()
+    _stopping: Engine
+
     async def _run(self, work: Any, *args: Any) -> Any:
         return await asyncio.wrap_future(self._engine.submit(work, *args))
 
@@ -74,9 +78,9 @@ class Bus(Base):
 
     async def publish_many(self, events: Iterable[Event], *, ordered: bool = False,
                            timeout: float | None = None) -> list[Receipt]:
-        """Publishes events in their order and returns a receipt for each; raises for none. Behind one that is to be sent
-        again, later ones of the same key are refused (predecessor_failed); with `ordered`, behind one of any failure."""
-        all_ = list(events)
+        """Publishes events in their order and returns a receipt for each; raises for none. Behind one that is to be
+        sent again, later ones of the same key are refused (predecessor_failed); with `ordered`, behind one of any
+        failure.""" all_ = list(events)
         out, refused = self._outgoing(all_)
         receipts = await self._run(self._engine.core.publish, out, ordered, timeout) if out else []
         return self._incoming(all_, refused, receipts)
@@ -120,9 +124,9 @@ class Bus(Base):
             invoker = Invoker(r.name, r.handler, r.settings.batch is not None, chain, r.settings.concurrency, loop)
             stop = asyncio.Event()
             stops.append(stop)
-            works.append(asyncio.wrap_future(engine.submit(engine.core.work, r.name, r.create, r.settings, invoker, chain,
-                                                           stop)))
-        self._stops = stops
+            works.append(asyncio.wrap_future(engine.submit(engine.core.work, r.name, r.create, r.settings, invoker,
+                                                           chain, stop)))
+        self._stops, self._stopping = stops, engine
         with self._signals(loop) if signals else contextlib.nullcontext():
             try:
                 if works:
@@ -136,8 +140,8 @@ class Bus(Base):
 
     def stop(self) -> None:
         """Lets run() come to its end."""
-        for s in getattr(self, "_stops", ()):
-            self._engine.soon(s.set)
+        for s in self._stops:
+            self._stopping.soon(s.set)
 
     @contextlib.contextmanager
     def _signals(self, loop: asyncio.AbstractEventLoop) -> Any:
@@ -159,6 +163,7 @@ class Bus(Base):
 
     async def close(self) -> None:
         """Says goodbye to the bus. What was published and is not answered is told as Unknown."""
+        self._closed = True
         if self._running is not None and self._running.mine:
             await asyncio.get_running_loop().run_in_executor(None, self._running.close)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import ssl as _ssl
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from ._version import VERSION
@@ -34,6 +34,7 @@ class Config:
     resend_for: float = 30.0
     min_backoff: float = 0.1
     max_backoff: float = 10.0
+    dial: Callable[..., Any] | None = None  # in place of the network, for tests
 
     def addresses(self) -> list[str]:
         """The WebSocket addresses to try, in turn."""

@@ -80,8 +80,8 @@ class Event:
 
 @dataclass
 class Delivery(Event):
-    """An event handed to a handler. `attempt` counts from 1; `fence` grows with every handing out of events of a key, so
-    a table that keeps the greatest can refuse a worker that comes too late. `state` is for hooks and handlers."""
+    """An event handed to a handler. `attempt` counts from 1; `fence` grows with every handing out of events of a key,
+    so a table that keeps the greatest can refuse a worker that comes too late. `state` is for hooks and handlers."""
 
     attempt: int = 1
     fence: int = 0

@@ -16,13 +16,13 @@ log = logging.getLogger("autobus")
 
 
 class Hooks:
-    """Inherit from it and define those that you need. They run where the handler runs, so they should not wait; beside an
-    `async def` handler they may be `async def` too.
+    """Inherit from it and define those that you need. They run where the handler runs, so they should not wait; beside
+    an `async def` handler they may be `async def` too.
 
-    The order is fixed: before, the handler, error, retry, after. Of several Hooks, the first one's `before` comes first,
-    and its error, retry and after come last of their kind. One that fails is logged and changes nothing, but for what is
-    said on purpose: `before` may raise Retry, Skip or Reject, and then the handler is not called; `before_publish` may
-    raise Error, and then the event is refused."""
+    The order is fixed: before, the handler, error, retry, after. Of several Hooks, the first one's `before` comes
+    first, and its error, retry and after come last of their kind. One that fails is logged and changes nothing, but for
+    what is said on purpose: `before` may raise Retry, Skip or Reject, and then the handler is not called; `before_publish`
+    may raise Error, and then the event is refused."""
 
     def before(self, delivery: Delivery) -> Any:
         """Before the handler; may change the delivery, and keep things in its `state`."""

@@ -27,8 +27,8 @@ class Verdict(Exception):
 
 
 class Retry(Verdict):
-    """Raised by a handler whose event should come again, after `delay` seconds; as any other error does, which counts as
-    an attempt."""
+    """Raised by a handler whose event should come again, after `delay` seconds; as any other error does, which counts
+    as an attempt."""
 
     def __init__(self, reason: str = "", delay: float | None = None):
         super().__init__(reason or "again")
@@ -73,8 +73,8 @@ def clip(text: str) -> str:
 
 
 def per_event(result: Any, n: int) -> list[BaseException | None]:
-    """What a batch handler returned means for each of its n events. One that is no list of n is the handler's fault, and
-    then every event comes again."""
+    """What a batch handler returned means for each of its n events. One that is no list of n is the handler's fault,
+    and then every event comes again."""
     if result is None:
         return [None] * n
     if isinstance(result, BaseException):

@@ -10,10 +10,11 @@ import signal
 import threading
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from ._ask import answer_of, check_ask
 from ._base import Base, make_event
+from ._engine import Engine
 from ._inbox import ALL, Query
 from ._invoke import Invoker
 from .event import Event, Reply
@@ -61,6 +62,8 @@ class Bus(Base):
     """As autobus.Bus. It is safe to use from many threads, and after a fork; `with` closes it."""
 
     _async_handlers = False
+    _stops: Sequence[asyncio.Event] = ()
+    _stopping: Engine
 
     def publish(self, type: str | Event, data: Any = None, *, key: str = "", id: str = "", source: str = "",
                 time: datetime | None = None, subject: str = "", content_type: str = "",
@@ -119,20 +122,21 @@ class Bus(Base):
     def start(self) -> list[concurrent.futures.Future[None]]:
         """Begins what run() does and returns at once, with one future for each subscription."""
         engine = self._engine
-        self._stops: list[asyncio.Event] = []
+        stops: list[asyncio.Event] = []
         works = []
         for r in self._registry.by_name.values():
             chain = Chain((*self._hooks, *r.hooks))
             invoker = Invoker(r.name, r.handler, r.settings.batch is not None, chain, r.settings.concurrency, None)
             stop = asyncio.Event()
-            self._stops.append(stop)
+            stops.append(stop)
             works.append(engine.submit(engine.core.work, r.name, r.create, r.settings, invoker, chain, stop))
+        self._stops, self._stopping = stops, engine
         return works
 
     def stop(self) -> None:
         """Lets run() come to its end."""
-        for s in getattr(self, "_stops", ()):
-            self._engine.soon(s.set)
+        for s in self._stops:
+            self._stopping.soon(s.set)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -152,6 +156,7 @@ class Bus(Base):
 
     def close(self) -> None:
         """As autobus.Bus.close."""
+        self._closed = True
         if self._running is not None and self._running.mine:
             self._running.close()
 
