@@ -237,3 +237,21 @@ func TestAnAnswerIsWrittenAgain(t *testing.T) {
 		}
 	})
 }
+
+// A request that comes again under its id is not done again, and its answer is the one that was given.
+func TestARequestUnderTheSameIDHasTheSameAnswer(t *testing.T) {
+	bus := autobustest.New(t)
+	calls := 0
+	serve(t, bus, "pricing", func(context.Context, *ipc.Request) (any, error) { calls++; return nonce{calls}, nil })
+	c := open(t, bus)
+	e, err := autobus.NewEvent(quotes, nonce{0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		r, err := c.CallEvent(within(t), e)
+		if err != nil || string(r.Data) != `{"n":1}` {
+			t.Fatalf("got %v, %v", r, err)
+		}
+	}
+}

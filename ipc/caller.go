@@ -151,17 +151,9 @@ func (c *Caller) take(d *autobus.Delivery) {
 	switch {
 	case q == nil:
 		c.stats.Late++
-		return
 	case d.Type != q.typ+autobus.ReplySuffix:
 		c.stats.Foreign++
-		return
-	case q.got[r.Responder]:
-		q.duplicates++
-		c.stats.Duplicates++
-		return
+	default:
+		q.take(r)
 	}
-	c.stats.Replies++
-	q.got[r.Responder] = true
-	q.queue = append(q.queue, r)
-	q.look()
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// idleFor is how long a principal's inbox stays open after his last request.
-const idleFor = 5 * time.Minute
+// idleFor is how long a principal's inbox stays open after his last request: longer than the bus remembers ids, so that
+// a request that comes again under its id finds the replies to the first.
+const idleFor = 20 * time.Minute
 
 // Callers is for those who ask for others, such as the protocols of a gateway: it keeps one Caller for each principal,
 // since a reply address belongs to one. Run closes those that nobody uses.
@@ -38,7 +39,7 @@ func NewCallers(bus autobus.Bus) *Callers {
 	return cs
 }
 
-// Run closes inboxes that nobody used for five minutes, and all of them when ctx ends.
+// Run closes inboxes that nobody used for 20 minutes, and all of them when ctx ends.
 func (cs *Callers) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

@@ -27,6 +27,7 @@ type Query struct {
 	responders []string
 	known      bool // responders is
 	got        map[string]bool
+	seen       map[string]bool // ids of replies: one may be read twice, see recall
 	queue      []*Reply
 	duplicates int
 	done       bool // no more is wanted
@@ -66,7 +67,8 @@ func (c *Caller) AskEvent(ctx context.Context, e autobus.Event, want int) (*Quer
 	if e.ID == "" {
 		e.ID = autobus.NewID(time.Now())
 	}
-	q := &Query{caller: c, id: e.ID, typ: e.Type, want: want, wake: make(chan struct{}, 1), got: map[string]bool{}}
+	q := &Query{caller: c, id: e.ID, typ: e.Type, want: want, wake: make(chan struct{}, 1), got: map[string]bool{},
+		seen: map[string]bool{}}
 	if _, has := ctx.Deadline(); has {
 		q.ctx, q.cancel = context.WithCancel(ctx)
 	} else {
@@ -93,8 +95,49 @@ func (c *Caller) AskEvent(ctx context.Context, e autobus.Event, want int) (*Quer
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	q.responders, q.known = rc.Responders, err == nil
+	if rc.Duplicate {
+		go q.recall()
+	}
 	q.look()
 	return q, nil
+}
+
+// recallFor is how far back the replies are looked for to a request that was written before, under the same id. It is
+// as long as the bus keeps them.
+const recallFor = 15 * time.Minute
+
+// recall looks for replies that came when nobody waited for them.
+func (q *Query) recall() {
+	c := q.caller
+	// Its error says that there is nothing to be found, which is no worse than not to look.
+	_ = c.bus.Subscribe(q.ctx, autobus.Subscription{Inbox: true, Address: c.address,
+		From: autobus.Start{Time: time.Now().Add(-recallFor)}}, func(_ context.Context, ds []autobus.Delivery) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for i := range ds {
+			if id, _ := ds[i].Ext(autobus.ExtCausationID); id == q.id && ds[i].Type == q.typ+autobus.ReplySuffix {
+				q.take(ReplyOf(&ds[i].Event))
+			}
+		}
+	})
+}
+
+// take keeps a reply, the first of each responder. The caller's mutex is held.
+func (q *Query) take(r *Reply) {
+	stats := &q.caller.stats
+	switch {
+	case q.seen[r.ID], q.done:
+		return
+	case q.got[r.Responder]:
+		q.duplicates++
+		stats.Duplicates++
+	default:
+		stats.Replies++
+		q.got[r.Responder] = true
+		q.queue = append(q.queue, r)
+	}
+	q.seen[r.ID] = true
+	q.look()
 }
 
 // ID is the request's.
