@@ -67,6 +67,13 @@ func TestPages(t *testing.T) {
 		"docs/howto/go-service.md", "docs/howto/publish-in-go.md", "docs/howto/handle-events-in-go.md"} {
 		t.Run(filepath.Base(file), func(t *testing.T) { newPage(t, file, bin).run() })
 	}
+	t.Run("outbox.md", func(t *testing.T) {
+		server := bustest.Postgres(t)
+		server.Psql(t, "postgres", "CREATE DATABASE shop")
+		p := newPage(t, "docs/howto/outbox.md", bin)
+		p.env = append(p.env, server.Env()...)
+		p.run()
+	})
 	t.Run("serve.md", func(t *testing.T) {
 		p := newPage(t, "docs/howto/serve.md", bin)
 		// The cluster of a test run has a control log, of another name, and topics of other suites.

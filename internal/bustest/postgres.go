@@ -119,6 +119,11 @@ func (p *PostgresServer) DSN(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%s/%s?sslmode=disable", p.port, database)
 }
 
+// Env has the variables by which programs of PostgreSQL, and others that are built like them, find the server.
+func (p *PostgresServer) Env() []string {
+	return []string{"PGHOST=127.0.0.1", "PGPORT=" + p.port, "PGUSER=postgres", "PGSSLMODE=disable"}
+}
+
 // Start starts the server, again on its data and its port, and waits until it takes connections.
 func (p *PostgresServer) Start(t testing.TB) {
 	t.Helper()
