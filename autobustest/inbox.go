@@ -70,7 +70,7 @@ func (b *Bus) openInbox(who autobus.Principal, s autobus.Subscription) (*inbox, 
 	case !who.MayAny(autobus.VerbRequest, "*"):
 		return nil, autobus.NewError(autobus.ReasonForbidden, "%s has no grant to request anything", who.Name)
 	case s.Address != "" && b.addresses[s.Address] != who.Name:
-		return nil, autobus.NewError(autobus.ReasonReplyAddress, "the reply address is not one that the bus gave %s", who.Name)
+		return nil, notGiven(who)
 	}
 	in := &inbox{address: s.Address, wake: make(chan struct{}, 1)}
 	if in.address == "" {
@@ -84,6 +84,10 @@ func (b *Bus) openInbox(who autobus.Principal, s autobus.Subscription) (*inbox, 
 	}
 	b.inboxes[in] = struct{}{}
 	return in, nil
+}
+
+func notGiven(who autobus.Principal) *autobus.Error {
+	return autobus.NewError(autobus.ReasonReplyAddress, "the reply address is not one that the bus gave %s", who.Name)
 }
 
 // hand gives a reply to the inboxes that have its address.
@@ -122,7 +126,7 @@ func (b *Bus) request(who autobus.Principal, t *spec.Type, e *autobus.Event) ([]
 		return nil, nil
 	}
 	if of, given := b.addresses[autobus.Address(to)]; !given || of != who.Name {
-		return nil, autobus.NewError(autobus.ReasonReplyAddress, "the reply address is not one that the bus gave %s", who.Name)
+		return nil, notGiven(who)
 	}
 	responders := b.responders(e.Type)
 	if len(responders) == 0 {
@@ -178,7 +182,9 @@ func (b *Bus) reply(who autobus.Principal, batch *autobus.Batch, i int, request 
 	}
 	b.lock()
 	_, given := b.addresses[autobus.Address(to)]
-	may := slices.DeleteFunc(b.responders(request), func(name string) bool { return !who.May(autobus.VerbSubscribe, name) })
+	may := slices.DeleteFunc(b.responders(request), func(name string) bool {
+		return !who.May(autobus.VerbSubscribe, name)
+	})
 	b.unlock()
 	if !given {
 		return autobus.NewError(autobus.ReasonReplyAddress, "the bus never gave that reply address")

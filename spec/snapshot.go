@@ -5,6 +5,7 @@ package spec
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/autobus-io/autobus"
@@ -38,6 +39,27 @@ func newSnapshot(types map[string]declared, subs map[string]subscribed) *Snapsho
 func (s *Snapshot) Type(name string) (*Type, bool) {
 	t, ok := s.byName[name]
 	return t, ok
+}
+
+// Newest returns the type of the highest major version that has a name without it: orders.order.placed.
+func (s *Snapshot) Newest(name string) (t *Type, ok bool) {
+	best := -1
+	for _, o := range s.sorted {
+		base, version, _ := cutVersion(o.Name)
+		if n, err := strconv.Atoi(version); base == name && err == nil && n > best {
+			t, best = o, n
+		}
+	}
+	return t, t != nil
+}
+
+// cutVersion takes a type's name apart before its major version.
+func cutVersion(name string) (base, major string, ok bool) {
+	i := strings.LastIndex(name, ".v")
+	if i < 0 {
+		return name, "", false
+	}
+	return name[:i], name[i+2:], true
 }
 
 // Types returns all types by name.

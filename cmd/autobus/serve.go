@@ -22,6 +22,7 @@ import (
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/edge"
 	"github.com/autobus-io/autobus/internal/edge/rest"
+	"github.com/autobus-io/autobus/internal/edge/rpc"
 	"github.com/autobus-io/autobus/internal/edge/ws"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/peer"
@@ -209,9 +210,19 @@ func (in *instance) list() []edge.Edge {
 	return []edge.Edge{
 		rest.New(api),
 		ws.New(ws.Config{Bus: in.bus, Instance: in.settings.instance, Version: readBuildInfo().Version, Logger: in.logger}),
+		rpc.New(rpc.Config{Bus: in.bus, Callers: in.callers, Logger: in.logger, Newest: in.newest}),
 		in.registry.Edge(),
 		in.newAdmin(),
 	}
+}
+
+// newest gives the type of the highest version that a name without one means.
+func (in *instance) newest(name string) (typ string, ok bool) {
+	t, ok := in.registry.Snapshot().Newest(name)
+	if !ok {
+		return "", false
+	}
+	return t.Name, true
 }
 
 // leaveLooks is how often the others are looked for, about a second: an instance is a member of a group only some time

@@ -188,6 +188,7 @@ func TestBadRequestsAndRepliesAreRefused(t *testing.T) {
 		return e
 	}
 	reply := answer(&request, `{"amount":1}`)
+	told, empty := with(request, autobus.ExtReplyTo, ""), answer(&request, `{}`)
 	ago, ahead := time.Now().Add(-time.Minute).Format(time.RFC3339), time.Now().Add(time.Hour).Format(time.RFC3339)
 	huge := reply
 	huge.Data = []byte(`{"amount":` + strings.Repeat(" ", autobus.MaxEventBytes) + `1}`)
@@ -208,7 +209,7 @@ func TestBadRequestsAndRepliesAreRefused(t *testing.T) {
 		"unknown type":            {f.ctx, ask("pricing.quote.gone.v1", own.at), autobus.ReasonTypeUnknown},
 		"deadline in the past":    {f.ctx, with(request, autobus.ExtExpiryTime, ago), autobus.ReasonDeadlinePassed},
 		"deadline is none":        {f.ctx, with(request, autobus.ExtExpiryTime, "soon"), autobus.ReasonEventInvalid},
-		"told too late":           {f.ctx, with(with(request, autobus.ExtReplyTo, ""), autobus.ExtExpiryTime, ago), autobus.ReasonDeadlinePassed},
+		"told too late":           {f.ctx, with(told, autobus.ExtExpiryTime, ago), autobus.ReasonDeadlinePassed},
 		"reply":                   {responder, reply, ""},
 		"reply of nobody":         {context.Background(), reply, autobus.ReasonUnauthenticated},
 		"reply without a grant":   {requester, reply, autobus.ReasonForbidden},
@@ -218,7 +219,7 @@ func TestBadRequestsAndRepliesAreRefused(t *testing.T) {
 		"reply to no request":     {responder, with(reply, autobus.ExtCausationID, ""), autobus.ReasonEventInvalid},
 		"reply of a wrong form":   {responder, answer(&request, `{"amount":"x"}`), autobus.ReasonDataInvalid},
 		"reply with an error":     {responder, with(answer(&request, `{"code":1}`), autobus.ExtError, "unknown"), ""},
-		"error nobody declared":   {responder, with(answer(&request, `{}`), autobus.ExtError, "lost"), autobus.ReasonEventInvalid},
+		"error nobody declared":   {responder, with(empty, autobus.ExtError, "lost"), autobus.ReasonEventInvalid},
 		"reply that is too large": {responder, huge, autobus.ReasonEventTooLarge},
 	} {
 		rc := f.publish(c.ctx, t, &autobus.Batch{Events: []autobus.Event{c.e}})[0]

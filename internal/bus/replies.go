@@ -169,7 +169,8 @@ func (rs *replies) end(ctx context.Context, tp kafka.TP) (int64, error) {
 	}
 	end, ok := ends[tp]
 	if !ok {
-		return 0, autobus.NewError(autobus.ReasonClusterUnreachable, "partition %d of %s is not there", tp.Partition, tp.Topic)
+		return 0, autobus.NewError(autobus.ReasonClusterUnreachable, "partition %d of %s is not there", tp.Partition,
+			tp.Topic)
 	}
 	return end, nil
 }

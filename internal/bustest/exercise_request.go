@@ -101,8 +101,8 @@ func (s *suite) request(t *testing.T) {
 		got := in.next(t)
 		by, _ := got.Ext(autobus.ExtResponder)
 		cause, _ := got.Ext(autobus.ExtCausationID)
-		if got.ID != good.ID || got.Type != good.Type || cause != d.ID || by != sub.Name || string(got.Data) != `{"amount":1}` ||
-			got.Lease != "" {
+		if got.ID != good.ID || got.Type != good.Type || cause != d.ID || by != sub.Name ||
+			string(got.Data) != `{"amount":1}` || got.Lease != "" {
 			t.Errorf("sent %+v, got %+v", good, got)
 		}
 	}

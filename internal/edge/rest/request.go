@@ -52,11 +52,11 @@ func (e *Edge) request(w http.ResponseWriter, r *http.Request) {
 	token := newToken(caller.Address(), &ev, o)
 	switch {
 	case o.async:
-		e.askLater(w, r, ctx, caller, &ev, token)
+		e.askLater(ctx, w, r, caller, &ev, token)
 	case o.replies == 1:
-		e.askOne(w, r, ctx, caller, ev, token)
+		e.askOne(ctx, w, r, caller, ev, token)
 	default:
-		e.askMany(w, r, ctx, caller, ev, o.replies, token)
+		e.askMany(ctx, w, r, caller, ev, o.replies, token)
 	}
 }
 
@@ -114,7 +114,7 @@ func (e *Edge) tell(w http.ResponseWriter, r *http.Request, ev *autobus.Event, o
 }
 
 // askLater publishes a request whose replies are fetched later: 202, with the place.
-func (e *Edge) askLater(w http.ResponseWriter, r *http.Request, ctx context.Context, //nolint:revive // the request's is r's
+func (e *Edge) askLater(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	caller *ipc.Caller, ev *autobus.Event, t token,
 ) {
 	ev.SetExt(autobus.ExtReplyTo, string(caller.Address()))
@@ -132,7 +132,7 @@ func (e *Edge) askLater(w http.ResponseWriter, r *http.Request, ctx context.Cont
 }
 
 // askOne answers with the one reply that was wanted.
-func (e *Edge) askOne(w http.ResponseWriter, r *http.Request, ctx context.Context, //nolint:revive // the request's is r's
+func (e *Edge) askOne(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	caller *ipc.Caller, ev autobus.Event, t token,
 ) {
 	q, err := caller.AskEvent(ctx, ev, 1)

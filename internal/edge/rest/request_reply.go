@@ -99,7 +99,7 @@ func appendDone(dst []byte, res ipc.Result) []byte {
 }
 
 // askMany answers with each reply as it comes, and in the end with who is missing.
-func (e *Edge) askMany(w http.ResponseWriter, r *http.Request, ctx context.Context, //nolint:revive // the request's is r's
+func (e *Edge) askMany(ctx context.Context, w http.ResponseWriter, r *http.Request,
 	caller *ipc.Caller, ev autobus.Event, want int, t token,
 ) {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -144,7 +144,8 @@ func TestBadRequests(t *testing.T) {
 		}
 	}
 	for _, token := range []string{"x", "e30", strings.Repeat("A", maxToken+1)} {
-		if got := a.do(t, http.MethodGet, requestsPath+token, ""); got.Status != 404 || got.Reason != autobus.ReasonRequestUnknown {
+		got := a.do(t, http.MethodGet, requestsPath+token, "")
+		if got.Status != http.StatusNotFound || got.Reason != autobus.ReasonRequestUnknown {
 			t.Errorf("token %.10s: %d %s", token, got.Status, got.Reason)
 		}
 	}

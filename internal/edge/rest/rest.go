@@ -46,8 +46,8 @@ type Edge struct {
 
 // New makes the edge.
 func New(c Config) *Edge {
-	e := &Edge{bus: c.Bus, callers: c.Callers, logger: c.Logger, heartbeat: c.Heartbeat, progress: c.Progress, elsewhere: c.Leave,
-		sessions: sessions{open: map[session]context.CancelCauseFunc{}}}
+	e := &Edge{bus: c.Bus, callers: c.Callers, logger: c.Logger, heartbeat: c.Heartbeat, progress: c.Progress,
+		elsewhere: c.Leave, sessions: sessions{open: map[session]context.CancelCauseFunc{}}}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
