@@ -79,6 +79,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newPublishCommand(),
 		a.newTailCommand(),
 		a.newConsumeCommand(),
+		a.newRequestCommand(), a.newReplyCommand(),
 		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(),
 		a.newOutboxCommand(),
 		a.newTypesCommand(),
