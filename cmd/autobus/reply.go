@@ -38,9 +38,10 @@ func (a *app) newReplyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reply TYPE",
 		Short: "Answer the requests of a type",
-		Long: "Answer the requests of a type by a command: it gets the data on stdin and the rest as AUTOBUS_ID, AUTOBUS_TYPE,\n" +
-			"AUTOBUS_SOURCE, AUTOBUS_ATTEMPT and AUTOBUS_DEADLINE; what it prints is the reply. Its exit status says what it is:\n" +
-			"0 the answer, 65 the error --error, anything else that there is none, which is told to the caller.\n\n" +
+		Long: "Answer the requests of a type by a command: it gets the data on stdin and the rest as AUTOBUS_ID,\n" +
+			"AUTOBUS_TYPE, AUTOBUS_SOURCE, AUTOBUS_ATTEMPT and AUTOBUS_DEADLINE; what it prints is the reply. Its exit\n" +
+			"status says what it is: 0 the answer, 65 the error --error, anything else that there is none, which is told\n" +
+			"to the caller.\n\n" +
 			"Without -g the subscription has the name of the type and is made if there is none. Ends by Ctrl-C.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable, exitInterrupted),
 		Example: "  autobus reply pricing.quote.price.v1 --echo\n" +
