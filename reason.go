@@ -94,6 +94,8 @@ const (
 	ReasonDatabaseUnreachable Reason = "database_unreachable"
 	ReasonDatabaseRefused     Reason = "database_refused"
 	ReasonOutboxInvalid       Reason = "outbox_invalid"
+	ReasonSinkInvalid         Reason = "sink_invalid"
+	ReasonSinkDrift           Reason = "sink_drift"
 )
 
 // ReasonInfo explains a reason.
@@ -280,4 +282,8 @@ var reasons = []ReasonInfo{
 		"Detail has the database's own words and SQLSTATE; check the user, his rights and the database's name."},
 	{ReasonOutboxInvalid, FailedPrecondition, false, "The outbox's table is missing or of another form.",
 		"Make it with what autobus outbox ddl prints."},
+	{ReasonSinkInvalid, InvalidArgument, false, "A sink cannot work as its file says.",
+		"Run autobus sink plan FILE and mend what it names; nothing was written."},
+	{ReasonSinkDrift, FailedPrecondition, false, "Too many events do not fit a sink's table; it stopped before them.",
+		"Compare the table and the sink's file with the spec: autobus sink plan FILE. Started again, it goes on from there."},
 }

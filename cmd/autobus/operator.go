@@ -68,6 +68,15 @@ func (o *operator) open(ctx context.Context) (*cluster, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
+	c, err := o.connect(ctx, k)
+	if err == nil {
+		c.config = cfg
+	}
+	return c, err
+}
+
+// connect opens the cluster that k names.
+func (o *operator) connect(ctx context.Context, k kafka.Config) (*cluster, error) {
 	k.ClientID = "autobus-cli"
 	k.Logger = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithTimeout(ctx, o.app.timeout)
@@ -76,7 +85,7 @@ func (o *operator) open(ctx context.Context) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{log: log, config: cfg}
+	c := &cluster{log: log}
 	c.closers = append(c.closers, func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

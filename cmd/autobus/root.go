@@ -84,6 +84,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newOutboxCommand(),
 		a.newTypesCommand(),
 		a.newSpecCommand(),
+		a.newSinkCommand(),
 		a.newTokenCommand(),
 		a.newClusterCommand(),
 		a.newDoctorCommand(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package bustest is what the tests of the bus share: the real Kafka cluster of a test run and its faults, the embedded
-// broker, PostgreSQL, one conformance suite for everything that implements autobus.Bus, and a history of what was published and
-// consumed with its checker. Only tests import it.
+// broker, a PostgreSQL server, one conformance suite for everything that implements autobus.Bus, and a history of what
+// was published and consumed with its checker. Only tests import it.
 //
 // It refuses to know how the bus works inside. The suite publishes through autobus.Bus and judges by the log, read with
 // kafka.Log: what the bus says of itself counts for nothing until the records say so too. Leaders and in-sync replicas

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sink
+
+import (
+	"context"
+	"sync"
+
+	"github.com/autobus-io/autobus/internal/kafka"
+)
+
+// intake reads ahead while the database writes: one page in hand, one on its way. Small pages that wait are written
+// together, so a slow database gets larger transactions and a fast one fresher rows.
+type intake struct {
+	plan   *Plan
+	reader *kafka.Reader
+	ctx    context.Context //nolint:containedctx // ends the goroutine of run, which outlives no session
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+	pages  chan page
+}
+
+// page is what one poll gave, as rows; the error comes after them.
+type page struct {
+	rows []Row
+	size int
+	to   map[TP]int64
+	err  error
+}
+
+func newIntake(log *kafka.Log, plan *Plan, from map[TP]int64) (*intake, error) {
+	reader, err := log.Read(from)
+	if err != nil {
+		return nil, err
+	}
+	in := &intake{plan: plan, reader: reader, pages: make(chan page, 1)}
+	in.ctx, in.cancel = context.WithCancel(context.Background())
+	in.ended.Add(1)
+	return in, nil
+}
+
+func (in *intake) run() {
+	defer in.ended.Done()
+	for {
+		p := in.poll()
+		select {
+		case in.pages <- p:
+		case <-in.ctx.Done():
+			return
+		}
+		if p.err != nil {
+			return
+		}
+	}
+}
+
+func (in *intake) poll() page {
+	records, err := in.reader.Poll(in.ctx)
+	p := page{err: err, to: map[TP]int64{}, rows: make([]Row, 0, len(records))}
+	for i := range records {
+		row, err := in.plan.Row(&records[i])
+		if err != nil {
+			p.err = err
+			return p
+		}
+		p.rows = append(p.rows, row)
+		p.size += row.Size
+		p.to[records[i].TP] = records[i].Offset + 1
+	}
+	return p
+}
+
+// gather makes a chunk of a page and of what waits behind it, up to the limits of the file. The error is what comes
+// after the chunk's rows.
+func (in *intake) gather(p page, next map[TP]int64) (*Chunk, error) {
+	c := &Chunk{From: map[TP]int64{}, To: map[TP]int64{}}
+	size := 0
+	for {
+		c.Rows = append(c.Rows, p.rows...)
+		size += p.size
+		for tp, to := range p.to {
+			c.From[tp], c.To[tp] = next[tp], to
+		}
+		if p.err != nil || len(c.Rows) >= in.plan.File.Rows || size >= in.plan.File.Bytes {
+			return c, p.err
+		}
+		select {
+		case p = <-in.pages:
+		default:
+			return c, nil
+		}
+	}
+}
+
+func (in *intake) close() {
+	in.cancel()
+	in.ended.Wait()
+	in.reader.Close()
+}
