@@ -44,7 +44,7 @@ type Type struct {
 	Scale     int // digits of it behind the point
 }
 
-var typeForm = regexp.MustCompile(`^([a-z ]+?)\s*(?:\(\s*(\d{1,4})\s*(?:,\s*(\d{1,4})\s*)?\))?$`)
+var typeForm = regexp.MustCompile(`^([a-z][a-z0-9 ]*?)\s*(?:\(\s*(\d{1,4})\s*(?:,\s*(\d{1,4})\s*)?\))?$`)
 
 // ParseType reads a type as it is written in SQL: integer, varchar(40), numeric(12,2). ok is false for one that is not
 // known.

@@ -95,6 +95,7 @@ func columns(ctx context.Context, q store.Querier, table string) (out []store.Co
 		if err := rows.Scan(&c.Name, &c.Raw, &c.NotNull, &c.Default, &c.Key); err != nil {
 			return nil, err
 		}
+		c.Raw = strings.ToLower(c.Raw) // SQLite writes the words that it knows as it likes
 		c.Type, c.Known = sink.ParseType(c.Raw)
 		out = append(out, c)
 	}
