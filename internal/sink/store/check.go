@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/sink"
 	"github.com/autobus-io/autobus/spec"
 )
@@ -79,7 +80,7 @@ func (s *Store) checkOwn(ctx context.Context, c *Check) error {
 			return err
 		}
 		if have == nil {
-			c.step("sinks keep their own state beside the rows", "CREATE TABLE %s (%s)", t[0], t[1])
+			c.step("sinks keep their own state beside the rows", "CREATE TABLE IF NOT EXISTS %s (%s)", t[0], t[1])
 		}
 	}
 	return nil
@@ -228,8 +229,13 @@ func relaid(had string, p *sink.Plan) (changed []string, err error) {
 func (s *Store) Apply(ctx context.Context, steps []Step) error {
 	return s.within(ctx, func(q Querier) error {
 		for _, st := range steps {
-			if _, err := q.ExecContext(ctx, st.SQL); err != nil {
-				return fmt.Errorf("%s: %w", firstLine(st.SQL), err)
+			_, err := q.ExecContext(ctx, st.SQL)
+			if err != nil && s.dialect.State(err) != "" {
+				return autobus.NewError(autobus.ReasonSinkInvalid, "%s refuses %s: %v", s.dialect.Name, firstLine(st.SQL), err).
+					WithHint("Give the user of the DSN the right, or apply the statements by hand; nothing was changed.")
+			}
+			if err != nil {
+				return err
 			}
 		}
 		return nil
