@@ -26,6 +26,9 @@ type config struct {
 	// Folder of AsyncAPI specs that are pushed when the instance starts. Empty means that the specs in force stay as
 	// they are.
 	Specs string `yaml:"specs"`
+	// Files of sinks that run within the instance, see docs/reference/sinks.md. Several instances may name the same ones:
+	// one of them writes, another takes over when it is gone.
+	Sinks []string `yaml:"sinks"`
 	// Name of this instance in logs, metrics, leases and /v1/status: letters, digits, dot, hyphen and underscore, another
 	// one for each instance on the cluster. Empty means the host's name.
 	Instance string `yaml:"instance"`

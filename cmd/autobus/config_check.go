@@ -35,6 +35,11 @@ func (c *config) check(p *problems) {
 			p.at("specs", "%s is not a folder", c.Specs).next("name the folder of the specs or leave the key away")
 		}
 	}
+	for i, file := range c.Sinks {
+		if _, err := os.Stat(file); err != nil {
+			p.at("sinks["+strconv.Itoa(i)+"]", "%s", err).next("check the file's name")
+		}
+	}
 	if c.Limits.Buffer != 0 && c.Limits.Buffer < 1<<20 {
 		p.at("limits.buffer", "%s is less than one event may need", c.Limits.Buffer).next("give at least 1MiB")
 	}

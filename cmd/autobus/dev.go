@@ -26,6 +26,7 @@ type devFlags struct {
 	port      int
 	kafkaPort int
 	specs     string
+	sinks     []string
 	noDemo    bool
 	verbose   bool
 
@@ -70,6 +71,7 @@ func (a *app) newDevCommand() *cobra.Command {
 	f.IntVar(&d.port, "port", 7070, "port of the API; 0 = any free one")
 	f.IntVar(&d.kafkaPort, "kafka-port", 9092, "port of the embedded Kafka broker; 0 = any free one")
 	f.StringVar(&d.specs, "specs", "", "folder of AsyncAPI specs, reloaded when it changes (default ./specs if there)")
+	f.StringSliceVar(&d.sinks, "sink", nil, "file of a sink to run; its tables are made (autobus sink)")
 	f.BoolVar(&d.noDemo, "no-demo", false, "no made-up orders")
 	f.StringVar(&d.durability, "durability", durabilityOS,
 		"what is acknowledged survives a kill (os) or also a power cut (fsync)")
@@ -138,6 +140,11 @@ func (d *devFlags) settings() (settings, error) {
 	if info, err := os.Stat(defaultSpecs); d.specs == "" && err == nil && info.IsDir() {
 		d.specs = defaultSpecs
 	}
+	for _, file := range d.sinks {
+		if _, err := os.Stat(file); err != nil {
+			return settings{}, usage("--sink: %s", err).WithHint("Name the file of a sink.")
+		}
+	}
 	var builtin spec.Files
 	if !d.noDemo {
 		var err error
@@ -162,7 +169,7 @@ func (d *devFlags) settings() (settings, error) {
 		host = "localhost"
 	}
 	s := settings{
-		dev: true, instance: host, listen: loopbackAddr(d.port), specs: d.specs, builtin: builtin,
+		dev: true, instance: host, listen: loopbackAddr(d.port), specs: d.specs, sinks: d.sinks, builtin: builtin,
 		drain:  2 * time.Second,
 		hosts:  []string{"localhost", "127.0.0.1", "::1"},
 		logger: slog.New(slog.NewTextHandler(d.app.err, &slog.HandlerOptions{Level: level})),

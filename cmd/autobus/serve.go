@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,6 +49,7 @@ type settings struct {
 	embedded  *kafka.EmbeddedConfig // nil = the brokers of kafka
 	specs     string
 	builtin   spec.Files
+	sinks     []string // files of the sinks that run within the instance
 	drain     time.Duration
 	quotas    quota.Config
 	logger    *slog.Logger
@@ -71,6 +73,8 @@ type instance struct {
 	peers    *peer.Pool // nil = the instance works alone
 	ready    *admin.Readiness
 	started  time.Time
+
+	sinkNames sync.Map // name of a sink -> its file
 
 	core   *stage // what edges stand on: it ends after them
 	edges  *stage
@@ -113,6 +117,7 @@ func start(ctx context.Context, s settings) (in *instance, err error) {
 		return in, err
 	}
 	in.serve()
+	in.runSinks()
 	return in, nil
 }
 

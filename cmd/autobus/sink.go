@@ -253,14 +253,20 @@ func (a *app) warnSink(ps ...*planned) {
 	}
 }
 
-// unapplied says that the database is not as the plan needs it.
+// unapplied says that the database is not as the plans need it.
 func unapplied(ps []*planned) error {
-	i := slices.IndexFunc(ps, func(p *planned) bool { return len(p.check.Steps) > 0 })
-	if i < 0 {
-		return nil
+	for _, p := range ps {
+		var why []string
+		for _, step := range p.check.Steps {
+			if !slices.Contains(why, step.Why) {
+				why = append(why, step.Why)
+			}
+		}
+		if len(why) > 0 {
+			return autobus.NewError(autobus.ReasonSinkInvalid, "%s: the database is not ready: %s", p.file.Path,
+				strings.Join(why, "; ")).
+				WithHint("Look at autobus sink plan %s, then apply it: autobus sink plan %s --apply", p.file.Path, p.file.Path)
+		}
 	}
-	return autobus.NewError(autobus.ReasonSinkInvalid, "%s: the database is not ready: %s", ps[i].file.Path,
-		ps[i].check.Steps[0].Why).
-		WithHint("Look at autobus sink plan %s, then apply it: autobus sink plan %s --apply", ps[i].file.Path,
-			ps[i].file.Path)
+	return nil
 }

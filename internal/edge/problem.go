@@ -69,18 +69,21 @@ var statusOfReason = map[autobus.Reason]int{
 
 // exitOfReason holds what is not ExitFailed.
 var exitOfReason = map[autobus.Reason]int{
-	autobus.ReasonRequestInvalid:     ExitUsage,
-	autobus.ReasonModeInvalid:        ExitUsage,
-	autobus.ReasonFilterInvalid:      ExitUsage,
-	autobus.ReasonConfigInvalid:      ExitUsage,
-	autobus.ReasonSpecInvalid:        ExitFound,
-	autobus.ReasonClusterUnreachable: ExitUnreachable,
-	autobus.ReasonServerUnreachable:  ExitUnreachable,
-	autobus.ReasonStarting:           ExitUnreachable,
-	autobus.ReasonShuttingDown:       ExitUnreachable,
-	autobus.ReasonOutcomeUnknown:     ExitUnreachable,
-	autobus.ReasonReplyTimeout:       ExitUnreachable,
-	autobus.ReasonConfirmationNeeded: ExitConfirm,
+	autobus.ReasonRequestInvalid:      ExitUsage,
+	autobus.ReasonModeInvalid:         ExitUsage,
+	autobus.ReasonFilterInvalid:       ExitUsage,
+	autobus.ReasonConfigInvalid:       ExitUsage,
+	autobus.ReasonSpecInvalid:         ExitFound,
+	autobus.ReasonClusterUnreachable:  ExitUnreachable,
+	autobus.ReasonServerUnreachable:   ExitUnreachable,
+	autobus.ReasonStarting:            ExitUnreachable,
+	autobus.ReasonShuttingDown:        ExitUnreachable,
+	autobus.ReasonOutcomeUnknown:      ExitUnreachable,
+	autobus.ReasonReplyTimeout:        ExitUnreachable,
+	autobus.ReasonConfirmationNeeded:  ExitConfirm,
+	autobus.ReasonDatabaseUnreachable: ExitUnreachable,
+	autobus.ReasonSinkInvalid:         ExitFound,
+	autobus.ReasonSinkDrift:           ExitFound,
 }
 
 // Status is the HTTP status of an error; 200 for none.

@@ -121,7 +121,7 @@ func (r *Runner) session(ctx context.Context) (wrote bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	begin, from, err := r.positions(ctx, have)
+	begin, from, at, err := r.positions(ctx, have)
 	if err != nil {
 		return false, err
 	}
@@ -138,7 +138,7 @@ func (r *Runner) session(ctx context.Context) (wrote bool, err error) {
 	r.enter(StateWriting)
 	r.cfg.Logger.Info("the sink reads", "partitions", len(from))
 	go in.run()
-	return r.pump(ctx, in, from)
+	return r.pump(ctx, in, at)
 }
 
 // pump writes what comes in. With nothing to write it keeps the sink all the same.
@@ -214,23 +214,25 @@ func drift(many *TooManyBad) error {
 		many.Rows, many.Example.State, many.Example.Reason).WithCause(many)
 }
 
-// positions decides where each partition goes on: where the database says, for new ones where the file says.
-func (r *Runner) positions(ctx context.Context, have map[TP]Position) (begin map[TP]Position, from map[TP]int64,
-	err error) {
+// positions decides where each partition goes on: where the database says, for new ones where the file says. at is what
+// the database says, which is less than from where a gap is accepted.
+func (r *Runner) positions(ctx context.Context, have map[TP]Position) (begin map[TP]Position, from, at map[TP]int64,
+	err error,
+) {
 	topics, err := r.cfg.Log.Topics(ctx, r.cfg.Plan.Topics()...)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	bounds, err := r.cfg.Log.Bounds(ctx, r.cfg.Plan.Topics()...)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	begin, from = map[TP]Position{}, map[TP]int64{}
+	begin, from, at = map[TP]Position{}, map[TP]int64{}, map[TP]int64{}
 	for _, tp := range r.cfg.Plan.TPs() {
 		t, ok := topics[tp.Topic]
 		b, led := bounds[tp]
 		if !ok || t.Err != nil || !led {
-			return nil, nil, autobus.NewError(autobus.ReasonClusterUnreachable, "partition %d of topic %s does not answer",
+			return nil, nil, nil, autobus.NewError(autobus.ReasonClusterUnreachable, "partition %d of topic %s does not answer",
 				tp.Partition, tp.Topic)
 		}
 		id := hex.EncodeToString(t.ID[:])
@@ -241,26 +243,27 @@ func (r *Runner) positions(ctx context.Context, have map[TP]Position) (begin map
 			if r.cfg.Plan.File.Start == StartLatest {
 				from[tp] = b.End
 			}
-			begin[tp] = Position{TopicID: id, Next: from[tp]}
+			begin[tp], at[tp] = Position{TopicID: id, Next: from[tp]}, from[tp]
 			continue
 		case p.TopicID != id:
-			return nil, nil, autobus.NewError(autobus.ReasonPositionLost, "topic %s was deleted and made again: offset %d of "+
+			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost, "topic %s was deleted and made again: offset %d of "+
 				"partition %d is another place now", tp.Topic, p.Next, tp.Partition).
 				WithHint("Run autobus sink rebuild: it fills the table from what the topic holds now.")
 		case p.Next < b.First && !r.cfg.AcceptGap:
-			return nil, nil, gap(tp, p.Next, b.First)
+			return nil, nil, nil, gap(tp, p.Next, b.First)
 		case p.Next > b.End:
-			return nil, nil, autobus.NewError(autobus.ReasonPositionLost, "partition %d of %s ends at %d, but %d offsets were "+
+			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost, "partition %d of %s ends at %d, but %d offsets were "+
 				"written already: the log was cut", tp.Partition, tp.Topic, b.End, p.Next).
 				WithHint("Look what happened to the cluster, then run autobus sink rebuild.")
 		}
+		at[tp] = p.Next
 		if from[tp] = p.Next; p.Next < b.First {
 			r.cfg.Logger.Warn("events were deleted before they were written", "topic", tp.Topic, "partition", tp.Partition,
 				"from", p.Next, "to", b.First)
 			from[tp] = b.First
 		}
 	}
-	return begin, from, nil
+	return begin, from, at, nil
 }
 
 func gap(tp TP, next, first int64) error {
