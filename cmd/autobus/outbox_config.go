@@ -16,16 +16,16 @@ import (
 // as those of config are.
 type outboxConfig struct {
 	// Address of the database, as libpq understands it: postgres://user@host:5432/name?sslmode=verify-full, or pairs such
-	// as host=/run/postgresql dbname=shop. What it leaves away comes from the PG variables, such as PGHOST. It has to lead to
-	// the server itself, or through a pooler in session mode: the relay's lock lives in its session.
+	// as host=/run/postgresql dbname=shop. What it leaves away comes from the PG variables, such as PGHOST. It has to
+	// lead to the server itself, or through a pooler in session mode: the relay's lock lives in its session.
 	DSN string `yaml:"dsn"`
 	// File that holds the user's password; a newline at its end is ignored. In the file of the configuration dsn must not
 	// have one, so that it cannot end up in a repository. Empty means PGPASSWORD, PGPASSFILE, or none.
 	PasswordFile string `yaml:"password_file"`
 	// Name of the table, with its schema or without.
 	Table string `yaml:"table"`
-	// What becomes of the rows behind a refused one, of the same type and key: hold, they wait until it is sent or dropped;
-	// skip, they go on.
+	// What becomes of the rows behind a refused one, of the same type and key: hold, they wait until it is sent or
+	// dropped; skip, they go on.
 	OnRefused string `yaml:"on_refused"`
 	// How long a row stays after it was sent. 0 means that it is deleted instead of marked.
 	Keep time.Duration `yaml:"keep"`

@@ -42,7 +42,8 @@ func (f *pickFlags) pick(args []string, careful bool) (p relay.Pick, err error) 
 	for _, arg := range args {
 		n, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil {
-			return p, usage("%q is no number of a row", arg).WithHint("autobus outbox refused shows them, in the column seq.")
+			return p, usage("%q is no number of a row", arg).
+				WithHint("autobus outbox refused shows them, in the column seq.")
 		}
 		p.Seqs = append(p.Seqs, n)
 	}

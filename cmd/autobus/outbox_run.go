@@ -26,9 +26,10 @@ func (a *app) newOutboxRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Relay the table's rows into the bus until a signal comes",
-		Long: "Relay the table's rows into the bus until a signal comes: in order per type and key, each under its id, marked\n" +
-			"once it is written. A database or a bus that is away is waited for. Of several relays of one table one works,\n" +
-			"the others stand by. docs/howto/outbox.md tells more, docs/reference/outbox.md lists the configuration.\n\n" +
+		Long: "Relay the table's rows into the bus until a signal comes: in order per type and key, each under its id,\n" +
+			"marked once it is written. A database or a bus that is away is waited for. Of several relays of one table\n" +
+			"one works, the others stand by. docs/howto/outbox.md tells more, docs/reference/outbox.md lists the\n" +
+			"configuration.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage),
 		Example: "  autobus outbox run --dsn postgres://relay@localhost/shop --server http://localhost:7070\n" +
 			"  autobus outbox run --config outbox.yaml --server https://bus.example.com --token-file /run/secrets/bus",

@@ -38,8 +38,8 @@ func (a *app) newOutboxStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what waits in the table, what was refused, and whether a relay is at work",
-		Long: "Show what waits in the table, what was refused, and whether a relay is at work. It asks the database, not the\n" +
-			"relay.\n\n" + exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
+		Long: "Show what waits in the table, what was refused, and whether a relay is at work. It asks the database,\n" +
+			"not the relay.\n\n" + exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
 		Example: "  autobus outbox status --dsn postgres://relay@localhost/shop\n" +
 			"  autobus outbox status --config outbox.yaml -o json | jq .pending",
 		Args: cobra.NoArgs,

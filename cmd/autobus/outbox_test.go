@@ -42,7 +42,8 @@ func TestOutbox(t *testing.T) {
 	var said bustest.Output
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"outbox", "run", "--server", in.url(), "--listen", addr}, &bytes.Buffer{}, io.Discard, &said)
+		ended <- run(ctx, []string{"outbox", "run", "--server", in.url(), "--listen", addr}, &bytes.Buffer{}, io.Discard,
+			&said)
 	}()
 	defer func() {
 		cancel()
@@ -126,11 +127,11 @@ const outboxReference = "../../docs/reference/outbox.md"
 // TestOutboxReference holds docs/reference/outbox.md to the comments of the configuration; -update writes it.
 func TestOutboxReference(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("<!-- Generated from cmd/autobus/outbox_config.go by go test ./cmd/autobus -update. Do not edit. -->\n\n" +
+	b.WriteString("<!-- Generated from cmd/autobus/outbox_config.go by go test ./cmd/autobus -update. -->\n\n" +
 		"# Configuration of `autobus outbox`\n\n" +
-		"A YAML file given by `--config`, which may be left away; a variable wins over the file, a flag over the variable.\n" +
-		"The rules are those of [serve's configuration](config.md). The bus is where `--server` and `--token-file` say, as\n" +
-		"for every command. What it is for: [publish from your own transaction](../howto/outbox.md).\n" +
+		"A YAML file given by `--config`, which may be left away; a variable wins over the file, a flag over the\n" +
+		"variable. The rules are those of [serve's configuration](config.md). The bus is where `--server` and\n" +
+		"`--token-file` say, as for every command. What it is for: [publish from your own transaction](../howto/outbox.md).\n" +
 		"Below: the key, its default, its variable.\n\n" +
 		"```yaml\ndsn: postgres://relay@db.example.com/shop?sslmode=verify-full\npassword_file: /run/secrets/relay\n" +
 		"table: autobus_outbox\nkeep: 72h\nlisten: 0.0.0.0:7071\n```\n\n")

@@ -55,9 +55,11 @@ func serve(dsn string) error {
 	defer conn.Close(ctx)
 	for {
 		key := fmt.Sprintf("k%d", rand.IntN(serviceKeys))
-		if _, err := conn.Exec(ctx, fmt.Sprintf(`BEGIN; WITH c AS (UPDATE counters SET n = n + 1 WHERE key = '%[1]s' RETURNING n)
+		_, err := conn.Exec(ctx, fmt.Sprintf(`BEGIN;
+			WITH c AS (UPDATE counters SET n = n + 1 WHERE key = '%[1]s' RETURNING n)
 			INSERT INTO autobus_outbox (id, type, key, data)
-			SELECT '%[1]s-' || n, '%[2]s', '%[1]s', json_build_object('n', n) FROM c`, key, placed)); err != nil {
+			SELECT '%[1]s-' || n, '%[2]s', '%[1]s', json_build_object('n', n) FROM c`, key, placed))
+		if err != nil {
 			return err
 		}
 		<-time.After(rand.N(4 * time.Millisecond)) // so that some are killed within the transaction
@@ -111,7 +113,8 @@ func TestKills(t *testing.T) {
 		CREATE TRIGGER gate BEFORE UPDATE ON autobus_outbox FOR EACH STATEMENT EXECUTE FUNCTION gate();
 		CREATE TABLE counters AS SELECT 'k' || k AS key, 0 AS n FROM generate_series(0, %d) k`, serviceKeys-1))
 	bin, data, addr := filepath.Join(t.TempDir(), "autobus"), t.TempDir(), freeAddr(t)
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/autobus").CombinedOutput(); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/autobus")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	_, port, _ := net.SplitHostPort(addr)
@@ -138,8 +141,8 @@ func TestKills(t *testing.T) {
 	if events, again, _ := k.judge("mid"); again > 0 {
 		t.Errorf("%d of %d events stand in the log again, while the bus never died", again, events)
 	}
+	worker.start()
 	k.hit("bus", "database", "relay and bus", "service")
-	worker.kill()
 	events, again, last := k.judge("end")
 	if again == 0 {
 		t.Errorf("no event of %d stands in the log again: the bus did not forget anything", events)
@@ -215,16 +218,12 @@ func (k *kills) betweenWrittenAndMarked(kill func(*program)) {
 		k.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		k.Fatal(err)
-	}
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(1)"); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(1)"); err != nil { // until the connection is closed
 		k.Fatal(err)
 	}
 	var pid, port int
 	bustest.Eventually(k.T, "a relay waits to mark rows", func(ctx context.Context) bool {
-		err := tx.QueryRow(ctx, `SELECT pid, client_port FROM pg_stat_activity
+		err := conn.QueryRow(ctx, `SELECT pid, client_port FROM pg_stat_activity
 			WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE autobus_outbox SET sent_at%'`).Scan(&pid, &port)
 		return err == nil
 	})
@@ -234,28 +233,29 @@ func (k *kills) betweenWrittenAndMarked(kill func(*program)) {
 	}
 	kill(k.relays[i])
 	// The session does not see that its client died before it got the lock; then it would still mark the rows.
-	if _, err := tx.Exec(ctx, "SELECT pg_terminate_backend($1, 10000)", pid); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_terminate_backend($1, 10000)", pid); err != nil {
 		k.Fatal(err)
 	}
-	_ = tx.Rollback(ctx)
 }
 
-// judge waits until all rows up to one that it adds are sent, and holds the log against the table: the rows are the
-// events, each key's in order. It gives the number of events, how many of them stand there again, and the last number of
-// each key.
+// judge ends the service, waits until all rows are sent, and holds the log against the table: the rows are the events,
+// each key's in order. end is the id of a row that it adds as the last one. It gives the number of events, how many of
+// them stand there again, and the last number of each key.
 func (k *kills) judge(end string) (events, again int, last map[string]int) {
 	k.Helper()
+	k.worker.kill()
+	drained := func() bool { return k.query(unsent) == "0" }
+	bustest.Eventually(k.T, "all rows are sent", func(context.Context) bool { return drained() })
 	k.query("INSERT INTO autobus_outbox (id, type, data) VALUES ('" + end + "', '" + placed + "', 'null')")
-	bustest.Eventually(k.T, "all rows are sent", func(context.Context) bool {
-		return k.query("SELECT count(*) FROM autobus_outbox WHERE sent_at IS NULL AND seq <= (SELECT seq FROM autobus_outbox "+
-			"WHERE id = '"+end+"')") == "0"
-	})
+	bustest.Eventually(k.T, "the last row is sent", func(context.Context) bool { return drained() })
+
 	ids := k.log(end)
 	seen := map[string]bool{}
 	last = map[string]int{}
 	for _, id := range ids {
 		if seen[id] {
-			continue // whoever got no answer sent it again under its id
+			again++ // whoever got no answer sent it again under its id
+			continue
 		}
 		seen[id] = true
 		key, number, numbered := strings.Cut(id, "-")
@@ -265,23 +265,16 @@ func (k *kills) judge(end string) (events, again int, last map[string]int) {
 		}
 		last[key] = n
 	}
-	for _, id := range strings.Fields(k.query("SELECT id FROM autobus_outbox WHERE seq <= (SELECT seq FROM autobus_outbox " +
-		"WHERE id = '" + end + "')")) {
+	rows := strings.Fields(k.query("SELECT id FROM autobus_outbox"))
+	for _, id := range rows {
 		if !seen[id] {
 			k.Errorf("the row %s is no event", id)
 		}
-		delete(seen, id)
 	}
-	for id := range seen {
-		if got := k.query("SELECT count(*) FROM autobus_outbox WHERE id = '" + id + "'"); got != "1" {
-			k.Errorf("the event %s has no row", id)
-		}
+	if len(rows) != len(seen) {
+		k.Errorf("the table has %d rows, the log events of %d ids", len(rows), len(seen))
 	}
-	distinct := map[string]bool{}
-	for _, id := range ids {
-		distinct[id] = true
-	}
-	return len(ids), len(ids) - len(distinct), last
+	return len(ids), again, last
 }
 
 // hasPort reports whether a process has a connection from a local port.
