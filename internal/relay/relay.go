@@ -5,6 +5,7 @@ package relay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -177,68 +178,107 @@ type term struct {
 	cleanFrom int64
 }
 
+const (
+	// breath is the time between two looks at the table while the relay is awake and nothing is left over, so that what
+	// looking costs the service's database is bounded. A backlog goes without.
+	breath    = 20 * time.Millisecond
+	maxBreath = 200 * time.Millisecond
+	// emptyLooks in a row make the relay sleepy.
+	emptyLooks = 5
+)
+
 func (t *term) run(ctx context.Context) error {
-	for looked := (time.Time{}); ctx.Err() == nil; {
-		if err := t.upkeep(ctx); err != nil {
-			return err
-		}
-		looked = time.Now()
-		more, err := t.round(ctx)
+	wait := breath
+	for empty := 0; ctx.Err() == nil; {
+		looked := time.Now()
+		found, more, err := t.look(ctx)
 		if err != nil {
 			return err
 		}
 		if more {
 			continue
 		}
-		if err := t.idle(ctx, looked.Add(t.relay.cfg.Poll)); err != nil {
-			return err
+		if empty++; found {
+			empty, wait = 0, breath
 		}
+		if empty >= emptyLooks || t.rest.until.After(looked) {
+			slept, err := t.nap(ctx)
+			if err != nil {
+				return err
+			}
+			if slept {
+				empty, wait = emptyLooks-1, breath // awake for one look, unless it finds something
+				continue
+			}
+			wait = min(2*wait, maxBreath) // a transaction is open, perhaps for long
+		}
+		sleep(ctx, time.Until(looked.Add(wait)))
 	}
 	return nil
 }
 
-// idle returns when the table is to be looked at: at a time, when something that failed may be tried again, or when the
-// table's trigger says that there is something. While nothing can be published it does not listen.
-func (t *term) idle(ctx context.Context, until time.Time) error {
-	if _, _, _, next := t.pauses.waiting(time.Now()); !next.IsZero() && next.Before(until) {
-		until = next
+// look makes a round, and what is due beside it.
+func (t *term) look(ctx context.Context) (found, more bool, err error) {
+	if err := t.upkeep(ctx); err != nil {
+		return false, false, err
 	}
-	down := t.rest.until.After(time.Now())
-	if down {
-		until = t.rest.until
+	return t.round(ctx)
+}
+
+// nap returns when rows were found. It reports false at once where the table's trigger would not tell of all of them.
+// Beside that it looks when something that failed may be tried again, and after Config.Poll. While nothing can be
+// published it does not look at all, and returns when that may be over.
+func (t *term) nap(ctx context.Context) (slept bool, err error) {
+	if t.rest.until.After(time.Now()) {
+		_, err := t.watch(ctx, t.rest.until, false)
+		return true, err
+	}
+	if slept, err = t.session.doze(ctx); err != nil || !slept {
+		return false, err
 	}
 	for ctx.Err() == nil {
-		left := time.Until(until)
-		if left <= 0 {
-			return nil
+		// What was committed before the trigger began to tell, or is due.
+		found, more, err := t.look(ctx)
+		if err != nil || found || more {
+			return true, errors.Join(err, t.session.awake(ctx))
 		}
-		var notified bool
-		var err error
-		if down {
-			err = t.sleep(ctx, left)
-		} else {
-			notified, err = t.session.wait(ctx, min(left, heartbeat))
+		until := time.Now().Add(t.relay.cfg.Poll)
+		if _, _, _, next := t.pauses.waiting(time.Now()); !next.IsZero() && next.Before(until) {
+			until = next
 		}
-		if err != nil || notified {
-			return err
-		}
-		if err := t.upkeep(ctx); err != nil {
-			return err
+		told, err := t.watch(ctx, until, true)
+		if err != nil || told {
+			return true, errors.Join(err, t.session.awake(ctx))
 		}
 	}
-	return nil
+	return true, nil
 }
 
-// sleep waits without listening.
-func (t *term) sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(min(d, heartbeat))
+// watch waits until a time, or until it is told that there is something, where it listens. It keeps an eye on the
+// session.
+func (t *term) watch(ctx context.Context, until time.Time, listen bool) (told bool, err error) {
+	for ctx.Err() == nil && time.Now().Before(until) {
+		left := min(time.Until(until), heartbeat)
+		if !listen {
+			sleep(ctx, left)
+		} else if told, err := t.session.wait(ctx, left); err != nil || told {
+			return told, err
+		}
+		if err := t.upkeep(ctx); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// sleep waits.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return nil
 	case <-timer.C:
 	}
-	return t.beat(ctx)
 }
 
 // beat asks whether the session is there.

@@ -24,7 +24,7 @@ import (
 func rowBecomesEvent(g *rig) {
 	// Without a look at the table for an hour, so that only the trigger can have woken the relay.
 	g.run(func(c *relay.Config) { c.Poll = time.Hour })
-	g.await("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "1")
+	g.await("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted", "2") // at work, and asleep
 	id := g.sql(`INSERT INTO autobus_outbox (type, key, data, subject, source, time)
 		VALUES ('` + placed + `', 'o-1', '{"total":  1.50}', 's', '/shop', '2026-01-02T03:04:05Z') RETURNING id`)
 	g.await(unsent, "0")
@@ -37,6 +37,19 @@ func rowBecomesEvent(g *rig) {
 	if e.ID != id || key != "o-1" || string(e.Data) != `{"total":  1.50}` || e.Subject != "s" || e.Source != "/shop" ||
 		!e.Time.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {
 		g.Errorf("the row of id %s became %+v", id, e)
+	}
+}
+
+// Without a look at the table for an hour no row is overlooked whose transaction took longer than the relay stays awake,
+// and was not asked to tell because the relay was.
+func lateCommits(g *rig) {
+	g.run(func(c *relay.Config) { c.Poll = time.Hour })
+	for n := range 4 {
+		g.insert(placed, "a", n) // wakes the relay
+		g.sql("BEGIN; INSERT INTO autobus_outbox (type, key) VALUES ('" + placed + "', 'b')")
+		g.sql("SELECT pg_sleep(0.3)")
+		g.sql("COMMIT")
+		g.await(unsent, "0")
 	}
 }
 
@@ -138,19 +151,22 @@ func busAway(g *rig) {
 	}
 }
 
+// working finds the lock of the relay that is at work.
+const working = "locktype = 'advisory' AND granted AND classid = 1869968482"
+
 // The one that is not at work takes over when the other's session ends, and nothing is published twice.
 func twoRelays(g *rig) {
 	g.run(func(c *relay.Config) { c.Database.RuntimeParams["application_name"] = "one" })
 	g.run(func(c *relay.Config) { c.Database.RuntimeParams["application_name"] = "two" })
 	const worker = `SELECT coalesce(max(application_name), '') FROM pg_locks JOIN pg_stat_activity USING (pid)
-		WHERE locktype = 'advisory' AND granted`
+		WHERE ` + working
 	changed := map[string]bool{}
 	for n := range 6 {
 		bustest.Eventually(g.T, "a relay is at work", func(context.Context) bool { return g.sql(worker) != "" })
 		changed[g.sql(worker)] = true
 		g.insert(placed, "a", 2*n+1, 2*n+2)
 		if n < 5 {
-			g.sql(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted`)
+			g.sql(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE ` + working)
 		}
 	}
 	g.await(unsent, "0")
@@ -177,7 +193,7 @@ func lostSession(g *rig) {
 	})
 	g.insert(placed, "a", 1)
 	<-inFlight
-	g.sql(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted`)
+	g.sql(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE ` + working)
 	select {
 	case <-hung:
 	case <-time.After(bustest.Patience):

@@ -53,6 +53,7 @@ func TestRelay(t *testing.T) {
 	}{
 		{"a row becomes an event", rowBecomesEvent},
 		{"bytes and attributes", bytesAndAttributes},
+		{"late commits are not overlooked", lateCommits},
 		{"order per key under concurrent writers", orderPerKey},
 		{"a refused row holds its key", refusedHolds},
 		{"a refused row is skipped", refusedSkips},

@@ -4,20 +4,21 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/autobus-io/autobus"
 )
 
-// round publishes the oldest rows that may go and writes down what became of them. more says that something came to its
-// end, so that there may be more at once. What is in flight when ctx ends is waited for, as long as Config.Drain says.
-func (t *term) round(ctx context.Context) (more bool, err error) {
+// round publishes the oldest rows that may go and writes down what became of them. found says that there were any, more
+// that others may go at once, without anybody telling. What is in flight when ctx ends is waited for, as long as Config.Drain says.
+func (t *term) round(ctx context.Context) (found, more bool, err error) {
 	hold := t.relay.cfg.OnRefused == Hold
-	rows, err := t.session.next(ctx, t.relay.cfg.Batch, hold, t.pauses)
+	rows, full, err := t.session.next(ctx, t.relay.cfg.Batch, hold, t.pauses)
 	t.heard = time.Now()
 	if err != nil || len(rows) == 0 {
-		return false, err
+		return false, false, err
 	}
 	ctx, cancel := drained(ctx, t.relay.cfg.Drain)
 	defer cancel()
@@ -43,12 +44,14 @@ func (t *term) round(ctx context.Context) (more bool, err error) {
 	}
 	got, err := t.publish(ctx, &batch)
 	if err != nil {
-		return false, err
+		return true, false, err
 	}
 	for k, i := range sent {
 		receipts[i] = got[k]
 	}
-	return t.settle(ctx, rows, receipts)
+	progress, err := t.settle(ctx, rows, receipts)
+	behind := func(r autobus.Receipt) bool { return r.Status != autobus.Written && reach(r) == ofNone }
+	return true, progress && (full || slices.ContainsFunc(receipts, behind)), err
 }
 
 // drained is a context that goes on for a while after ctx.

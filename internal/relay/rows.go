@@ -54,8 +54,8 @@ const behindRefused = `
 // batchBytes is about how much one batch holds; a row always fits.
 const batchBytes = 4 << 20
 
-// next reads at most limit rows in order.
-func (s *session) next(ctx context.Context, limit int, hold bool, p *pauses) (out []row, err error) {
+// next reads at most limit rows in order. full says that there may be more.
+func (s *session) next(ctx context.Context, limit int, hold bool, p *pauses) (out []row, full bool, err error) {
 	behind := ""
 	if hold {
 		behind = fmt.Sprintf(behindRefused, s.table)
@@ -66,22 +66,23 @@ func (s *session) next(ctx context.Context, limit int, hold bool, p *pauses) (ou
 	found, err := s.conn.Query(ctx, fmt.Sprintf(nextRows, s.table, behind), limit, batchBytes, types, laneTypes, laneKeys,
 		autobus.MaxEventBytes)
 	if err != nil {
-		return nil, databaseError(err)
+		return nil, false, databaseError(err)
 	}
 	defer found.Close()
 	size := 0
 	for found.Next() {
 		r, err := scan(found)
 		if err != nil {
-			return nil, databaseError(err)
+			return nil, false, databaseError(err)
 		}
 		if size += r.event.Size(); size > batchBytes && len(out) > 0 {
-			break // what is left is read again
+			full = true // what is left is read again
+			break
 		}
 		out = append(out, r)
 	}
 	found.Close()
-	return out, databaseError(found.Err())
+	return out, full || len(out) == limit, databaseError(found.Err())
 }
 
 func scan(from pgx.Rows) (r row, err error) {

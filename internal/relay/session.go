@@ -20,7 +20,10 @@ import (
 const (
 	databaseTime = 10 * time.Second // how long the database may take for one answer
 	heartbeat    = 3 * time.Second  // between two looks at whether the session is there
-	lockClass    = 0x6f757462       // of the advisory lock, "outb"; the table's oid is the other half
+
+	// Halves of the keys of advisory locks; the table's oid is the other half.
+	workClass  = 0x6f757462 // "outb": who works on the table
+	sleepClass = 0x6f757473 // "outs": he sleeps, and wants to be told of rows; the table's trigger knows it
 )
 
 // session is one connection to the database, and the table behind it.
@@ -114,9 +117,25 @@ func (s *session) guard(ctx context.Context) error {
 func (s *session) lock(ctx context.Context) (ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, databaseTime)
 	defer cancel()
-	err = s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1::int, $2::bigint::bit(32)::int)", lockClass,
-		int64(s.oid)).Scan(&ok)
+	err = s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", s.key(workClass)).Scan(&ok)
 	return ok, databaseError(err)
+}
+
+func (s *session) key(class int64) int64 { return class<<32 | int64(s.oid) }
+
+// doze has the table's trigger notify from now on. It fails while a transaction is open that inserted rows and was not
+// asked to: it will not tell of them.
+func (s *session) doze(ctx context.Context) (ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, databaseTime)
+	defer cancel()
+	err = s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", s.key(sleepClass)).Scan(&ok)
+	return ok, databaseError(err)
+}
+
+// awake ends what doze began.
+func (s *session) awake(ctx context.Context) error {
+	_, err := s.exec(ctx, "SELECT pg_advisory_unlock($1)", s.key(sleepClass))
+	return err
 }
 
 func (s *session) exec(ctx context.Context, sql string, args ...any) (int64, error) {

@@ -93,8 +93,8 @@ func (t *Table) Status(ctx context.Context) (st Status, err error) {
 	rows, err = t.s.conn.Query(ctx, `SELECT l.pid, coalesce(host(a.client_addr), ''), a.backend_start
 		FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
 		LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-		WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2 AND l.granted`,
-		uint32(lockClass), t.s.oid)
+		WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 1 AND l.granted`,
+		uint32(workClass), t.s.oid)
 	if err != nil {
 		return st, databaseError(err)
 	}
