@@ -7,8 +7,9 @@
 //
 // It starts one three-broker Kafka cluster that all packages share, runs vet, the linter and every package's tests with
 // the race detector, ends the cluster by its recorded pids, and prints the failures last. The suites that ran are
-// compared with the committed list test/suites.txt, so that none can vanish unseen. What this machine cannot run (no
-// Java, no Maven) is listed as skipped; under CI=true a skip is a failure.
+// compared with the committed list test/suites.txt, so that none can vanish unseen. The suites of Python run in an
+// environment of their own below .cache. What this machine cannot run (no Java, no Maven, no Python) is listed as
+// skipped; under CI=true a skip is a failure.
 //
 // It refuses to know what is tested. A package gets the real cluster when its tests import internal/bustest; such
 // packages run after each other, or two at a time where they leave the cluster as it is, all others side by side.

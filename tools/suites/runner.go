@@ -72,6 +72,7 @@ func (r *runner) Run(ctx context.Context) error {
 	}
 	r.checks(ctx)
 	r.test(ctx, nil, plainLimit, nil, plain)
+	r.python(ctx)
 	starting.Wait()
 	if c != nil {
 		defer c.stop()

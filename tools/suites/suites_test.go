@@ -162,3 +162,22 @@ func TestApart(t *testing.T) {
 		t.Errorf("alone: %v", alone)
 	}
 }
+
+func TestReadPytestCounts(t *testing.T) {
+	s := &Suite{Name: "sdk/python"}
+	err := readPytest([]byte(`<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="4">
+		<testcase classname="tests.test_a" name="test_good" time="0.1"/>
+		<testcase classname="tests.test_a" name="test_bad"><failure message="boom">boom</failure></testcase>
+		<testcase classname="tests.test_a" name="test_broken"><error message="boom"/></testcase>
+		<testcase classname="tests.test_a" name="test_not"><skipped type="pytest.skip" message="no bus"/></testcase>
+		</testsuite></testsuites>`), s)
+	if err != nil || s.Passed != 1 || s.Failed != 2 || len(s.Skipped) != 1 || s.Tests() != 4 {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	if s.Skipped[0] != (Skip{"tests.test_a.test_not", "no bus"}) {
+		t.Errorf("skip: got %q", s.Skipped[0])
+	}
+	if readPytest([]byte("nothing"), s) == nil {
+		t.Error("what is no report is taken as one")
+	}
+}

@@ -59,7 +59,8 @@ def test_bytes_are_content_of_their_own(fake: Fake) -> None:
 
 @pytest.mark.parametrize(("data", "extensions", "reason"), [
     (float("nan"), {}, "data_unreadable"), ({1, 2}, {}, "data_unreadable"),
-    ("x" * (MAX_BYTES + 1), {}, "event_too_large"), ({}, {"id": "x"}, "event_invalid")], ids=["NaN", "a set", "too large", "an attribute as extension"])
+    ("x" * (MAX_BYTES + 1), {}, "event_too_large"), ({}, {"id": "x"}, "event_invalid")],
+    ids=["NaN", "a set", "too large", "an attribute as extension"])
 def test_what_has_no_form_is_refused_here(fake: Fake, data: Any, extensions: dict[str, str], reason: str) -> None:
     bus = fake.sync_bus()
     good, bad = Event(PLACED, 1), Event(PLACED, data, extensions=extensions)

@@ -47,7 +47,7 @@ def test_each_file_says_what_it_is_for_and_is_short() -> None:
         lines = text.splitlines()
         assert len(lines) <= 260 and max(map(len, lines)) <= 120, path
         if path.name != "_version.py":
-            assert len(ast.get_docstring(ast.parse(text)) or "") > 40, path
+            assert len(ast.get_docstring(ast.parse(text)) or "") > 25, path
 
 
 def test_what_is_public_is_documented() -> None:

@@ -25,8 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m autobus", description="Handle events of the bus.")
     p.add_argument("--version", action="version", version=VERSION)
     run = p.add_subparsers(dest="command", required=True).add_parser(
-        "run", help="run the handlers of a service until SIGTERM", description="Run the handlers of a Bus until SIGTERM
-        or " "SIGINT: then what runs is finished, told to the bus, and the process ends.")
+        "run", help="run the handlers of a service until SIGTERM",
+        description="Run the handlers of a Bus until SIGTERM or SIGINT: then what runs is finished, told to the bus, "
+                    "and the process ends.")
     run.add_argument("target", metavar="MODULE:NAME", help="a Bus of either twin, or a function that makes one")
     run.add_argument("--health", metavar="[HOST:]PORT", help="answer /livez and /readyz there")
     run.add_argument("--log-level", default="INFO", type=str.upper, metavar="LEVEL",

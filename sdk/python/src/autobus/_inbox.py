@@ -20,6 +20,7 @@ log = logging.getLogger("autobus")
 ALL = -1
 OPEN_TIME = 10.0
 MAX_OUTSTANDING = 50_000
+OVERLAP = 5  # seconds before a break from which replies are asked for again
 
 
 class Query:
@@ -33,6 +34,7 @@ class Query:
         self.unknown: Error | None = None  # the request may not be written
         self.got: set[str] = set()
         self.duplicates = 0
+        self._seen: set[str] = set()  # ids of replies, which come again when the inbox was opened again
         self._replies: asyncio.Queue[Reply | None] = asyncio.Queue()
         self._done = False
 
@@ -47,6 +49,9 @@ class Query:
             return None
 
     def take(self, r: Reply) -> None:
+        if r.id in self._seen:
+            return
+        self._seen.add(r.id)
         who = r.responder or r.source
         if who in self.got:
             self.duplicates += 1
@@ -92,7 +97,7 @@ class Inbox:
         self._address: asyncio.Future[str] | None = None
         self._seqs: dict[Connection, int] = {}
         self._last = ""         # the address
-        self._cut: datetime | None = None  # since when replies to it may be missed
+        self._cut: float | None = None  # since when replies to it may be missed
         self._task: asyncio.Task[None] | None = None
 
     def linked(self, conn: Connection) -> None:
@@ -112,7 +117,8 @@ class Inbox:
         self._seqs[conn] = seq
         frame: dict[str, Any] = {"op": "inbox", "seq": seq}
         if self._last and self.pending:
-            frame |= {"address": self._last, "since": rfc3339(self._cut or datetime.now(timezone.utc))}
+            gone = 0.0 if self._cut is None else time.monotonic() - self._cut
+            frame |= {"address": self._last, "from": f"-{int(gone) + OVERLAP}s"}
         conn.send(frame)
 
     def heard(self, conn: Connection, frame: dict[str, Any]) -> bool:
@@ -152,7 +158,7 @@ class Inbox:
             q.take(r)
 
     def unlinked(self) -> None:
-        self._cut = self._cut or datetime.now(timezone.utc) - timedelta(seconds=2)
+        self._cut = self._cut or time.monotonic()
 
     async def address(self, timeout: float) -> str:
         self._wanted = True

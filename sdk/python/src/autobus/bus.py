@@ -80,7 +80,8 @@ class Bus(Base):
                            timeout: float | None = None) -> list[Receipt]:
         """Publishes events in their order and returns a receipt for each; raises for none. Behind one that is to be
         sent again, later ones of the same key are refused (predecessor_failed); with `ordered`, behind one of any
-        failure.""" all_ = list(events)
+        failure."""
+        all_ = list(events)
         out, refused = self._outgoing(all_)
         receipts = await self._run(self._engine.core.publish, out, ordered, timeout) if out else []
         return self._incoming(all_, refused, receipts)

@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
 
 
 def rfc3339(t: datetime) -> str:
-    """A time without an offset is taken as UTC."""
+    """A time that names no zone is taken as UTC."""
     if t.tzinfo is None:
         t = t.replace(tzinfo=timezone.utc)
     return t.isoformat().replace("+00:00", "Z")
@@ -141,8 +141,8 @@ def parse_time(text: Any) -> datetime | None:
     m = _TIME.match(text) if isinstance(text, str) else None
     if m is None:
         return None
-    offset = "+00:00" if m[3] in "Zz" else m[3]
+    zone = "+00:00" if m[3] in "Zz" else m[3]
     try:
-        return datetime.fromisoformat(f"{m[1].upper()}.{(m[2] or '0')[:6]:0<6}{offset}")
+        return datetime.fromisoformat(f"{m[1].upper()}.{(m[2] or '0')[:6]:0<6}{zone}")
     except ValueError:
         return None

@@ -21,8 +21,8 @@ class Hooks:
 
     The order is fixed: before, the handler, error, retry, after. Of several Hooks, the first one's `before` comes
     first, and its error, retry and after come last of their kind. One that fails is logged and changes nothing, but for
-    what is said on purpose: `before` may raise Retry, Skip or Reject, and then the handler is not called; `before_publish`
-    may raise Error, and then the event is refused."""
+    what is said on purpose: `before` may raise Retry, Skip or Reject, and then the handler is not called;
+    `before_publish` may raise Error, and then the event is refused."""
 
     def before(self, delivery: Delivery) -> Any:
         """Before the handler; may change the delivery, and keep things in its `state`."""

@@ -36,6 +36,7 @@ class Gateway:
         self.peers: list[Peer] = []
         self.frames: list[dict[str, Any]] = []  # all that clients sent
         self._inboxes: dict[str, tuple[Peer, int]] = {}
+        self._replies: dict[str, list[dict[str, Any]]] = {}  # by address
 
     def connect(self, peer: Peer) -> None:
         with self.changed:
@@ -111,10 +112,10 @@ class Gateway:
 
     def _hand_on(self, event: dict[str, Any]) -> None:
         if self.log.is_reply(event):
-            inbox = self._inboxes.get(event.get("to", ""))
-            if inbox is not None:
-                shown = {k: v for k, v in event.items() if k != "to"}
-                inbox[0].put({"op": "events", "seq": inbox[1], "deliveries": [{"event": shown}]})
+            self._replies.setdefault(event["to"], []).append({k: v for k, v in event.items() if k != "to"})
+            if (inbox := self._inboxes.get(event["to"])) is not None:
+                inbox[0].put({"op": "events", "seq": inbox[1],
+                              "deliveries": [{"event": self._replies[event["to"]][-1]}]})
             return
         for q in self.queues.values():
             q.offer(event)
@@ -173,6 +174,8 @@ class Gateway:
         address = frame.get("address") or secrets.token_urlsafe(16)
         self._inboxes[address] = (peer, frame["seq"])
         peer.put({"op": "inbox", "seq": frame["seq"], "address": address})
+        for reply in self._replies.get(address, ()):
+            peer.put({"op": "events", "seq": frame["seq"], "deliveries": [{"event": reply}]})
 
     def _op_auth(self, peer: Peer, frame: dict[str, Any]) -> None:
         pass

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client at the real bus, `autobus dev`, which is killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+import autobus
+from autobus import Delivery, Event
+from conftest import WAIT, eventually
+
+PLACED = "orders.order.placed.v1"
+QUOTE = "pricing.quote.price.v1"
+
+
+class Dev:
+    """A bus of its own folder and port."""
+
+    def __init__(self, program: str, folder: Path):
+        self.program, self.folder = program, folder
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            self.port = s.getsockname()[1]
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [self.program, "dev", "--no-demo", "--port", str(self.port), "--kafka-port", "0", "--data",
+             str(self.folder / "data"), "-o", "json"], cwd=self.folder, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+        assert self.process.stdout is not None
+        assert json.loads(self.process.stdout.readline())["api"] == self.url
+
+    def end(self, how: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.communicate(timeout=2 * WAIT)
+            self.process = None
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    program = os.environ.get("AUTOBUS_BIN")
+    if not program:
+        pytest.skip("AUTOBUS_BIN does not name the program autobus")
+    d = Dev(program, tmp_path)
+    d.start()
+    yield d
+    d.end(signal.SIGKILL)
+
+
+def test_publish_handle_and_handle_again(dev: Dev) -> None:
+    seen: list[Delivery] = []
+    with autobus.sync.Bus(dev.url) as bus:
+        @bus.subscribe("billing", types=PLACED, start="earliest", backoff=[0.05])
+        def handle(d: Delivery) -> None:
+            seen.append(d)
+            if d.attempt == 1:
+                raise ValueError("no paper")
+
+        works = bus.start()
+        sent = Event(PLACED, {"n": 2**63, "text": "ж"}, key="k", subject="s", extensions={"correlationid": "c"})
+        assert bus.publish(sent).ok and bus.publish(sent).duplicate
+        with pytest.raises(autobus.Refused, match="type_invalid"):
+            bus.publish("no type", 1)
+        binary = b"\x00\xff" * 1000
+        assert bus.publish(PLACED, binary, content_type="application/octet-stream", key="b").ok
+        eventually("both came twice", lambda: len(seen) == 4)
+        first = next(d for d in seen if d.key == "k" and d.attempt == 2)
+        assert (first.id, first.data, first.subject, first.extensions) == (sent.id, sent.data, "s", {"correlationid": "c"})
+        assert next(d for d in seen if d.key == "b").data == binary
+        bus.stop()
+        for w in works:
+            w.result(WAIT)
+
+
+def test_nothing_is_lost_when_the_bus_is_killed(dev: Dev) -> None:
+    done: dict[int, int] = {}
+    written: list[int] = []
+    stop = threading.Event()
+
+    with autobus.sync.Bus(dev.url, max_backoff=0.2) as bus:
+        @bus.subscribe("billing", types=PLACED, start="earliest", window=20)
+        def handle(d: Delivery) -> None:
+            done[d.data] = done.get(d.data, 0) + 1
+
+        def publish() -> None:
+            n = 0
+            while not stop.is_set():
+                if bus.publish(PLACED, n, key=str(n % 7)).ok:
+                    written.append(n)
+                n += 1
+
+        works = bus.start()
+        publisher = threading.Thread(target=publish)
+        publisher.start()
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            before = len(written)
+            eventually("some are written", lambda: len(written) > before + 50)
+            dev.end(how)
+            dev.start()
+        before = len(written)
+        eventually("more are written", lambda: len(written) > before + 50)
+        stop.set()
+        publisher.join(2 * WAIT)
+        eventually("all that was written is handled", lambda: set(written) <= set(done), 2 * WAIT)
+        assert not any(w.done() for w in works)
+        bus.stop()
+        for w in works:
+            w.result(WAIT)
+
+
+def test_a_request_over_the_real_bus(dev: Dev) -> None:
+    with autobus.sync.Bus(dev.url) as server, autobus.sync.Bus(dev.url) as caller:
+        server.serve(QUOTE, subscription="pricing")(lambda d: {"price": d.data["n"] * 2})
+        try:
+            caller.request(QUOTE, {"n": 1})
+        except autobus.Error as e:
+            if e.reason == "unimplemented":
+                pytest.fail("the gateway has no inboxes")
+            assert e.reason in ("no_responder", "type_unknown")
+        works: list[Any] = server.start()
+        eventually("the server is ready", server.ready)
+        reply = caller.request(QUOTE, {"n": 2**62}, timeout=WAIT)
+        assert reply.data == {"price": 2**63} and reply.responder == "pricing"
+        replies = caller.requests(QUOTE, {"n": 1}, timeout=WAIT)
+        assert [r.data for r in replies] == [{"price": 2}] and replies.missing == []
+        server.stop()
+        for w in works:
+            w.result(WAIT)
