@@ -42,8 +42,8 @@ func (r *runner) python(ctx context.Context) {
 	}
 }
 
-// venv makes an environment with what a file of requirements names, or finds it: a folder of .cache that is named by the
-// file's content, so that other requirements never meet an old one. missing says what this machine lacks for it.
+// venv makes an environment with what a file of requirements names, or finds it: a folder of .cache named by the file's
+// content, so that other requirements never meet an old one. missing says what this machine lacks for it.
 func venv(ctx context.Context, file string) (python, missing string, err error) {
 	const version = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"
 	if _, err := command(ctx, nil, "python3", "-c", version); err != nil {

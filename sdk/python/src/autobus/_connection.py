@@ -162,7 +162,7 @@ async def dial(config: Config, url: str, token: str, owner: Owner) -> Connection
 def _refusal(e: InvalidStatus) -> Error:
     status = e.response.status_code
     try:
-        problem = _json.loads(e.response.body or b"")
+        problem = _json.loads(bytes(e.response.body or b""))
         if isinstance(problem, dict) and problem.get("reason"):
             return Error(problem)
     except ValueError:

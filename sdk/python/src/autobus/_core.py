@@ -126,8 +126,9 @@ class Core:
         if self.link.main is not None:
             w.session.linked(self.link.main)
         stopping = asyncio.create_task(stop.wait())
+        ends: list[asyncio.Future[Any]] = [stopping, w.session.ended]
         try:
-            await asyncio.wait([stopping, w.session.ended], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await w.stop()
         finally:
             stopping.cancel()

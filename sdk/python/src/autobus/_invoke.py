@@ -85,7 +85,7 @@ class Invoker:
     def _spawn(self, loop: asyncio.AbstractEventLoop, job: Job, tell: Callable[..., None]) -> None:
         def start() -> None:
             task = loop.create_task(self._work_async(job))
-            job.cancel = lambda: loop.call_soon_threadsafe(task.cancel)  # type: ignore[assignment, return-value]
+            job.cancel = lambda: loop.call_soon_threadsafe(task.cancel)  # type: ignore[assignment]
             if job.over:
                 task.cancel()
             task.add_done_callback(lambda t: tell(None, asyncio.CancelledError()) if t.cancelled() else
@@ -101,7 +101,7 @@ class Invoker:
             began = time.monotonic()
             result = _error_of(lambda: self.handler(todo if self.batch else todo[0]), keep=self.batch)
             self._merge(job, results, result, began)
-        outcomes = []
+        outcomes: list[Outcome] = []
         for step in self._finish(job, results, outcomes):
             self.hooks.run(*step)
         return outcomes

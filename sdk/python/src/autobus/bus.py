@@ -32,7 +32,7 @@ class Replies:
         return self
 
     async def __anext__(self) -> Reply:
-        r = await self._bus._run(self._query.next)
+        r: Reply | None = await self._bus._run(self._query.next)
         if r is None:
             raise StopAsyncIteration
         return r

@@ -43,9 +43,8 @@ class Config:
 
     def current_token(self) -> Token:
         """May wait: a function may fetch it from somewhere."""
-        token = self.token if self.token is not None else os.environ.get("AUTOBUS_TOKEN", "")
-        if callable(token):
-            token = token()
+        given = self.token if self.token is not None else os.environ.get("AUTOBUS_TOKEN", "")
+        token = given() if callable(given) else given
         return token if isinstance(token, Token) else Token(token)
 
     @property

@@ -147,8 +147,8 @@ class Bus(Base):
         try:
             yield
         finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def connect(self, timeout: float = 10.0) -> None:
         """As autobus.Bus.connect."""

@@ -46,11 +46,15 @@ class Fake:
 
     def bus(self, **options: Any) -> Bus:
         """A client of it, for asyncio."""
-        return self.attach(Bus(**options))
+        made = Bus(**options)
+        self.attach(made)
+        return made
 
     def sync_bus(self, **options: Any) -> sync.Bus:
         """A client of it, without asyncio."""
-        return self.attach(sync.Bus(**options))
+        made = sync.Bus(**options)
+        self.attach(made)
+        return made
 
     def attach(self, bus: Any) -> Any:
         """Lets a Bus that exists, with its handlers, talk to this one from now on. Close puts it back."""
