@@ -18,7 +18,7 @@ when they break, leases while handlers work, hooks and health. It refuses to kno
 (the gateway says), and what the bus is built on.
 """
 
-from . import sync
+from . import asgi, http, sync, wsgi
 from ._serve import Fault
 from ._version import VERSION as __version__
 from .bus import Bus, Replies
@@ -31,5 +31,5 @@ from .receipt import Receipt
 from .settings import Batch
 
 __all__ = ["Batch", "Bus", "Delivery", "Error", "Event", "Fault", "Hooks", "LeaseLost", "Outcome", "Receipt", "Refused",
-           "Reject", "Replies", "Reply", "ReplyError", "Retry", "Skip", "Token", "Unknown", "__version__", "new_id",
-           "sync"]
+           "Reject", "Replies", "Reply", "ReplyError", "Retry", "Skip", "Token", "Unknown", "__version__", "asgi",
+           "http", "new_id", "sync", "wsgi"]

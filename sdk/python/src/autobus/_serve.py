@@ -68,9 +68,12 @@ def answering(bus: Base, subscription: str, handler: Callable[..., Any]) -> Call
 def answering_async(bus: Base, subscription: str, handler: Callable[..., Any]) -> Callable[[Delivery], Any]:
     async def handle(d: Delivery) -> None:
         begin(d)
-        answer, failure = None, None
+        answer: Any = None
+        failure: Exception | None = None
         try:
-            answer = await handler(d)
+            answer = await asyncio.wait_for(handler(d), _until(d))
+        except asyncio.TimeoutError as e:
+            failure = Skip("its deadline came while it was worked on") if d.expired(0) else e
         except Exception as e:
             failure = e
         while (r := reply_for(d, subscription, answer, failure)) is not None:
@@ -80,6 +83,8 @@ def answering_async(bus: Base, subscription: str, handler: Callable[..., Any]) -
                 break
             failure = refused(failure, receipt.error)
         end(d, failure)
+    if hasattr(handler, "aclose"):  # what is to be awaited when run() ends
+        handle.aclose = handler.aclose  # type: ignore[attr-defined]
     return handle
 
 
@@ -126,8 +131,11 @@ def end(d: Delivery, failure: Exception | None) -> None:
     raise Reject(f"{type(failure).__name__}: {failure}")
 
 
+def _until(d: Delivery) -> float | None:
+    """Seconds until nobody waits for the answer."""
+    return None if d.expires is None else max(0.0, (d.expires - datetime.now(timezone.utc)).total_seconds())
+
+
 def _time_left(d: Delivery) -> float:
-    until = d.expires
-    if until is None:
-        return REPLY_TIME
-    return min(REPLY_TIME, max(1.0, (until - datetime.now(timezone.utc)).total_seconds() + 0.5))
+    until = _until(d)
+    return REPLY_TIME if until is None else min(REPLY_TIME, max(1.0, until + 0.5))

@@ -136,6 +136,10 @@ class Bus(Base):
                 self.stop()
                 if works:
                     await asyncio.wait(works)
+                for r in self._registry.by_name.values():
+                    for _, handler in r.routes:
+                        if hasattr(handler, "aclose"):
+                            await handler.aclose()
         for w in works:
             w.result()
 
