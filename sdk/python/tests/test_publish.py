@@ -112,6 +112,13 @@ def test_a_refusal_after_a_doubt_is_unknown(fake: Fake) -> None:
     assert "forbidden" in str(e.value) and e.value.retriable
 
 
+def test_a_doubt_is_of_one_event_alone(fake: Fake) -> None:
+    fake._plan("unknown", 1, lambda e: e.data == 0, {})
+    fake.refuse("data_invalid", when=lambda e: e.data == 1)
+    receipts = fake.sync_bus().publish_many([Event(PLACED, 0), Event(PLACED, 1), Event(PLACED, 2)])
+    assert [r.status for r in receipts] == ["written", "refused", "written"] and receipts[0].duplicate
+
+
 def test_without_a_bus_nothing_was_sent(fake: Fake) -> None:
     bus = fake.sync_bus()
     with fake.away():

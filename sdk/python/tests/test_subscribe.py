@@ -189,6 +189,27 @@ def test_what_is_revoked_is_not_told_and_handled_again(fake: Fake, twin: bool) -
     assert [o for _, o in fake.gateway.queues["billing"].told] == ["ack"]
 
 
+def test_an_outcome_that_comes_too_late_is_told_to_the_hooks(fake: Fake, twin: bool) -> None:
+    errors: list[BaseException] = []
+    told = threading.Event()
+
+    class Watch(Hooks):
+        def error(self, delivery: Delivery, exc: BaseException) -> None:
+            errors.append(exc)
+            told.set()
+
+    def handle(d: Delivery) -> None:
+        if d.attempt == 1:
+            with fake.gateway.changed:  # taken away, and the client does not hear of it
+                fake.gateway.queues["billing"].take_back(fake.gateway.queues["billing"].slots[0].lease)
+
+    fake.publish(PLACED, 1)
+    with fake.running(subscribe(fake, twin, handle, hooks=[Watch()])):
+        fake.idle("billing")
+        assert told.wait(WAIT)
+    assert [type(e).__name__ for e in errors] == ["LeaseLost"] and kinds(fake) == ["ack"]
+
+
 def test_an_async_handler_is_cancelled_when_its_event_is_lost(fake: Fake) -> None:
     at_work = threading.Event()
     ends: list[str] = []

@@ -30,7 +30,7 @@ class Parcel:
         self.receipts: list[Receipt | None] = [
             failed(e.id, e.type, t) if isinstance(t, Refused) else None for e, t in zip(events, texts)]
         self.sent: list[int] = []   # the indices that the last frame had
-        self.doubt = False          # a gateway may have written what has no receipt
+        self.doubt: set[int] = set()  # the indices of those that a gateway may have written
         self.done: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self.timer: asyncio.TimerHandle | None = None
 
@@ -38,7 +38,7 @@ class Parcel:
         return [i for i, r in enumerate(self.receipts) if r is None]
 
     def settle(self, i: int, receipt: Receipt) -> None:
-        if self.doubt and receipt.status == "refused":
+        if i in self.doubt and receipt.status == "refused":
             # The first attempt may have written it all the same.
             receipt = failed(receipt.id, receipt.type, _doubtful(receipt.error))
         self.receipts[i] = receipt
@@ -103,7 +103,7 @@ class Courier:
             return
         flying, self._flying, self._line = self._flying, {}, None
         for p in sorted(flying.values(), key=lambda p: p.number, reverse=True):
-            p.doubt = True
+            p.doubt.update(p.sent)
             if p.open():
                 self._queue.appendleft(p)
         self._turn()
@@ -132,7 +132,8 @@ class Courier:
             e = p.events[i]
             r = from_wire(result, e.id, e.type)
             if r.status == "unknown":
-                p.doubt = again = True
+                p.doubt.add(i)
+                again = True
             elif r.status == "refused" and r.error is not None and r.error.reason in NOT_HERE:
                 again = not_here = True
             elif p.receipts[i] is None:
@@ -159,7 +160,7 @@ class Courier:
 
     def _pump(self) -> None:
         line = self._line
-        if line is None or self._next is not None or line.closed:
+        if line is None or self._next is not None or line.closed or line.draining:
             return
         while self._queue and len(self._flying) < line.limits.get("publish_frames", FRAMES):
             p = self._queue.popleft()
@@ -174,16 +175,17 @@ class Courier:
                            + ",".join(str(p.texts[i]) for i in p.sent) + "]}")
 
     def _give_up(self, p: Parcel) -> None:
-        flying = p.doubt or any(q is p for q in self._flying.values())
+        if any(q is p for q in self._flying.values()):
+            p.doubt.update(p.sent)
         if p in self._queue:
             self._queue.remove(p)
-        if flying:
-            self._fail(p, Unknown({"reason": "outcome_unknown", "code": "deadline_exceeded", "retriable": True,
-                                   "detail": "the bus did not answer in time; the event may still be written",
-                                   "hint": "Publish the same event again, under the same id."}))
-        else:
-            why = self.why or unreachable("there was no connection in time; nothing was sent")
-            self._fail(p, Refused(why.problem))
+        never = Refused((self.why or unreachable("there was no connection in time; nothing was sent")).problem)
+        unknown = Unknown({"reason": "outcome_unknown", "code": "deadline_exceeded", "retriable": True,
+                           "detail": "the bus did not answer in time; the event may still be written",
+                           "hint": "Publish the same event again, under the same id."})
+        for i in p.open():
+            p.receipts[i] = failed(p.events[i].id, p.events[i].type, unknown if i in p.doubt else never)
+        p.settled()
 
     def _fail(self, p: Parcel, why: Error) -> None:
         for i in p.open():

@@ -79,6 +79,9 @@ class Link:
                 self._at += 1
                 log.warning("no connection to the bus: %s", e)
                 self.client.unreachable(e)
+            except Exception:
+                log.exception("no connection to the bus")
+                self._at += 1
             else:
                 born = time.monotonic()
                 self._gone.clear()

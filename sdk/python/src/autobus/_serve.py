@@ -57,7 +57,9 @@ def answering(bus: Base, subscription: str, handler: Callable[..., Any]) -> Call
         except Exception as e:
             failure = e
         while (r := reply_for(d, subscription, answer, failure)) is not None:
-            receipt = bus._engine.call(bus._engine.core.publish, [r], False, _time_left(d))[0]
+            out, refusals = bus._outgoing([r])
+            sent = bus._engine.call(bus._engine.core.publish, out, False, _time_left(d))
+            receipt = bus._incoming([r], refusals, sent)[0]
             if receipt.error is None:
                 break
             failure = refused(failure, receipt.error)
@@ -77,8 +79,9 @@ def answering_async(bus: Base, subscription: str, handler: Callable[..., Any]) -
         except Exception as e:
             failure = e
         while (r := reply_for(d, subscription, answer, failure)) is not None:
-            sent = bus._engine.submit(bus._engine.core.publish, [r], False, _time_left(d))
-            receipt = (await asyncio.wrap_future(sent))[0]
+            out, refusals = bus._outgoing([r])
+            sent = await asyncio.wrap_future(bus._engine.submit(bus._engine.core.publish, out, False, _time_left(d)))
+            receipt = bus._incoming([r], refusals, sent)[0]
             if receipt.error is None:
                 break
             failure = refused(failure, receipt.error)
