@@ -32,8 +32,10 @@ class Page:
     def __init__(self, folder: Path):
         self.folder, self.port, self.output = folder, "", ""
         self.running: list[subprocess.Popen[str]] = []
-        program = Path(os.environ["AUTOBUS_BIN"])
-        path = f"{program.parent}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        programs = folder / "programs"
+        programs.mkdir()
+        (programs / "autobus").symlink_to(os.environ["AUTOBUS_BIN"])
+        path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.env = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1",
                     "PYTEST_PLUGINS": "autobus.pytest_plugin"}  # as if it had been installed
 

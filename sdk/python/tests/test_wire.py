@@ -38,8 +38,9 @@ def test_cut_anywhere_loses_nothing_and_doubles_nothing(served: Served, fuse: in
         for n in range(4):
             served.fuse = fuse
             assert bus.publish(PLACED, n).ok
-        eventually("all is handled", lambda: len(served.gateway.queues["billing"].slots) == 4 and
-                   not served.gateway.queues["billing"].open_slots())
+        queues = served.gateway.queues
+        eventually("all is handled", lambda: "billing" in queues and len(queues["billing"].slots) == 4 and
+                   not queues["billing"].open_slots())
         served.fuse = None
         bus.stop()
         for w in works:

@@ -18,6 +18,7 @@ from .errors import Error, unreachable
 log = logging.getLogger("autobus")
 
 RENEW_BEFORE = 30.0  # seconds before a token expires
+CLOSE_TIME = 2.0
 
 
 class Client(Protocol):
@@ -38,6 +39,7 @@ class Link:
         self._urls = config.addresses()
         self._at = 0
         self.up = asyncio.Event()     # there is a main connection
+        self._closing = False
         self._gone = asyncio.Event()  # the main connection ended, or drains
         self._token = Token("")
         self._task = asyncio.create_task(self._keep())
@@ -64,14 +66,16 @@ class Link:
         self.client.unlinked(conn)
 
     async def close(self) -> None:
+        self._closing = True
+        self._gone.set()
         self._task.cancel()
-        await asyncio.wait([self._task])
+        await asyncio.wait([self._task], timeout=CLOSE_TIME)
         conns = ([self.main] if self.main else []) + list(self._others)
         await asyncio.gather(*(c.close() for c in conns))
 
     async def _keep(self) -> None:
         failures = 0
-        while True:
+        while not self._closing:  # some versions of asyncio lose a cancellation that meets what was waited for
             try:
                 conn = await self._open()
             except Error as e:
@@ -84,6 +88,9 @@ class Link:
                 self._at += 1
             else:
                 born = time.monotonic()
+                if self._closing:
+                    conn.cut()
+                    return
                 self._gone.clear()
                 self.main = conn
                 self.up.set()
