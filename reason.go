@@ -71,6 +71,8 @@ const (
 	ReasonSubscriptionUnknown Reason = "subscription_unknown"
 	ReasonSubscriptionInvalid Reason = "subscription_invalid"
 	ReasonDeadLetterUnknown   Reason = "dead_letter_unknown"
+	ReasonJobUnknown          Reason = "job_unknown"
+	ReasonTooManyJobs         Reason = "too_many_jobs"
 	ReasonSubscriptionExists  Reason = "subscription_exists"
 	ReasonManagedBySpec       Reason = "managed_by_spec"
 	ReasonSessionUnknown      Reason = "session_unknown"
@@ -234,6 +236,10 @@ var reasons = []ReasonInfo{
 		"Check the name. PUT /v1/subscriptions/{name} makes it, or its worker, by create (in Go: Worker.Create)."},
 	{ReasonDeadLetterUnknown, NotFound, false, "The subscription has no dead letter of this number, or no longer.",
 		"List them: autobus dlq list NAME. They are kept as long as the topic's retention says."},
+	{ReasonJobUnknown, NotFound, false, "There is no such job, or no longer.",
+		"List them: autobus job list. A job is known as long as some of its dead letters are kept."},
+	{ReasonTooManyJobs, ResourceExhausted, false, "The subscription has too many jobs whose dead letters are still kept.",
+		"Choose more letters at a time: by fingerprint, by filter, or all."},
 	{ReasonSubscriptionInvalid, InvalidArgument, false, "The subscription's name or policy is wrong.",
 		"Mend the field that detail names."},
 	{ReasonSubscriptionExists, AlreadyExists, false, "A subscription of this name exists with another policy.",

@@ -69,6 +69,7 @@ type Bus struct {
 	groups     *groups
 	replies    *replies
 	responders *responders
+	jobs       *jobs
 	leases     *incarnations
 	peers      *directory
 	abroad     sync.Map // lease of another instance, held by a session here -> *link
@@ -95,6 +96,7 @@ func New(cfg Config) *Bus {
 	b.groups = newGroups(b)
 	b.replies = newReplies(b)
 	b.responders = newResponders(cfg.Control)
+	b.jobs = newJobs(b)
 	b.peers = newDirectory(b)
 	return b
 }

@@ -83,6 +83,9 @@ func deadLetter(topic string, sl *slot, now time.Time) kafka.Record {
 	add("offset", strconv.FormatInt(r.Offset, 10))
 	add("first", first.UTC().Format(time.RFC3339Nano))
 	add("last", now.Format(time.RFC3339Nano))
+	if sl.letter > 0 {
+		add("redriven", strconv.FormatInt(sl.letter-1, 10))
+	}
 	if sl.bare {
 		add("omitted", "key, value and headers: the record is larger than a dead letter may be")
 		return kafka.Record{TP: kafka.TP{Topic: topic}, Time: now, Value: []byte{}, Headers: headers}

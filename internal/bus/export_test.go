@@ -37,3 +37,24 @@ func (b *Bus) Stored(name string, v control.Subscription, tp kafka.TP, commit ka
 	}
 	return at.Base, at.incarnation, verdict
 }
+
+// RedrivenCopies counts the copies of redriven events in a park log that count, by letter.
+func RedrivenCopies(records []kafka.Record) (map[int64]int, error) {
+	out, shelves := map[int64]int{}, map[source]*shelf{}
+	for i := range records {
+		f, ok, err := parseFact(&records[i])
+		if err != nil || !ok {
+			return nil, err
+		}
+		sh := shelves[f.source]
+		if sh == nil {
+			sh = newShelf()
+			shelves[f.source] = sh
+		}
+		if f.kind == kindCopy && f.letter > 0 && f.by >= sh.claimed {
+			out[f.letter-1]++
+		}
+		sh.apply(f)
+	}
+	return out, nil
+}

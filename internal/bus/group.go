@@ -75,6 +75,8 @@ type group struct {
 	timer   chan struct{} // one token: the next timer may be another one
 	commit  chan struct{} // one token: commit now
 	parking chan struct{} // one token: there is something to do for the park log
+
+	redriving chan struct{} // one token: a job may go on
 }
 
 func newGroup(b *Bus, name string) *group {
@@ -82,7 +84,7 @@ func newGroup(b *Bus, name string) *group {
 		parts: map[kafka.TP]*partition{}, topics: map[string]string{}, unsaved: map[*slot]struct{}{},
 		changed: make(chan struct{}, 1), feed: make(chan struct{}, 1), timer: make(chan struct{}, 1),
 		commit: make(chan struct{}, 1), parking: make(chan struct{}, 1),
-		look: make(chan struct{}, 1), avoid: map[string]time.Time{}}
+		redriving: make(chan struct{}, 1), look: make(chan struct{}, 1), avoid: map[string]time.Time{}}
 }
 
 func signal(c chan struct{}) {
@@ -221,6 +223,7 @@ func (g *group) work(ctx context.Context) error {
 	parts.Go(func() { g.tend(working) })
 	parts.Go(func() { g.keepPark(working) })
 	parts.Go(func() { g.scout(working) })
+	parts.Go(func() { g.keepRedriving(working, m) })
 	err = g.stay(ctx, m, at, appeared, failed)
 
 	// Leaving hands the partitions over: it waits for leases and commits, so it needs the others still.

@@ -113,6 +113,7 @@ func (g *group) drop(p *partition) {
 	}
 	g.withdraw(p)
 	p.phase = closed
+	signal(g.redriving)
 	g.bus.metrics.parked.Sub(float64(p.kept))
 	for _, sl := range p.slots {
 		delete(g.unsaved, sl)

@@ -33,10 +33,34 @@ type DeadLetter struct {
 	First       time.Time       `json:"first,omitzero"` // delivery by the instance that gave it up
 	Last        time.Time       `json:"last"`           // when it was given up
 	Omitted     string          `json:"omitted,omitempty"`
-	Event       json.RawMessage `json:"event,omitempty"` // where it was asked for
+	Redriven    *int64          `json:"redriven,omitempty"` // number of the letter that its event was redriven from
+	Edited      *int64          `json:"edited,omitempty"`   // number of the letter whose place it took
+	Fate        string          `json:"fate,omitempty"`     // what became of it since: redriven, dropped or edited
+	Event       json.RawMessage `json:"event,omitempty"`    // where it was asked for
 
 	event autobus.Event
+	place int // which of topic, partition and offset were told, as bits
 	size  int
+}
+
+// What a letter can tell of where its event stands.
+const (
+	toldTopic = 1 << iota
+	toldPartition
+	toldOffset
+
+	wholePlace = toldTopic | toldPartition | toldOffset
+)
+
+// source is the partition of its event.
+func (l *DeadLetter) source() kafka.TP { return kafka.TP{Topic: l.Topic, Partition: l.Partition} }
+
+// life is the letter that its event lived from when it was given up, as in copyID: 0 = it came from its source.
+func (l *DeadLetter) life() int64 {
+	if l.Redriven == nil {
+		return 0
+	}
+	return *l.Redriven + 1
 }
 
 // Headers by which others say why a record is among the dead: Spring for Apache Kafka's DeadLetterPublishingRecoverer,
@@ -80,11 +104,17 @@ func (l *DeadLetter) own(name, value string) {
 	case "attempts":
 		l.Attempts, _ = strconv.Atoi(value)
 	case "topic":
-		l.Topic = value
+		l.Topic, l.place = value, l.place|toldTopic
 	case "partition":
-		l.Partition = number32(value)
+		l.Partition, l.place = number32(value), l.place|toldPartition
 	case "offset":
-		l.Offset = number64(value)
+		l.Offset, l.place = number64(value), l.place|toldOffset
+	case "redriven":
+		n := number64(value)
+		l.Redriven = &n
+	case "edited":
+		n := number64(value)
+		l.Edited = &n
 	case "first":
 		l.First, _ = time.Parse(time.RFC3339Nano, value)
 	case "last":
@@ -104,11 +134,11 @@ func (l *DeadLetter) spring(name, value string, raw []byte) {
 	case name == "exception-fqcn" && l.Reason == "":
 		l.Reason = value
 	case name == "original-topic":
-		l.Topic = value
+		l.Topic, l.place = value, l.place|toldTopic
 	case name == "original-partition" && len(raw) == 4:
-		l.Partition = int32(binary.BigEndian.Uint32(raw))
+		l.Partition, l.place = int32(binary.BigEndian.Uint32(raw)), l.place|toldPartition
 	case name == "original-offset" && len(raw) == 8:
-		l.Offset = int64(binary.BigEndian.Uint64(raw))
+		l.Offset, l.place = int64(binary.BigEndian.Uint64(raw)), l.place|toldOffset
 	}
 }
 
@@ -117,12 +147,25 @@ func (l *DeadLetter) connect(name, value string) {
 	case "exception.message":
 		l.Reason = value
 	case "topic":
-		l.Topic = value
+		l.Topic, l.place = value, l.place|toldTopic
 	case "partition":
-		l.Partition = number32(value)
+		l.Partition, l.place = number32(value), l.place|toldPartition
 	case "offset":
-		l.Offset = number64(value)
+		l.Offset, l.place = number64(value), l.place|toldOffset
 	}
+}
+
+// unburied is the record of a letter's event as it stood in its source, but for its time. What a letter has besides is
+// left away, by whomever it was written.
+func (l *DeadLetter) unburied(rec *kafka.Record) kafka.Record {
+	out := kafka.Record{TP: l.source(), Offset: l.Offset, Time: rec.Time, Key: rec.Key, Value: rec.Value}
+	for _, h := range rec.Headers {
+		if !strings.HasPrefix(h.Key, lettersPrefix) && !strings.HasPrefix(h.Key, springPrefix) &&
+			!strings.HasPrefix(h.Key, connectPrefix) {
+			out.Headers = append(out.Headers, h)
+		}
+	}
+	return out
 }
 
 func number32(s string) int32 {
@@ -141,7 +184,8 @@ var varying = regexp.MustCompile(`"[^"]*"|'[^']*'|\b[0-9a-fA-F]{8,}(-[0-9a-fA-F]
 
 const fingerprinted = 200 // bytes
 
-// fingerprint is the same for reasons that differ in what varies alone.
+// fingerprint is the same for reasons that differ in what varies alone. Jobs are stored with it, so it must stay what
+// it is: else they would choose other letters than they did.
 func fingerprint(reason string) string {
 	first, _, _ := strings.Cut(reason, "\n")
 	first = varying.ReplaceAllString(first, "#")

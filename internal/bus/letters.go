@@ -72,7 +72,7 @@ func (b *Bus) DeadLetters(ctx context.Context, name string, q LetterQuery) (Dead
 	if bad != nil {
 		return out, bad
 	}
-	have, err := b.letterBounds(ctx, name)
+	fates, have, err := b.standing(ctx, name)
 	if err != nil {
 		return out, err
 	}
@@ -81,7 +81,7 @@ func (b *Bus) DeadLetters(ctx context.Context, name string, q LetterQuery) (Dead
 	looked, bytes := 0, 0
 	next, err := b.eachLetter(ctx, name, have, func(l *DeadLetter) bool {
 		looked++
-		wanted := q.Fingerprint == "" || l.Fingerprint == q.Fingerprint
+		wanted := (q.Fingerprint == "" || l.Fingerprint == q.Fingerprint) && fates.of(l) == ""
 		if wanted {
 			wanted, _ = f.pass(&l.event) // one for which it fails is told, as it is delivered
 		}
@@ -100,15 +100,42 @@ func (b *Bus) DeadLetters(ctx context.Context, name string, q LetterQuery) (Dead
 	return out, err
 }
 
-// DeadLetter tells of one, with its event. ReasonDeadLetterUnknown besides those of DeadLetters.
+// standing is what became of the dead letters of a subscription, and which there are.
+func (b *Bus) standing(ctx context.Context, name string) (*fates, kafka.Bounds, error) {
+	f, err := b.fates(ctx, name, true)
+	if err != nil {
+		return nil, kafka.Bounds{}, err
+	}
+	have, err := b.letterBounds(ctx, name)
+	return f, have, err
+}
+
+// DeadLetter tells of one, with its event, also when it was redriven or dropped since. ReasonDeadLetterUnknown besides
+// those of DeadLetters.
 func (b *Bus) DeadLetter(ctx context.Context, name string, number int64) (l DeadLetter, err error) {
 	if err := b.peek(ctx, name); err != nil {
 		return l, err
 	}
-	have, err := b.letterBounds(ctx, name)
+	fates, have, err := b.standing(ctx, name)
 	if err != nil {
 		return l, err
 	}
+	if l, err = b.readOne(ctx, name, number, have); err != nil {
+		return l, err
+	}
+	if l.Fate = fates.of(&l); l.Fate == fateNever {
+		return l, noLetter(name, number)
+	}
+	l.Event = autobus.AppendEvent(nil, &l.event)
+	return l, nil
+}
+
+func noLetter(name string, number int64) *autobus.Error {
+	return autobus.NewError(autobus.ReasonDeadLetterUnknown, "there is no dead letter %d of %s", number, name)
+}
+
+// readOne reads one letter, whatever became of it.
+func (b *Bus) readOne(ctx context.Context, name string, number int64, have kafka.Bounds) (l DeadLetter, err error) {
 	have.First = max(have.First, number)
 	found := false
 	if _, err = b.eachLetter(ctx, name, have, func(first *DeadLetter) bool {
@@ -118,9 +145,8 @@ func (b *Bus) DeadLetter(ctx context.Context, name string, number int64) (l Dead
 		return l, err
 	}
 	if !found {
-		return l, autobus.NewError(autobus.ReasonDeadLetterUnknown, "there is no dead letter %d of %s", number, name)
+		return l, noLetter(name, number)
 	}
-	l.Event = autobus.AppendEvent(nil, &l.event)
 	return l, nil
 }
 
@@ -130,45 +156,62 @@ func (b *Bus) DeadLetterGroups(ctx context.Context, name string) (LetterGroups, 
 	if err := b.peek(ctx, name); err != nil {
 		return out, err
 	}
-	have, err := b.letterBounds(ctx, name)
+	fates, have, err := b.standing(ctx, name)
 	if err != nil {
 		return out, err
 	}
 	from := max(have.First, have.End-lettersGrouped)
 	out.Skipped = from - have.First
 	have.First = from
-	type kind struct{ fingerprint, typ string }
-	at := map[kind]int{}
+	var groups grouper
 	_, err = b.eachLetter(ctx, name, have, func(l *DeadLetter) bool {
+		if fates.of(l) != "" {
+			return true
+		}
 		out.Count++
 		if out.Oldest.IsZero() {
 			out.Oldest = l.Last
 		}
 		out.Youngest = l.Last
-		k := kind{l.Fingerprint, l.Type}
-		i, known := at[k]
-		if !known {
-			if len(out.Groups) == groupsMost {
-				return true
-			}
-			i = len(out.Groups)
-			at[k] = i
-			out.Groups = append(out.Groups, LetterGroup{Fingerprint: k.fingerprint, Type: k.typ, First: l.Last})
-		}
-		g := &out.Groups[i]
-		g.Reason, g.Last, g.Example = l.Reason, l.Last, l.Number
-		g.Count++
+		groups.add(l)
 		return true
 	})
-	slices.SortStableFunc(out.Groups, func(a, b LetterGroup) int { return cmp.Compare(b.Count, a.Count) })
-	if err != nil {
-		return out, err
-	}
-	topics, err := b.cfg.Log.Topics(ctx, deadLetters(name))
-	if ms := number64(topics[deadLetters(name)].Configs["retention.ms"]); ms > 0 {
-		out.Retention = autobus.Duration(ms * int64(time.Millisecond)).String()
+	out.Groups = groups.done()
+	if fates.kept > 0 {
+		out.Retention = autobus.Duration(fates.kept).String()
 	}
 	return out, err
+}
+
+// grouper counts letters by reason and type.
+type grouper struct {
+	at     map[[2]string]int
+	groups []LetterGroup
+}
+
+func (g *grouper) add(l *DeadLetter) {
+	if g.at == nil {
+		g.at = map[[2]string]int{}
+	}
+	kind := [2]string{l.Fingerprint, l.Type}
+	i, known := g.at[kind]
+	if !known {
+		if len(g.groups) == groupsMost {
+			return
+		}
+		i = len(g.groups)
+		g.at[kind] = i
+		g.groups = append(g.groups, LetterGroup{Fingerprint: l.Fingerprint, Type: l.Type, First: l.Last})
+	}
+	to := &g.groups[i]
+	to.Reason, to.Last, to.Example = l.Reason, l.Last, l.Number
+	to.Count++
+}
+
+// done gives the groups, the most frequent first.
+func (g *grouper) done() []LetterGroup {
+	slices.SortStableFunc(g.groups, func(a, b LetterGroup) int { return cmp.Compare(b.Count, a.Count) })
+	return append([]LetterGroup{}, g.groups...)
 }
 
 // peek checks that the caller may look at the dead letters of a subscription.

@@ -16,7 +16,7 @@ import (
 )
 
 // bury has a worker reject n orders of alternating kinds of reasons.
-func bury(t *testing.T, f *fixture, n int) {
+func bury(t *testing.T, f *fixture, n int) *worker {
 	t.Helper()
 	f.put(t, "shop", autobus.Policy{Types: []string{orders}, Start: autobus.Start{Earliest: true}})
 	w := f.worker(t, autobus.Subscription{Name: "shop"})
@@ -29,6 +29,7 @@ func bury(t *testing.T, f *fixture, n int) {
 		w.settle(t, w.next(t), autobus.Outcome{Kind: autobus.Reject, Reason: reason})
 	}
 	f.await(t, "dlq.shop", n)
+	return w
 }
 
 // await waits until a topic has n records.

@@ -115,7 +115,8 @@ func openOn(t testing.TB, addr string, options ...option) *fixture {
 	f := &fixture{ctx: as("tester", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"},
 		autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: "*"},
 		autobus.Grant{Verb: autobus.VerbRequest, Pattern: "*"},
-		autobus.Grant{Verb: autobus.VerbManage, Pattern: "*"}, autobus.Grant{Verb: autobus.VerbPeek, Pattern: "*"})}
+		autobus.Grant{Verb: autobus.VerbManage, Pattern: "*"}, autobus.Grant{Verb: autobus.VerbPeek, Pattern: "*"},
+		autobus.Grant{Verb: autobus.VerbRedrive, Pattern: "*"})}
 	kcfg.Brokers = []string{addr}
 	if f.log, err = kafka.Open(t.Context(), kcfg); err != nil {
 		t.Fatal(err)

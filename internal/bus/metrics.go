@@ -30,6 +30,7 @@ type metrics struct {
 	relayed       prometheus.Gauge
 	forwarded     *prometheus.CounterVec
 	parked        prometheus.Gauge
+	redriven      prometheus.Counter
 	breakers      prometheus.Gauge
 	inboxes       prometheus.Gauge
 }
@@ -67,6 +68,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Settlements told to the instance that gave the lease, by whether it judged them."}, []string{"outcome"}),
 		parked: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_parked_events",
 			Help: "Events of subscriptions that are parked, of the partitions that this instance has."}),
+		redriven: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_dead_letters_redriven_total",
+			Help: "Dead letters that this instance brought back to their subscription."}),
 		breakers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_breakers_open",
 			Help: "Subscriptions of this instance whose breaker is open: most of their attempts fail."}),
 		inboxes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_inboxes_open",
@@ -82,7 +85,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg != nil {
 		reg.MustRegister(events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
 			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded,
-			m.parked, m.breakers, m.inboxes)
+			m.parked, m.breakers, m.inboxes, m.redriven)
 	}
 	return m
 }

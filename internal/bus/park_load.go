@@ -234,8 +234,8 @@ func (g *group) stock(p *partition, sh *shelf) {
 			sl.copy.ids = append(sl.copy.ids, f.copyID)
 			continue
 		}
-		sl := &slot{part: p, index: -1, attempt: f.attempt, first: f.first, copy: &copied{at: f.at, ids: []copyID{f.copyID},
-			size: f.size, due: f.due, hollow: true}}
+		sl := &slot{part: p, index: -1, attempt: f.attempt, spent: f.spent, letter: f.letter, first: f.first,
+			copy: &copied{at: f.at, ids: []copyID{f.copyID}, size: f.size, due: f.due, hollow: true}}
 		sl.record.TP, sl.record.Offset = p.tp, f.offset
 		sl.lane, sl.inLane = p.laneOf(g.policy.Order, f.key)
 		p.slots[f.offset] = sl
@@ -255,6 +255,9 @@ func (g *group) stock(p *partition, sh *shelf) {
 			p.recall = max(p.recall, offset+1)
 		}
 	}
+	for offset, letter := range sh.lives {
+		p.lives[offset] = max(p.lives[offset], letter)
+	}
 	for _, of := range sh.voids() {
 		p.out = append(p.out, outgoing{end: kindVoid, of: of})
 	}
@@ -265,6 +268,7 @@ func (g *group) open(p *partition) {
 	if p.phase == opening && p.committed && p.loaded {
 		p.phase = open
 		g.refill(p)
+		signal(g.redriving)
 	}
 	if p.phase != open {
 		return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -97,7 +96,10 @@ func (w *parkWorld) takeOver(t *rapid.T) {
 		o.parked[f.offset] = true
 		o.items[f.offset] = &parkItem{offset: f.offset, at: true, ids: []copyID{f.copyID}, attempt: f.attempt}
 	}
-	o.ended = sh.ended
+	o.ended = map[int64]struct{}{}
+	for offset := range sh.ended {
+		o.ended[offset] = struct{}{}
+	}
 	for _, s := range sh.voids() {
 		o.out = append(o.out, parkAppend{record: endRecord(kindVoid, parkSource, s), ends: -1})
 	}
@@ -161,10 +163,10 @@ func (o *parkOwner) fetch(w *parkWorld) {
 }
 
 func (o *parkOwner) write(it *parkItem) {
-	id := copyID{o.incarnation, it.offset, int64(len(it.ids))}
+	id := copyID{by: o.incarnation, offset: it.offset, n: int64(len(it.ids))}
 	it.ids = append(it.ids, id)
-	r := copyRecord(parkSource, id, &kafka.Record{TP: parkSource.TP, Offset: it.offset, Key: []byte("k")},
-		it.attempt, time.Time{}, time.Time{})
+	r := fact{kind: kindCopy, source: parkSource, copyID: id, key: []byte("k"), attempt: it.attempt}.copyRecord(
+		&kafka.Record{TP: parkSource.TP, Offset: it.offset, Key: []byte("k")})
 	it.sent++
 	o.parked[it.offset] = true
 	o.out = append(o.out, parkAppend{record: r, item: it, ends: -1})

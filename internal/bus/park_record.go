@@ -26,6 +26,7 @@ const (
 	parkAttempt = parkPrefix + "-attempt"
 	parkDue     = parkPrefix + "-due"   // not to be delivered before; absent = at once
 	parkFirst   = parkPrefix + "-first" // first delivery; absent = there was none
+	parkSpent   = parkPrefix + "-spent" // attempts before it was redriven; absent = 0
 )
 
 const (
@@ -52,6 +53,7 @@ type fact struct {
 	key     []byte
 	size    int
 	attempt int // of the delivery to come
+	spent   int
 	due     time.Time
 	first   time.Time
 }
@@ -62,6 +64,7 @@ type copyID struct {
 	by     uint32 // incarnation that wrote it
 	offset int64  // of the event in its source; ofClaim of a claim
 	n      int64  // counts the copies of an event that an incarnation wrote
+	letter int64  // one past the number of the dead letter that the event was redriven from; 0 = of none
 }
 
 const ofClaim = -1
@@ -71,6 +74,9 @@ func (f fact) recordKey() []byte {
 	k := fmt.Sprintf("%s/%d/%d/%d", f.source.Topic, f.source.Partition, f.source.epoch, f.by)
 	if f.offset != ofClaim {
 		k += fmt.Sprintf("/%d/%d", f.offset, f.n)
+	}
+	if f.letter != 0 {
+		k += fmt.Sprintf("/%d", f.letter)
 	}
 	return []byte(k)
 }
@@ -87,6 +93,9 @@ func (f fact) headers() []kafka.Header {
 		hs = append(hs, kafka.Header{Key: parkKey, Value: f.key})
 	}
 	add(parkAttempt, int64(f.attempt))
+	if f.spent > 0 {
+		add(parkSpent, int64(f.spent))
+	}
 	if !f.due.IsZero() {
 		add(parkDue, f.due.UnixMilli()+1) // cut off, it would be early
 	}
@@ -108,9 +117,14 @@ func endRecord(kind string, s source, of copyID) kafka.Record {
 	return kafka.Record{Time: time.Now(), Key: f.recordKey(), Headers: f.headers()}
 }
 
-// copyRecord is an event as it was read, and what is known of it.
-func copyRecord(s source, of copyID, r *kafka.Record, attempt int, due, first time.Time) kafka.Record {
-	f := fact{kind: kindCopy, source: s, copyID: of, key: r.Key, attempt: attempt, due: due, first: first}
+// copyOf is the event of a slot as it was read, and what is known of it.
+func copyOf(s source, of copyID, sl *slot) kafka.Record {
+	f := fact{kind: kindCopy, source: s, copyID: of, key: sl.record.Key, attempt: sl.attempt, spent: sl.spent,
+		due: sl.copy.due, first: sl.first}
+	return f.copyRecord(&sl.record)
+}
+
+func (f fact) copyRecord(r *kafka.Record) kafka.Record {
 	out := kafka.Record{Time: time.Now(), Key: f.recordKey(), Value: r.Value, Headers: f.headers()}
 	out.Headers = append(out.Headers, kafka.Header{Key: parkTime, Value: strconv.AppendInt(nil, r.Time.UnixMilli(), 10)})
 	if r.Value == nil {
@@ -142,6 +156,8 @@ func parseFact(r *kafka.Record) (f fact, ok bool, err error) {
 			f.key = append([]byte{}, h.Value...) // not nil: an empty key is a key
 		case parkAttempt:
 			f.attempt, _ = strconv.Atoi(string(h.Value))
+		case parkSpent:
+			f.spent, _ = strconv.Atoi(string(h.Value))
 		case parkDue:
 			f.due = millis(h.Value)
 		case parkFirst:
@@ -153,20 +169,22 @@ func parseFact(r *kafka.Record) (f fact, ok bool, err error) {
 	case f.kind == "":
 		return f, false, nil
 	case len(parts) == 4 && (f.kind == kindClaim || f.kind == kindVoid):
-		parts = append(parts, strconv.Itoa(ofClaim), "0")
+		parts = append(parts, strconv.Itoa(ofClaim), "0", "0")
 	case len(parts) == 6 && slices.Contains([]string{kindCopy, kindDone, kindVoid}, f.kind):
+		parts = append(parts, "0")
+	case len(parts) == 7 && slices.Contains([]string{kindCopy, kindDone, kindVoid}, f.kind):
 	default:
 		return f, false, fmt.Errorf("offset %d of %s/%d is a %q, which this build does not know", r.Offset, r.Topic,
 			r.Partition, f.kind)
 	}
-	var n [5]int64
+	var n [6]int64
 	for i := range n {
 		if n[i], err = strconv.ParseInt(parts[i+1], 10, 64); err != nil {
 			return f, false, fmt.Errorf("key %q at offset %d of %s/%d: %w", r.Key, r.Offset, r.Topic, r.Partition, err)
 		}
 	}
 	f.source = source{kafka.TP{Topic: parts[0], Partition: int32(n[0])}, uint32(n[1])}
-	f.copyID, f.at, f.size = copyID{uint32(n[2]), n[3], n[4]}, r.Offset, r.Size()
+	f.copyID, f.at, f.size = copyID{uint32(n[2]), n[3], n[4], n[5]}, r.Offset, r.Size()
 	f.attempt = max(1, f.attempt)
 	return f, true, nil
 }

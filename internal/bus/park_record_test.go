@@ -26,10 +26,11 @@ func parkFacts() []kafka.Record {
 	bare := kafka.Record{TP: src.TP, Offset: 18, Time: at}
 	return []kafka.Record{
 		claimRecord(src, 3),
-		copyRecord(src, copyID{3, 17, 0}, &event, 2, at.Add(time.Minute), at.Add(-time.Second)),
-		copyRecord(src, copyID{3, 18, 1}, &bare, 1, time.Time{}, time.Time{}),
-		endRecord(kindDone, src, copyID{3, 17, 0}),
-		endRecord(kindVoid, src, copyID{2, 18, 0}),
+		fact{kind: kindCopy, source: src, copyID: copyID{3, 17, 0, 0}, key: event.Key, attempt: 2, due: at.Add(time.Minute),
+			first: at.Add(-time.Second)}.copyRecord(&event),
+		fact{kind: kindCopy, source: src, copyID: copyID{3, 18, 1, 0}, attempt: 1}.copyRecord(&bare),
+		endRecord(kindDone, src, copyID{3, 17, 0, 0}),
+		endRecord(kindVoid, src, copyID{2, 18, 0, 0}),
 		endRecord(kindVoid, src, copyID{by: 2, offset: ofClaim}),
 	}
 }
@@ -64,13 +65,13 @@ func TestParkedRecordsComeBack(t *testing.T) {
 	src := source{kafka.TP{Topic: "orders.order.placed.v1", Partition: 11}, 42}
 	at := time.UnixMilli(1_795_000_000_123)
 	want := []fact{
-		{kind: kindClaim, copyID: copyID{3, ofClaim, 0}},
-		{kind: kindCopy, copyID: copyID{3, 17, 0}, key: []byte("o-1"), attempt: 2,
+		{kind: kindClaim, copyID: copyID{3, ofClaim, 0, 0}},
+		{kind: kindCopy, copyID: copyID{3, 17, 0, 0}, key: []byte("o-1"), attempt: 2,
 			due: at.Add(time.Minute + time.Millisecond), first: at.Add(-time.Second)},
-		{kind: kindCopy, copyID: copyID{3, 18, 1}},
-		{kind: kindDone, copyID: copyID{3, 17, 0}},
-		{kind: kindVoid, copyID: copyID{2, 18, 0}},
-		{kind: kindVoid, copyID: copyID{2, ofClaim, 0}},
+		{kind: kindCopy, copyID: copyID{3, 18, 1, 0}},
+		{kind: kindDone, copyID: copyID{3, 17, 0, 0}},
+		{kind: kindVoid, copyID: copyID{2, 18, 0, 0}},
+		{kind: kindVoid, copyID: copyID{2, ofClaim, 0, 0}},
 	}
 	for i := range records {
 		r := &records[i]

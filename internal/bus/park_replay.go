@@ -15,17 +15,21 @@ import (
 // end, whoever saw it. What does not count may be made void, by anybody: it is a fact of the log's order, which nothing
 // that comes later changes. A copy that counts is never made void by who writes another one, for he may have been
 // expelled without knowing.
+//
+// An event that was redriven lives again, and each life has copies of its own: those of a later one count, whatever was
+// said of an earlier one. From which dead letter an event lives last tells that this letter was redriven.
 type shelf struct {
 	claimed uint32              // the highest claim
 	claims  map[uint32]struct{} // that are not void
 	live    map[int64]fact      // by offset in the source
-	ended   map[int64]struct{}  // no copy is live
+	ended   map[int64]int64     // letter of the life that ended last; no copy of it is live
+	lives   map[int64]int64     // letter of the latest life, of events that were redriven
 	stale   map[copyID]struct{} // copies that do not count, and are not void yet
 }
 
 func newShelf() *shelf {
-	return &shelf{claims: map[uint32]struct{}{}, live: map[int64]fact{}, ended: map[int64]struct{}{},
-		stale: map[copyID]struct{}{}}
+	return &shelf{claims: map[uint32]struct{}{}, live: map[int64]fact{}, ended: map[int64]int64{},
+		lives: map[int64]int64{}, stale: map[copyID]struct{}{}}
 }
 
 func (s *shelf) apply(f fact) {
@@ -40,24 +44,36 @@ func (s *shelf) apply(f fact) {
 		}
 	case kindDone:
 		delete(s.stale, f.copyID)
-		if c, ok := s.live[f.offset]; ok && c.copyID != f.copyID {
+		s.lived(f)
+		c, live := s.live[f.offset]
+		if live && c.letter > f.letter { // it was redriven since
+			return
+		}
+		if live && c.copyID != f.copyID {
 			s.stale[c.copyID] = struct{}{}
 		}
 		delete(s.live, f.offset)
-		s.ended[f.offset] = struct{}{}
+		s.ended[f.offset] = max(f.letter, s.ended[f.offset])
 	default:
-		if f.by < s.claimed {
+		over, ended := s.ended[f.offset]
+		c, live := s.live[f.offset]
+		switch {
+		case f.by < s.claimed,
+			ended && f.letter <= over, // a repeat of an append that was answered with an error
+			live && f.letter < c.letter:
 			s.stale[f.copyID] = struct{}{}
 			return
-		}
-		if _, over := s.ended[f.offset]; over { // a repeat of an append that was answered with an error
-			s.stale[f.copyID] = struct{}{}
-			return
-		}
-		if c, ok := s.live[f.offset]; ok && c.copyID != f.copyID {
+		case live && c.copyID != f.copyID:
 			s.stale[c.copyID] = struct{}{}
 		}
 		s.live[f.offset] = f
+		s.lived(f)
+	}
+}
+
+func (s *shelf) lived(f fact) {
+	if f.letter > s.lives[f.offset] {
+		s.lives[f.offset] = f.letter
 	}
 }
 

@@ -77,8 +77,8 @@ func (g *group) flush(p *partition) {
 			continue
 		default:
 			sl := o.slot
-			id := copyID{p.incarnation, sl.record.Offset, int64(len(sl.copy.ids))}
-			r = copyRecord(src, id, &sl.record, sl.attempt, sl.copy.due, sl.first)
+			id := copyID{p.incarnation, sl.record.Offset, int64(len(sl.copy.ids)), sl.letter}
+			r = copyOf(src, id, sl)
 			sl.copy.ids = append(sl.copy.ids, id)
 			sl.copy.pending, sl.copy.sent = false, true
 		}
@@ -161,6 +161,10 @@ func (g *group) copied(sl *slot, at int64) {
 		g.bus.metrics.parked.Inc()
 	}
 	c.at = at
+	if sl.state == copying {
+		g.join(sl)
+		return
+	}
 	p.ledger.Done(sl.record.Offset)
 	delete(g.unsaved, sl)
 	saved := sl.saved != 0

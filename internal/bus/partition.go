@@ -44,6 +44,7 @@ type partition struct {
 	kept        int                // those of them whose copy is in the log
 	ended       map[int64]struct{} // offsets of events that ended while parked
 	recall      int64              // one past the last offset of which the log had something
+	lives       map[int64]int64    // dead letter that an event lives from, by its offset: see shelf.lives
 	out         []outgoing         // to be written
 	sending     bool               // an append is in flight
 	early       []*slot            // parked, ready, and beyond what was fetched

@@ -83,7 +83,7 @@ func (g *group) begin(tp kafka.TP, commit kafka.Commit, log kafka.Bounds) *parti
 	p := &partition{tp: tp, topicID: hexID(commit.TopicID), typ: g.topics[tp.Topic], incarnation: incarnation,
 		nonce: newNonce(), stands: at.newer, newer: newer,
 		ledger: ledger.Resume(at.Position, incarnation), position: at.Position,
-		slots: map[int64]*slot{}, lanes: map[string][]*slot{}, copied: -1}
+		slots: map[int64]*slot{}, lanes: map[string][]*slot{}, lives: map[int64]int64{}, copied: -1}
 	if !p.stands && at.lost(log) {
 		p.stands = true
 		p.lost = &autobus.PositionLost{Type: p.typ, Partition: tp.Partition, From: at.Base, To: log.First}

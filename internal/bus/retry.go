@@ -16,12 +16,13 @@ func (g *group) fail(sl *slot, delay time.Duration, why string) {
 	counts := g.failed(sl, why)
 	r := g.policy.Retry
 	late := r.MaxTime > 0 && time.Since(sl.first)+delay > time.Duration(r.MaxTime)
-	if counts && (sl.attempt >= r.MaxAttempts || late) {
+	tried := sl.attempt - sl.spent
+	if counts && (tried >= r.MaxAttempts || late) {
 		g.exhaust(sl)
 		return
 	}
 	if delay == 0 {
-		delay = backoff(r.Backoff, sl.attempt)
+		delay = backoff(r.Backoff, tried)
 	}
 	if counts {
 		sl.attempt++

@@ -17,6 +17,8 @@ import (
 //	   |          |         v
 //	behind its    +----- pausing --> burying --> done
 //	  key               (backoff)   (dead letter)
+//
+// One that is redriven begins as copying: until the park log has it, it is a dead letter and nothing else.
 type slot struct {
 	part    *partition
 	record  kafka.Record
@@ -31,6 +33,9 @@ type slot struct {
 	failure string    // why the last attempt failed
 	expires time.Time // after that nobody is to begin it; zero = it may always be
 	bare    bool      // too large for a dead letter: only where it stands is told
+
+	letter int64 // one past the number of the dead letter that it was redriven from; 0 = of none
+	spent  int   // attempts before it was redriven, which do not count against the policy any more
 
 	session *session // that holds the lease; nil for a detached one
 	lease   uint32   // counter of the partition's frames; the low half of the fence
@@ -65,6 +70,7 @@ const (
 	leased                   // handed out; at is the lease's end
 	pausing                  // failed; at is when it may come again
 	burying                  // exhausted: on its way to the dead letters; at is when to try again
+	copying                  // redriven: it is there once its copy is written
 	done
 )
 

@@ -18,6 +18,7 @@ const (
 
 	KindSubscription = "subscription" // Subscription; the name is its own
 	KindSecret       = "secret"       // Secret; the name says what for
+	KindJob          = "job"          // Job; the name is its id
 )
 
 // ClusterValue names the cluster for good.
