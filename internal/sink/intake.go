@@ -9,8 +9,9 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// intake reads ahead while the database writes: one page in hand, one on its way. Small pages that wait are written
-// together, so a slow database gets larger transactions and a fast one fresher rows.
+// intake reads ahead while the database writes. Pages that wait are written together, so a database that is slow, or
+// has
+// much to catch up on, gets large transactions, and one that is fast fresh rows.
 type intake struct {
 	plan   *Plan
 	reader *kafka.Reader
@@ -19,6 +20,9 @@ type intake struct {
 	ended  sync.WaitGroup
 	pages  chan page
 }
+
+// readAhead is how many pages wait at most: of 1000 events or some megabytes each.
+const readAhead = 8
 
 // page is what one poll gave, as rows; the error comes after them.
 type page struct {
@@ -33,7 +37,7 @@ func newIntake(log *kafka.Log, plan *Plan, from map[TP]int64) (*intake, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &intake{plan: plan, reader: reader, pages: make(chan page, 1)}
+	in := &intake{plan: plan, reader: reader, pages: make(chan page, readAhead)}
 	in.ctx, in.cancel = context.WithCancel(context.Background())
 	in.ended.Add(1)
 	return in, nil

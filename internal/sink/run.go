@@ -246,14 +246,16 @@ func (r *Runner) positions(ctx context.Context, have map[TP]Position) (begin map
 			begin[tp], at[tp] = Position{TopicID: id, Next: from[tp]}, from[tp]
 			continue
 		case p.TopicID != id:
-			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost, "topic %s was deleted and made again: offset %d of "+
-				"partition %d is another place now", tp.Topic, p.Next, tp.Partition).
+			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost,
+				"topic %s was deleted and made again: offset %d of "+
+					"partition %d is another place now", tp.Topic, p.Next, tp.Partition).
 				WithHint("Run autobus sink rebuild: it fills the table from what the topic holds now.")
 		case p.Next < b.First && !r.cfg.AcceptGap:
 			return nil, nil, nil, gap(tp, p.Next, b.First)
 		case p.Next > b.End:
-			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost, "partition %d of %s ends at %d, but %d offsets were "+
-				"written already: the log was cut", tp.Partition, tp.Topic, b.End, p.Next).
+			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost,
+				"partition %d of %s ends at %d, but %d offsets were "+
+					"written already: the log was cut", tp.Partition, tp.Topic, b.End, p.Next).
 				WithHint("Look what happened to the cluster, then run autobus sink rebuild.")
 		}
 		at[tp] = p.Next
