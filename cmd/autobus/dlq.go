@@ -16,11 +16,12 @@ import (
 )
 
 func (a *app) newDLQCommand() *cobra.Command {
-	return group("dlq", "Look at the dead letters of a subscription",
+	return group("dlq", "Look at the dead letters of a subscription, redrive, edit or drop them",
 		"  autobus dlq stats shipping\n"+
 			"  autobus dlq list shipping --filter 'data.total > 100'\n"+
-			"  autobus dlq show shipping 17",
-		a.newDLQStatsCommand(), a.newDLQListCommand(), a.newDLQShowCommand(), a.newDLQExportCommand())
+			"  autobus dlq redrive shipping 17",
+		a.newDLQStatsCommand(), a.newDLQListCommand(), a.newDLQShowCommand(), a.newDLQExportCommand(),
+		a.newDLQRedriveCommand(), a.newDLQDropCommand(), a.newDLQEditCommand())
 }
 
 // lettersPath is where the API has the dead letters of a subscription.

@@ -81,6 +81,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newConsumeCommand(),
 		a.newRequestCommand(), a.newReplyCommand(),
 		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(),
+		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(), a.newJobCommand(),
 		a.newOutboxCommand(),
 		a.newTypesCommand(),
 		a.newSpecCommand(),

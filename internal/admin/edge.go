@@ -52,7 +52,7 @@ type Embedded struct {
 	Durability string // os or fsync
 }
 
-// Edge serves /v1/status, /v1/subscriptions, /livez, /readyz and /metrics.
+// Edge serves /v1/status, /v1/subscriptions, /v1/jobs, /livez, /readyz and /metrics.
 type Edge struct {
 	cfg     Config
 	metrics http.Handler
@@ -87,6 +87,7 @@ func (e *Edge) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/status", e.status)
 	e.mountSubscriptions(mux)
 	e.mountDeadLetters(mux)
+	e.mountJobs(mux)
 }
 
 func (e *Edge) readyz(w http.ResponseWriter, r *http.Request) {

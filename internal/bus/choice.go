@@ -21,6 +21,7 @@ type LetterChoice struct {
 	Fingerprint string   `json:"fingerprint,omitempty"` // of the reason
 	// Filter is CEL over the event, as of a subscription; but an event on which it fails is not chosen.
 	Filter string `json:"filter,omitempty"`
+	Before int64  `json:"before,omitempty"` // only letters before this number; 0 = all that there are
 }
 
 // check refuses what cannot be meant, and puts the rest into order.
@@ -29,6 +30,9 @@ func (c *LetterChoice) check() *autobus.Error {
 	case len(c.Numbers) > maxChosen || len(c.IDs) > maxChosen:
 		return autobus.NewError(autobus.ReasonRequestInvalid, "%d dead letters are named one by one, at most %d may be",
 			max(len(c.Numbers), len(c.IDs)), maxChosen).WithHint("Choose them by fingerprint or filter.")
+	case c.Before < 0:
+		return autobus.NewError(autobus.ReasonRequestInvalid, "before is %d", c.Before).
+			WithHint("Give the number of a dead letter, or end of a plan.")
 	case c.Numbers != nil && len(c.Numbers) == 0 || c.IDs != nil && len(c.IDs) == 0:
 		return autobus.NewError(autobus.ReasonRequestInvalid, "numbers or ids is empty, and would choose nothing").
 			WithHint("Leave it away to choose all.")

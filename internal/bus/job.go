@@ -47,8 +47,9 @@ type Job struct {
 // view makes the public form of a job.
 func (b *Bus) view(f *fated) Job {
 	out := Job{ID: f.id, Action: f.Action, Subscription: f.Subscription, State: JobRunning, Rate: f.Rate, Count: f.Count,
-		LetterChoice: LetterChoice{Numbers: f.Numbers, IDs: f.IDs, Fingerprint: f.Fingerprint, Filter: f.Filter},
-		Actor:        f.Actor, Reason: f.Reason, Created: f.Created}
+		LetterChoice: LetterChoice{Numbers: f.Numbers, IDs: f.IDs, Fingerprint: f.Fingerprint, Filter: f.Filter,
+			Before: f.End},
+		Actor: f.Actor, Reason: f.Reason, Created: f.Created}
 	for _, p := range f.progress {
 		out.Redriven += p.Redriven
 		out.Repeated += p.Repeated

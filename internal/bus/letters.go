@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -38,28 +37,6 @@ type DeadLetters struct {
 	Subscription string       `json:"subscription"`
 	Letters      []DeadLetter `json:"dead_letters"`
 	Next         *int64       `json:"next,omitempty"` // where to go on; absent when all were looked at
-}
-
-// LetterGroups is what there is of dead letters, by reason.
-type LetterGroups struct {
-	Subscription string        `json:"subscription"`
-	Count        int64         `json:"count"`
-	Oldest       time.Time     `json:"oldest,omitzero"`
-	Youngest     time.Time     `json:"youngest,omitzero"`
-	Retention    string        `json:"retention,omitempty"` // how long they are kept; absent = for ever
-	Skipped      int64         `json:"skipped,omitempty"`   // the oldest ones, which were too many to look at
-	Groups       []LetterGroup `json:"groups"`              // the most frequent first
-}
-
-// LetterGroup is the dead letters of one kind of reason and one type.
-type LetterGroup struct {
-	Fingerprint string    `json:"fingerprint"`
-	Type        string    `json:"type"`
-	Reason      string    `json:"reason"` // of the youngest
-	Count       int64     `json:"count"`
-	First       time.Time `json:"first"`
-	Last        time.Time `json:"last"`
-	Example     int64     `json:"example"` // number of the youngest
 }
 
 // DeadLetters tells of dead letters. It takes the grant peek. ReasonSubscriptionUnknown, ReasonFilterInvalid.
@@ -120,7 +97,7 @@ func (b *Bus) DeadLetter(ctx context.Context, name string, number int64) (l Dead
 	if err != nil {
 		return l, err
 	}
-	if l, err = b.readOne(ctx, name, number, have); err != nil {
+	if l, _, err = b.readRecord(ctx, name, number, have); err != nil {
 		return l, err
 	}
 	if l.Fate = fates.of(&l); l.Fate == fateNever {
@@ -134,84 +111,22 @@ func noLetter(name string, number int64) *autobus.Error {
 	return autobus.NewError(autobus.ReasonDeadLetterUnknown, "there is no dead letter %d of %s", number, name)
 }
 
-// readOne reads one letter, whatever became of it.
-func (b *Bus) readOne(ctx context.Context, name string, number int64, have kafka.Bounds) (l DeadLetter, err error) {
-	have.First = max(have.First, number)
+// readRecord reads one letter and its record, whatever became of it.
+func (b *Bus) readRecord(ctx context.Context, name string, number int64, have kafka.Bounds) (l DeadLetter,
+	rec kafka.Record, err error) {
+	if number < have.First || number >= have.End {
+		return l, rec, noLetter(name, number)
+	}
 	found := false
-	if _, err = b.eachLetter(ctx, name, have, func(first *DeadLetter) bool {
-		l, found = *first, first.Number == number
-		return false
-	}); err != nil {
-		return l, err
+	_, err = b.eachLetterRecord(ctx, name, kafka.Bounds{First: number, End: number + 1},
+		func(first *DeadLetter, r *kafka.Record) bool {
+			l, rec, found = *first, r.Clone(), first.Number == number
+			return false
+		})
+	if err == nil && !found {
+		err = noLetter(name, number)
 	}
-	if !found {
-		return l, noLetter(name, number)
-	}
-	return l, nil
-}
-
-// DeadLetterGroups counts the dead letters by reason and type.
-func (b *Bus) DeadLetterGroups(ctx context.Context, name string) (LetterGroups, error) {
-	out := LetterGroups{Subscription: name, Groups: []LetterGroup{}}
-	if err := b.peek(ctx, name); err != nil {
-		return out, err
-	}
-	fates, have, err := b.standing(ctx, name)
-	if err != nil {
-		return out, err
-	}
-	from := max(have.First, have.End-lettersGrouped)
-	out.Skipped = from - have.First
-	have.First = from
-	var groups grouper
-	_, err = b.eachLetter(ctx, name, have, func(l *DeadLetter) bool {
-		if fates.of(l) != "" {
-			return true
-		}
-		out.Count++
-		if out.Oldest.IsZero() {
-			out.Oldest = l.Last
-		}
-		out.Youngest = l.Last
-		groups.add(l)
-		return true
-	})
-	out.Groups = groups.done()
-	if fates.kept > 0 {
-		out.Retention = autobus.Duration(fates.kept).String()
-	}
-	return out, err
-}
-
-// grouper counts letters by reason and type.
-type grouper struct {
-	at     map[[2]string]int
-	groups []LetterGroup
-}
-
-func (g *grouper) add(l *DeadLetter) {
-	if g.at == nil {
-		g.at = map[[2]string]int{}
-	}
-	kind := [2]string{l.Fingerprint, l.Type}
-	i, known := g.at[kind]
-	if !known {
-		if len(g.groups) == groupsMost {
-			return
-		}
-		i = len(g.groups)
-		g.at[kind] = i
-		g.groups = append(g.groups, LetterGroup{Fingerprint: l.Fingerprint, Type: l.Type, First: l.Last})
-	}
-	to := &g.groups[i]
-	to.Reason, to.Last, to.Example = l.Reason, l.Last, l.Number
-	to.Count++
-}
-
-// done gives the groups, the most frequent first.
-func (g *grouper) done() []LetterGroup {
-	slices.SortStableFunc(g.groups, func(a, b LetterGroup) int { return cmp.Compare(b.Count, a.Count) })
-	return append([]LetterGroup{}, g.groups...)
+	return l, rec, err
 }
 
 // peek checks that the caller may look at the dead letters of a subscription.
@@ -251,6 +166,11 @@ var errEnough = errors.New("no more is wanted")
 // stopped.
 func (b *Bus) eachLetter(ctx context.Context, name string, in kafka.Bounds, each func(*DeadLetter) bool) (next int64,
 	err error) {
+	return b.eachLetterRecord(ctx, name, in, func(l *DeadLetter, _ *kafka.Record) bool { return each(l) })
+}
+
+func (b *Bus) eachLetterRecord(ctx context.Context, name string, in kafka.Bounds,
+	each func(*DeadLetter, *kafka.Record) bool) (next int64, err error) {
 	if in.First >= in.End {
 		return in.First, nil
 	}
@@ -261,7 +181,7 @@ func (b *Bus) eachLetter(ctx context.Context, name string, in kafka.Bounds, each
 	from, upTo := map[kafka.TP]int64{tp: in.First}, map[kafka.TP]int64{tp: in.End - 1}
 	err = b.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
 		next = r.Offset + 1
-		if l := readLetter(b.cfg.Log.Name(), r); !each(&l) {
+		if l := readLetter(b.cfg.Log.Name(), r); !each(&l, r) {
 			return errEnough
 		}
 		return nil

@@ -23,7 +23,9 @@ var (
 
 func chosen(c bus.LetterChoice) bus.JobRequest { return bus.JobRequest{LetterChoice: c} }
 
-func numbers(n ...int64) bus.JobRequest { return chosen(bus.LetterChoice{Numbers: append([]int64{}, n...)}) }
+func numbers(n ...int64) bus.JobRequest {
+	return chosen(bus.LetterChoice{Numbers: append([]int64{}, n...)})
+}
 
 // finished waits until a job is over.
 func (f *fixture) finished(t *testing.T, id string) (j bus.Job) {
