@@ -44,6 +44,9 @@ type status struct {
 	Control    controlStatus       `json:"control"`
 	Specs      specStatus          `json:"specs"`
 	Unreadable []unreadable        `json:"unreadable"` // what a newer version wrote, and is refused here
+
+	// DeadLetters are those that retention takes soon, of subscriptions for which the asker has a grant.
+	DeadLetters []bus.ExpiringLetters `json:"dead_letters_expiring"`
 }
 
 // unreadable is a control record in force or a partition of a subscription; the asker has a grant for it.
@@ -99,6 +102,7 @@ func (e *Edge) describe(ctx context.Context, p autobus.Principal) status {
 		s.Ready, s.NotReady = false, err.Reason
 	}
 	s.Unreadable = e.unreadable(p, b.Unreadable)
+	s.DeadLetters = slices.DeleteFunc(b.Expiring, func(x bus.ExpiringLetters) bool { return !concerns(p, x.Subscription) })
 	s.Cluster, s.Control.Lag = e.askCluster(ctx)
 	s.Control.Offset = cfg.Control.End()
 	if em := cfg.Embedded; em != nil {

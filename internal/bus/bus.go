@@ -70,6 +70,7 @@ type Bus struct {
 	replies    *replies
 	responders *responders
 	jobs       *jobs
+	expiring   *expiring
 	leases     *incarnations
 	peers      *directory
 	abroad     sync.Map // lease of another instance, held by a session here -> *link
@@ -97,17 +98,19 @@ func New(cfg Config) *Bus {
 	b.replies = newReplies(b)
 	b.responders = newResponders(cfg.Control)
 	b.jobs = newJobs(b)
+	b.expiring = &expiring{bus: b}
 	b.peers = newDirectory(b)
 	return b
 }
 
-// Run checks the routes when they appear and every 60 s, lets the groups work, and reads the replies to the inboxes
-// here, until ctx ends.
+// Run checks the routes when they appear and every 60 s, lets the groups work, reads the replies to the inboxes here, and
+// looks which dead letters retention takes soon, until ctx ends.
 func (b *Bus) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { b.routes.run(ctx) })
 	parts.Go(func() { b.groups.run(ctx) })
 	parts.Go(func() { b.replies.run(ctx) })
+	parts.Go(func() { b.expiring.run(ctx) })
 	parts.Wait()
 	return nil
 }
@@ -128,6 +131,7 @@ type Status struct {
 	Duplicates DuplicateStatus   `json:"duplicates"`
 	Buffer     kafka.BufferUsage `json:"buffer"`
 	Unreadable []Unreadable      `json:"unreadable"` // of partitions that this instance holds
+	Expiring   []ExpiringLetters `json:"expiring"`   // dead letters that retention takes soon
 }
 
 // DuplicateStatus tells how far back the table of duplicates reaches: ids known now, at most, and the age of the
@@ -141,5 +145,5 @@ type DuplicateStatus struct {
 // Status describes the bus as it is now.
 func (b *Bus) Status() Status {
 	return Status{Routes: b.routes.status(), Duplicates: b.duplicates.status(), Buffer: b.cfg.Log.InFlight(),
-		Unreadable: b.unreadable()}
+		Unreadable: b.unreadable(), Expiring: b.expiring.now()}
 }

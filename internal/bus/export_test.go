@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"context"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -58,3 +59,6 @@ func RedrivenCopies(records []kafka.Record) (map[int64]int, error) {
 	}
 	return out, nil
 }
+
+// LookForExpiring looks which dead letters retention takes soon, as if it were now.
+func (b *Bus) LookForExpiring(ctx context.Context, now time.Time) { b.expiring.look(ctx, now) }

@@ -35,16 +35,7 @@ func TestALostPositionIsToldAndNothingJumps(t *testing.T) {
 		rest += int(end)
 	}
 	rest -= int(ends[cut])
-	c, err := kgo.NewClient(kgo.SeedBrokers(f.broker.Addr()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	var o kadm.Offsets
-	o.AddOffset(cut.Topic, cut.Partition, 3, -1)
-	if _, err := kadm.NewClient(c).DeleteRecords(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
+	f.cut(t, cut, 3)
 	lost := make(chan autobus.PositionLost, 1)
 	w := f.worker(t, autobus.Subscription{Name: "shop", Lost: func(l autobus.PositionLost) { lost <- l }})
 	want := autobus.PositionLost{Type: orders, Partition: cut.Partition, From: 0, To: 3}
@@ -121,5 +112,20 @@ func TestADeadLetterIsTriedUntilItIsWritten(t *testing.T) {
 	}
 	if dead := f.records(t, "dlq.shop"); len(dead) != 1 {
 		t.Errorf("%d dead letters", len(dead))
+	}
+}
+
+// cut moves the start of a partition, as retention does.
+func (f *fixture) cut(t *testing.T, tp kafka.TP, before int64) {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(f.broker.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var o kadm.Offsets
+	o.AddOffset(tp.Topic, tp.Partition, before, -1)
+	if _, err := kadm.NewClient(c).DeleteRecords(t.Context(), o); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
 	"github.com/autobus-io/autobus/internal/kafka"
@@ -173,5 +175,38 @@ func TestDeadLettersOfOthers(t *testing.T) {
 	}
 	if page.Letters[0].Fingerprint != page.Letters[1].Fingerprint {
 		t.Error("the same reason has two fingerprints")
+	}
+}
+
+// What retention takes soon is told, as long as nobody decided about it.
+func TestLettersThatExpireAreTold(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	f := open(t, func(c *bus.Config, _ *kafka.Config) { c.Metrics = reg })
+	bury(t, f, 3)
+	f.put(t, "drops", autobus.Policy{Types: []string{orders}, OnExhausted: autobus.Drop})
+	const kept = 14 * 24 * time.Hour
+	for _, c := range []struct {
+		after time.Duration
+		want  int64
+	}{{0, 0}, {kept - 25*time.Hour, 0}, {kept - 23*time.Hour, 3}} {
+		f.LookForExpiring(f.ctx, time.Now().Add(c.after))
+		got := f.Status().Expiring
+		if c.want == 0 && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || got[0].Subscription != "shop" || got[0].Count != c.want ||
+			time.Until(got[0].From) < kept-time.Hour {
+			t.Errorf("after %s: %+v", c.after, got)
+		}
+	}
+	if n := counted(t, reg, "autobus_dead_letters_expiring"); n != 3 {
+		t.Errorf("the metric is %v", n)
+	}
+	if _, _, err := f.Drop(f.ctx, "shop", numbers(0, 2), bus.Audit{}); err != nil {
+		t.Fatal(err)
+	}
+	f.LookForExpiring(f.ctx, time.Now().Add(kept-time.Hour))
+	if got := f.Status().Expiring; len(got) != 1 || got[0].Count != 1 {
+		t.Errorf("after two were dropped: %+v", got)
 	}
 }

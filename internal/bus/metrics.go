@@ -31,6 +31,7 @@ type metrics struct {
 	forwarded     *prometheus.CounterVec
 	parked        prometheus.Gauge
 	redriven      prometheus.Counter
+	expiring      prometheus.Gauge
 	breakers      prometheus.Gauge
 	inboxes       prometheus.Gauge
 }
@@ -70,6 +71,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Events of subscriptions that are parked, of the partitions that this instance has."}),
 		redriven: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_dead_letters_redriven_total",
 			Help: "Dead letters that this instance brought back to their subscription."}),
+		expiring: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_dead_letters_expiring",
+			Help: "Dead letters that retention takes soon; each instance counts those of the whole cluster."}),
 		breakers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_breakers_open",
 			Help: "Subscriptions of this instance whose breaker is open: most of their attempts fail."}),
 		inboxes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_inboxes_open",
@@ -85,7 +88,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg != nil {
 		reg.MustRegister(events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
 			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded,
-			m.parked, m.breakers, m.inboxes, m.redriven)
+			m.parked, m.breakers, m.inboxes, m.redriven, m.expiring)
 	}
 	return m
 }

@@ -35,17 +35,36 @@ func parkFacts() []kafka.Record {
 	}
 }
 
+// letterFacts are those of an event that was redriven from dead letter 16.
+func letterFacts() []kafka.Record {
+	src := source{kafka.TP{Topic: "orders.order.placed.v1", Partition: 11}, 42}
+	event := kafka.Record{TP: src.TP, Offset: 17, Time: time.UnixMilli(1_795_000_000_123), Key: []byte("o-1"),
+		Value: []byte(`{"id":"o-1"}`)}
+	of := copyID{3, 17, 0, 17}
+	return []kafka.Record{
+		fact{kind: kindCopy, source: src, copyID: of, key: event.Key, attempt: 9, spent: 8}.copyRecord(&event),
+		endRecord(kindDone, src, of),
+		endRecord(kindVoid, src, of),
+	}
+}
+
 // A golden file may be added, never changed: what is parked outlives builds.
 func TestParkedRecordsStayReadable(t *testing.T) {
+	parkGolden(t, "park.v1.txt", parkFacts())
+	parkGolden(t, "park-letter.v1.txt", letterFacts())
+}
+
+func parkGolden(t *testing.T, name string, records []kafka.Record) {
+	t.Helper()
 	var got bytes.Buffer
-	for _, r := range parkFacts() {
+	for _, r := range records {
 		fmt.Fprintf(&got, "%s %q null=%v", r.Key, r.Value, r.Value == nil)
 		for _, h := range r.Headers {
 			fmt.Fprintf(&got, " %s=%q", h.Key, h.Value)
 		}
 		got.WriteByte('\n')
 	}
-	file := filepath.Join("testdata", "park.v1.txt")
+	file := filepath.Join("testdata", name)
 	if *updatePark {
 		if err := os.WriteFile(file, got.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
@@ -82,6 +101,12 @@ func TestParkedRecordsComeBack(t *testing.T) {
 			t.Errorf("%d: %+v, %v, %v; want %+v", i, f, ok, err, want[i])
 		}
 	}
+	for i, r := range letterFacts() {
+		f, ok, err := parseFact(&r)
+		if !ok || err != nil || f.copyID != (copyID{3, 17, 0, 17}) || f.source != src || i == 0 && f.spent != 8 {
+			t.Errorf("of a letter: %+v, %v, %v", f, ok, err)
+		}
+	}
 	event := original(src, 17, &records[1])
 	if string(event.Key) != "o-1" || string(event.Value) != `{"id":"o-1"}` || len(event.Headers) != 2 ||
 		!event.Time.Equal(at) || event.TP != src.TP || event.Offset != 17 {
@@ -90,7 +115,8 @@ func TestParkedRecordsComeBack(t *testing.T) {
 	if bare := original(src, 18, &records[2]); bare.Key != nil || bare.Value != nil || len(bare.Headers) != 0 {
 		t.Errorf("it came back as %+v", bare)
 	}
-	for key, kind := range map[string]string{"a/1/2/3/4/5": "new", "a/1/2/x": kindClaim, "a/1/2": kindCopy} {
+	for key, kind := range map[string]string{"a/1/2/3/4/5": "new", "a/1/2/3/4/5/6/7": kindCopy, "a/1/2/x": kindClaim,
+		"a/1/2": kindCopy} {
 		r := kafka.Record{Key: []byte(key), Headers: []kafka.Header{{Key: parkKind, Value: []byte(kind)}}}
 		if _, ok, err := parseFact(&r); ok || err == nil {
 			t.Errorf("%s was read", r.Key)
@@ -98,5 +124,42 @@ func TestParkedRecordsComeBack(t *testing.T) {
 	}
 	if _, ok, err := parseFact(&kafka.Record{Key: []byte("somebody's")}); ok || err != nil {
 		t.Errorf("a foreign record: %v, %v", ok, err)
+	}
+}
+
+// An event that is redriven lives again: what was said of its former lives does not end it, and the shelf knows of it.
+func TestAShelfKnowsTheLivesOfAnEvent(t *testing.T) {
+	at := func(kind string, by uint32, letter, n int64) fact {
+		return fact{kind: kind, copyID: copyID{by: by, offset: 5, n: n, letter: letter}}
+	}
+	claim := func(by uint32) fact { return fact{kind: kindClaim, copyID: copyID{by: by, offset: ofClaim}} }
+	for name, c := range map[string]struct {
+		facts []fact
+		live  int64 // letter of the life that is live; -1 = none is
+		lives int64
+		stale int
+	}{
+		"redriven after its end":   {[]fact{at(kindCopy, 1, 0, 0), at(kindDone, 1, 0, 0), at(kindCopy, 1, 8, 0)}, 8, 8, 0},
+		"the end comes late":       {[]fact{at(kindCopy, 1, 0, 0), at(kindCopy, 1, 8, 0), at(kindDone, 1, 0, 0)}, 8, 8, 0},
+		"ended again":              {[]fact{at(kindDone, 1, 0, 0), at(kindCopy, 1, 8, 0), at(kindDone, 1, 8, 0)}, -1, 8, 0},
+		"its copy was compacted":   {[]fact{at(kindDone, 1, 8, 0)}, -1, 8, 0},
+		"a repeat":                 {[]fact{at(kindCopy, 1, 8, 0), at(kindDone, 1, 8, 0), at(kindCopy, 1, 8, 1)}, -1, 8, 1},
+		"another attempt":          {[]fact{at(kindCopy, 1, 8, 0), at(kindCopy, 1, 8, 1)}, 8, 8, 1},
+		"twice":                    {[]fact{at(kindDone, 1, 8, 0), at(kindCopy, 1, 9, 0)}, 9, 9, 0},
+		"an earlier life too late": {[]fact{at(kindCopy, 1, 9, 0), at(kindCopy, 1, 8, 0)}, 9, 9, 1},
+		"by one that was expelled": {[]fact{claim(1), claim(2), at(kindCopy, 1, 8, 0)}, -1, 0, 1},
+		"and done by it":           {[]fact{claim(2), at(kindCopy, 1, 8, 0), at(kindDone, 1, 8, 0)}, -1, 8, 0},
+	} {
+		s := newShelf()
+		for _, f := range c.facts {
+			s.apply(f)
+		}
+		live := int64(-1)
+		if f, ok := s.live[5]; ok {
+			live = f.letter
+		}
+		if live != c.live || s.lives[5] != c.lives || len(s.stale) != c.stale {
+			t.Errorf("%s: live %d, lives %d, stale %v", name, live, s.lives[5], s.stale)
+		}
 	}
 }

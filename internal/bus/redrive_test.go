@@ -14,6 +14,7 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
+	"github.com/autobus-io/autobus/internal/kafka"
 )
 
 var (
@@ -325,5 +326,62 @@ func TestAKilledRedriveRepeatsNothing(t *testing.T) {
 				t.Errorf("the letters %v are still there", have)
 			}
 		})
+	}
+}
+
+func TestAJobIsCanceled(t *testing.T) {
+	f := open(t)
+	w := bury(t, f, 4)
+	j := f.redrive(t, bus.JobRequest{Rate: 0.001})
+	w.ack(t, w.next(t)) // the first one is free
+	until(t, "the first one is not noted", func() bool {
+		now, err := f.Job(f.ctx, j.ID)
+		return err == nil && now.Redriven == 1
+	})
+	if _, err := f.CancelJob(as("w", autobus.Grant{Verb: autobus.VerbPeek, Pattern: "*"}), j.ID,
+		bus.Audit{}); reasonOf(err) != autobus.ReasonForbidden {
+		t.Errorf("without the grant: %v", err)
+	}
+	got, err := f.CancelJob(f.ctx, j.ID, bus.Audit{})
+	if err != nil || got.State != bus.JobCanceled || got.Redriven != 1 || got.Remaining != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if have := f.letters(t); len(have) != 3 {
+		t.Errorf("the letters are %v", have)
+	}
+	if again, err := f.CancelJob(f.ctx, j.ID, bus.Audit{}); err != nil || again.State != bus.JobCanceled {
+		t.Errorf("twice: %+v, %v", again, err)
+	}
+	for _, id := range []string{"", "x"} {
+		if _, err := f.Job(f.ctx, id); reasonOf(err) != autobus.ReasonJobUnknown {
+			t.Errorf("job %q: %v", id, err)
+		}
+	}
+	if _, err := f.Job(as("nobody"), j.ID); reasonOf(err) != autobus.ReasonJobUnknown {
+		t.Errorf("a job of others: %v", err)
+	}
+	if j := f.finished(t, f.redrive(t, all).ID); j.Redriven != 3 {
+		t.Errorf("the rest: %+v", j)
+	}
+	for range 3 {
+		w.ack(t, w.next(t))
+	}
+}
+
+// A letter that retention took is gone from the job, and the job that chose it is forgotten with it.
+func TestRetentionEndsJobs(t *testing.T) {
+	f := open(t)
+	w := bury(t, f, 2)
+	f.finished(t, f.redrive(t, numbers(0)).ID)
+	w.settle(t, w.next(t), reject) // number 2
+	f.await(t, "dlq.shop", 3)
+	f.cut(t, kafka.TP{Topic: "dlq.shop"}, 2)
+	if have := f.letters(t); !slices.Equal(have, []int64{2}) {
+		t.Errorf("the letters are %v", have)
+	}
+	f.finished(t, f.redrive(t, all).ID)
+	w.ack(t, w.next(t))
+	if jobs, err := f.Jobs(f.ctx, ""); err != nil || len(jobs) != 1 || jobs[0].Before != 3 {
+		t.Errorf("%+v, %v", jobs, err)
 	}
 }

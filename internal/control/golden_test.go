@@ -40,6 +40,12 @@ func TestStoredFormsStayReadable(t *testing.T) {
 		KindSubscription + "-topics": Subscription{Policy: autobus.Policy{Types: []string{"a.b.v1"}},
 			Positions: map[string]map[int32]int64{"a.b.v1": {0: 17}}, Created: at,
 			TopicIDs: map[string]string{"a.b.v1": "000102030405060708090a0b0c0d0e0f"}},
+		KindJob: Job{Action: JobRedrive, Subscription: "bob-kz", Made: at, TopicID: "000102030405060708090a0b0c0d0e0f",
+			End: 120, Numbers: []int64{3, 17}, IDs: []string{"e-1"}, Fingerprint: "9ae16a3b2f90404f",
+			Filter: "data.total > 100", Count: 2, Sources: map[string]map[int32]int64{"orders.order.placed.v1": {11: 2}},
+			Rate: 0.5, Actor: "ops", Reason: "a reason", Created: at, Canceled: true},
+		KindJob + "-edit": Job{Action: JobEdit, Subscription: "bob-kz", TopicID: "000102030405060708090a0b0c0d0e0f",
+			End: 18, Numbers: []int64{17}, Count: 1, Letter: 121, Created: at},
 		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
 			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
 		KindSecret: Secret{Key: []byte("0123456789abcdef")},
@@ -111,5 +117,41 @@ func TestPositionsStayReadable(t *testing.T) {
 	}
 	if got := PositionKey("bob-kz", "orders.order.placed.v1", 11); got != "position/bob-kz/orders.order.placed.v1/11" {
 		t.Errorf("its key is %s", got)
+	}
+}
+
+// So is what an owner did for a job.
+func TestJobProgressStaysReadable(t *testing.T) {
+	want := JobProgress{Version: JobProgressVersion, Next: 118, Redriven: 40, Repeated: 2, Left: []int64{7, 9},
+		Time: time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC), Topic: "orders.order.placed.v1", Partition: 11, Incarnation: 7}
+	got, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", "job-progress.v1.json")
+	if *update {
+		if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytes.TrimSpace(golden), got) {
+		t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, golden)
+	}
+	key := jobKey("j1", want)
+	if key != "job/j1/orders.order.placed.v1/11/7" {
+		t.Errorf("its key is %s", key)
+	}
+	if id, read, err := decodeJobProgress(key, golden); err != nil || id != "j1" || !reflect.DeepEqual(read, want) {
+		t.Errorf("read back %+v of %s, error %v", read, id, err)
+	}
+	for key, raw := range map[string]string{key: `{"version":2}`, "job/j1": `{"version":1}`,
+		"job/j1/t/x/1": `{"version":1}`, "job/j1/t/1/7": "{"} {
+		if _, _, err := decodeJobProgress(key, []byte(raw)); err == nil {
+			t.Errorf("%s %s was read", key, raw)
+		}
 	}
 }

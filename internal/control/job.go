@@ -26,8 +26,8 @@ const (
 type Job struct {
 	Action       string    `json:"action"`
 	Subscription string    `json:"subscription"`
-	Made         time.Time `json:"made"`     // when the subscription was; one of the same name made later is another
-	TopicID      string    `json:"topic_id"` // of the dead letters, hex: in a topic made anew the numbers begin again
+	Made         time.Time `json:"made,omitzero"` // when the subscription was; one of the same name made later is another
+	TopicID      string    `json:"topic_id"`      // of the dead letters, hex: in one made anew the numbers begin again
 
 	// Of the letters before End, those that all of these choose which are set.
 	End         int64    `json:"end"`
