@@ -62,7 +62,8 @@ func TestPages(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build autobus: %v\n%s", err, out)
 	}
-	for _, file := range []string{"docs/howto/specs.md", "docs/howto/consume.md", "docs/howto/measure.md",
+	for _, file := range []string{"docs/howto/specs.md", "docs/howto/consume.md", "docs/howto/dead-letters.md",
+		"docs/howto/measure.md",
 		"docs/reference/http.md", "docs/reference/websocket.md", "docs/tutorial/first-service-in-go.md",
 		"docs/howto/go-service.md", "docs/howto/publish-in-go.md", "docs/howto/handle-events-in-go.md",
 		"docs/howto/ask-another-service.md"} {

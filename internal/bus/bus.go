@@ -103,8 +103,8 @@ func New(cfg Config) *Bus {
 	return b
 }
 
-// Run checks the routes when they appear and every 60 s, lets the groups work, reads the replies to the inboxes here, and
-// looks which dead letters retention takes soon, until ctx ends.
+// Run checks the routes when they appear and every 60 s, lets the groups work, reads the replies to the inboxes here,
+// and looks which dead letters retention takes soon, until ctx ends.
 func (b *Bus) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { b.routes.run(ctx) })

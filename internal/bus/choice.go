@@ -46,13 +46,13 @@ type choice struct {
 	end     int64
 	numbers []int64
 	ids     map[string]struct{}
-	print   string
+	reason  string // fingerprint of it
 	filter  *filter
 }
 
 func newChoice(c LetterChoice, end int64) (choice, *autobus.Error) {
 	f, err := newFilter(c.Filter, nil)
-	out := choice{end: end, numbers: c.Numbers, print: c.Fingerprint, filter: f}
+	out := choice{end: end, numbers: c.Numbers, reason: c.Fingerprint, filter: f}
 	if len(c.IDs) > 0 {
 		out.ids = map[string]struct{}{}
 		for _, id := range c.IDs {
@@ -83,7 +83,7 @@ func (c *choice) takes(l *DeadLetter) bool {
 			return false
 		}
 	}
-	if c.print != "" && c.print != l.Fingerprint {
+	if c.reason != "" && c.reason != l.Fingerprint {
 		return false
 	}
 	passes, failed := c.filter.pass(&l.event)
