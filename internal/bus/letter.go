@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -102,16 +103,17 @@ func (l *DeadLetter) own(name, value string) {
 	case "reason":
 		l.Reason = value
 	case "attempts":
-		l.Attempts, _ = strconv.Atoi(value)
+		l.Attempts = int(max(0, number32(value)))
 	case "topic":
-		l.Topic, l.place = value, l.place|toldTopic
+		l.inTopic(value)
 	case "partition":
-		l.Partition, l.place = number32(value), l.place|toldPartition
+		l.inPartition(whole(value))
 	case "offset":
-		l.Offset, l.place = number64(value), l.place|toldOffset
+		l.atOffset(whole(value))
 	case "redriven":
-		n := number64(value)
-		l.Redriven = &n
+		if n := whole(value); n >= 0 {
+			l.Redriven = &n
+		}
 	case "edited":
 		n := number64(value)
 		l.Edited = &n
@@ -134,11 +136,11 @@ func (l *DeadLetter) spring(name, value string, raw []byte) {
 	case name == "exception-fqcn" && l.Reason == "":
 		l.Reason = value
 	case name == "original-topic":
-		l.Topic, l.place = value, l.place|toldTopic
+		l.inTopic(value)
 	case name == "original-partition" && len(raw) == 4:
-		l.Partition, l.place = int32(binary.BigEndian.Uint32(raw)), l.place|toldPartition
+		l.inPartition(int64(int32(binary.BigEndian.Uint32(raw))))
 	case name == "original-offset" && len(raw) == 8:
-		l.Offset, l.place = int64(binary.BigEndian.Uint64(raw)), l.place|toldOffset
+		l.atOffset(int64(binary.BigEndian.Uint64(raw)))
 	}
 }
 
@@ -147,11 +149,11 @@ func (l *DeadLetter) connect(name, value string) {
 	case "exception.message":
 		l.Reason = value
 	case "topic":
-		l.Topic, l.place = value, l.place|toldTopic
+		l.inTopic(value)
 	case "partition":
-		l.Partition, l.place = number32(value), l.place|toldPartition
+		l.inPartition(whole(value))
 	case "offset":
-		l.Offset, l.place = number64(value), l.place|toldOffset
+		l.atOffset(whole(value))
 	}
 }
 
@@ -166,6 +168,31 @@ func (l *DeadLetter) unburied(rec *kafka.Record) kafka.Record {
 		}
 	}
 	return out
+}
+
+// A place counts only if it can be one: what lies in the topic may have been written by anybody.
+
+func (l *DeadLetter) inTopic(name string) { l.Topic, l.place = name, l.place|toldTopic }
+
+func (l *DeadLetter) inPartition(n int64) {
+	if n >= 0 && n <= math.MaxInt32 {
+		l.Partition, l.place = int32(n), l.place|toldPartition
+	}
+}
+
+func (l *DeadLetter) atOffset(n int64) {
+	if n >= 0 {
+		l.Offset, l.place = n, l.place|toldOffset
+	}
+}
+
+// whole reads a number from 0 on; -1 = it is none.
+func whole(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
 }
 
 func number32(s string) int32 {

@@ -109,6 +109,8 @@ func TestLettersOfOthersAreRedriven(t *testing.T) {
 		{"kafka_dlt-original-topic", orders, "kafka_dlt-exception-message", "no offset"},
 		{"__connect.errors.topic", "elsewhere", "__connect.errors.partition", "0", "__connect.errors.offset", "1"},
 		{"__connect.errors.topic", orders, "__connect.errors.partition", "99", "__connect.errors.offset", "1"},
+		{"autobus-dlq-topic", orders, "autobus-dlq-partition", "0", "autobus-dlq-offset", "-1",
+			"autobus-dlq-attempts", "-7", "autobus-dlq-redriven", "-9"},
 	} {
 		rec := kafka.Record{TP: kafka.TP{Topic: "dlq.shop"}, Key: []byte("s"), Value: []byte(`{"id":"s","total":1}`)}
 		rec.Headers = append(rec.Headers, kafka.Header{Key: "ce_extra", Value: []byte("x")})
@@ -127,8 +129,11 @@ func TestLettersOfOthersAreRedriven(t *testing.T) {
 	if j := f.finished(t, f.redrive(t, all).ID); j.Redriven != 0 || !slices.Equal(j.Left, []int64{1}) || j.Gone != 0 {
 		t.Errorf("%+v", j)
 	}
-	if have := f.letters(t); !slices.Equal(have, []int64{1, 2, 3, 4}) {
+	if have := f.letters(t); !slices.Equal(have, []int64{1, 2, 3, 4, 5}) {
 		t.Errorf("the letters are %v", have)
+	}
+	if plan.Left[0].Count != 2 { // and the one that was made up
+		t.Errorf("%+v", plan.Left)
 	}
 	for range 12 { // now it has that offset
 		f.orders(t, 1, string(first.Key))
