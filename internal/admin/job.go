@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
@@ -115,7 +116,9 @@ func readRequest(w http.ResponseWriter, r *http.Request, most int64, to any) *au
 		}
 	}
 	if err != nil {
-		return autobus.NewError(autobus.ReasonRequestInvalid, "the request cannot be read: %s", edge.JSONFault(err)).
+		// What embeds a field has a name of Go's, which says nothing to a client.
+		fault := strings.TrimPrefix(edge.JSONFault(err), "LetterChoice.")
+		return autobus.NewError(autobus.ReasonRequestInvalid, "the request cannot be read: %s", fault).
 			WithHint("Send a JSON object; {} chooses all.")
 	}
 	return nil
