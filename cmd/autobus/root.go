@@ -80,7 +80,6 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newTailCommand(),
 		a.newConsumeCommand(),
 		a.newRequestCommand(), a.newReplyCommand(),
-		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(),
 		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(), a.newJobCommand(),
 		a.newOutboxCommand(),
 		a.newTypesCommand(),
