@@ -87,6 +87,7 @@ const (
 	ReasonClusterUnreachable  Reason = "cluster_unreachable"
 	ReasonClusterNotReady     Reason = "cluster_not_ready"
 	ReasonSpecInvalid         Reason = "spec_invalid"
+	ReasonSchemaUnknown       Reason = "schema_unknown"
 	ReasonTokenUnknown        Reason = "token_unknown"
 	ReasonConfigInvalid       Reason = "config_invalid"
 	ReasonPortTaken           Reason = "port_taken"
@@ -270,6 +271,8 @@ var reasons = []ReasonInfo{
 		"Run autobus cluster init, then autobus cluster check."},
 	{ReasonSpecInvalid, InvalidArgument, false, "A spec cannot be used.",
 		"Mend the places named; the specs in force before stay in force."},
+	{ReasonSchemaUnknown, NotFound, false, "There is no such schema of this event type.",
+		"Leave version away for the schema in force; GET /schema-registry/subjects/TYPE-value/versions lists all."},
 	{ReasonTokenUnknown, NotFound, false, "There is no such token.",
 		"See autobus token list."},
 	{ReasonConfigInvalid, InvalidArgument, false, "The configuration is wrong.",

@@ -127,6 +127,10 @@ func (b *Bus) write(who autobus.Principal, t *topic, e *autobus.Event, receipt f
 		return b.again(known, e, receipt)
 	}
 	first := &attempt{event: clone(e), at: now}
+	if t.spec != nil && e.DataSchema == "" {
+		uri, _, _ := t.spec.SchemaHeaders()
+		first.event.DataSchema = string(uri)
+	}
 	b.duplicates[id] = first
 	b.perform(t, first, func(r autobus.Receipt) {
 		first.receipt = r

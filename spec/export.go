@@ -91,20 +91,3 @@ func (t *Type) exampleNodes() *node {
 	}
 	return out
 }
-
-// ExportJSONSchema writes the schema of a type's data as a JSON Schema draft-07 that refers to nothing outside itself.
-func (t *Type) ExportJSONSchema() ([]byte, error) {
-	n, err := jsonNode(t.Schema)
-	if err != nil || n.form != object {
-		return nil, fmt.Errorf("%s has no schema", t.Name)
-	}
-	out := obj("$schema", text0("http://json-schema.org/draft-07/schema#"),
-		"$id", text0("urn:event:"+t.Name+":"+t.Version))
-	for i, k := range n.keys {
-		out.set(k.name, n.values[i])
-	}
-	var b bytes.Buffer
-	err = json.Indent(&b, out.raw(), "", "  ")
-	b.WriteByte('\n')
-	return b.Bytes(), err
-}

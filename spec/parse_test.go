@@ -78,7 +78,7 @@ func TestParseShop(t *testing.T) {
 	}
 	got := *ty
 	schema := string(got.Schema)
-	got.Schema, got.Examples, got.schema, got.program = nil, nil, nil, nil
+	got.Schema, got.Examples, got.schema, got.program, got.identity = nil, nil, nil, nil, nil
 	want := Type{Name: "orders.order.placed.v1", Version: "1.2.0", Title: "orders.order.placed",
 		Description: "A customer placed an order.", Owner: "team-checkout", Kind: "event", Lifecycle: "active",
 		File: "events/orders/order.placed.v1.yaml", Line: 7, KeyPointer: "/orderId", Partitions: 12, Replicas: 3,

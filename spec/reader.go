@@ -130,6 +130,7 @@ func (d *reader) data(sound bool) {
 	})
 	if usable {
 		d.t.program = compileProgram(d.t.schema, d.t.Schema, d.t.KeyPointer)
+		d.t.identify()
 		d.examples()
 	}
 }

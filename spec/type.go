@@ -38,6 +38,7 @@ type Type struct {
 
 	schema       *schema
 	program      *program // the schema compiled
+	identity     *identity
 	looseFormats bool
 }
 

@@ -26,7 +26,7 @@ func (b *Bus) Probe(ctx context.Context) error {
 	sent := autobus.Event{ID: autobus.NewID(now), Source: "/autobus", Type: canary, Time: now}
 	stamp := stamper{now: now, events: 1}
 	route := newRoute(control.Route{Type: canary, Topic: canary, Partitions: 1})
-	at, err := b.cfg.Log.Write(ctx, stamp.record(route, &sent))
+	at, err := b.cfg.Log.Write(ctx, stamp.record(route, nil, &sent))
 	if ctx.Err() != nil {
 		return autobus.NewError(autobus.ReasonOutcomeUnknown, "the brokers did not confirm an event of the bus's own").
 			WithCause(ctx.Err())

@@ -115,7 +115,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	if t == nil {
 		it.hint = p.bus.unspecifiedHint(r)
 	}
-	return p.stamp(it, e)
+	return p.stamp(it, t, e)
 }
 
 func predecessorFailed(id string) *autobus.Error {
@@ -136,7 +136,7 @@ func (p *publish) barrier(ctx context.Context) error {
 }
 
 // stamp fills in what is absent, takes a claim on the id and makes the record.
-func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
+func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) *autobus.Error {
 	if e.Source == "" {
 		e.Source = "/" + p.who.Name
 	}
@@ -155,7 +155,7 @@ func (p *publish) stamp(it item, e *autobus.Event) *autobus.Error {
 		}
 		it.claim = c
 	}
-	record := p.record(it.route, e)
+	record := p.record(it.route, t, e)
 	if it.to != nil {
 		record.Partition = it.to.partition
 	}

@@ -17,7 +17,8 @@ import (
 const (
 	attributePrefix   = "ce_"
 	headerContentType = "content-type"
-	headerEpoch       = "autobus-epoch" // the route's epoch at the time of the append
+	headerEpoch       = "autobus-epoch"     // the route's epoch at the time of the append
+	headerSchemaID    = "__value_schema_id" // 1 and the schema's GUID: by it other Kafka clients find the schema
 	defaultContent    = "application/json"
 
 	// headerForm is for builds to come: the form of the record, where it is not the one of this page. Clients cannot send

@@ -68,7 +68,7 @@ func TestRecordsStayReadable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stamp := stamper{now: now, events: 1}
-			rec := stamp.record(r, &e)
+			rec := stamp.record(r, nil, &e)
 			got, err := json.MarshalIndent(store(rec), "", "  ")
 			if err != nil {
 				t.Fatal(err)

@@ -8,9 +8,10 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/spec"
 )
 
-// stamper makes the records of one publish. An event has about nine headers, and a header of its own memory each would
+// stamper makes the records of one publish. An event has about ten headers, and a header of its own memory each would
 // cost more than the append: they are cut from a few blocks, which live as long as the records of the publish.
 type stamper struct {
 	now     time.Time
@@ -21,15 +22,16 @@ type stamper struct {
 }
 
 const (
-	usualHeaders = 8   // of one event
+	usualHeaders = 10  // of one event
 	usualValues  = 160 // bytes of the headers of one event that are its own
 )
 
 // record makes the record of an event: the value is the data untouched, all else stands in headers. The record's
 // timestamp is the gateway's clock, because a broker refuses the whole batch for one timestamp in the future; the
-// event's own time is ce_time.
-func (s *stamper) record(r *route, e *autobus.Event) kafka.Record {
-	headers := s.room(9 + len(e.Extensions))
+// event's own time is ce_time. t is the spec that the data was checked by, nil = none. A dataschema that the client
+// sent stays, as all that it sent does; which schema the bus went by is in the header beside it.
+func (s *stamper) record(r *route, t *spec.Type, e *autobus.Event) kafka.Record {
+	headers := s.room(10 + len(e.Extensions))
 	add := func(key string, value []byte) { headers = append(headers, kafka.Header{Key: key, Value: value}) }
 	add("ce_specversion", r.same.version)
 	add("ce_id", s.text(e.ID))
@@ -39,8 +41,15 @@ func (s *stamper) record(r *route, e *autobus.Event) kafka.Record {
 	if e.Subject != "" {
 		add("ce_subject", s.text(e.Subject))
 	}
+	var uri, schemaID []byte
+	if t != nil {
+		uri, schemaID, _ = t.SchemaHeaders()
+	}
 	if e.DataSchema != "" {
-		add("ce_dataschema", s.text(e.DataSchema))
+		uri = s.text(e.DataSchema)
+	}
+	if uri != nil {
+		add("ce_dataschema", uri)
 	}
 	for _, x := range e.Extensions {
 		add(headerOf(x.Name), s.text(x.Value))
@@ -50,6 +59,9 @@ func (s *stamper) record(r *route, e *autobus.Event) kafka.Record {
 		add(headerContentType, s.text(e.ContentType))
 	case e.Data != nil:
 		add(headerContentType, r.same.content)
+	}
+	if schemaID != nil {
+		add(headerSchemaID, schemaID)
 	}
 	add(headerEpoch, r.same.epoch)
 	if s.events > 1 {

@@ -46,12 +46,17 @@ func TestStoredFormsStayReadable(t *testing.T) {
 			Rate: 0.5, Actor: "ops", Reason: "a reason", Created: at, Canceled: true},
 		KindJob + "-edit": Job{Action: JobEdit, Subscription: "bob-kz", TopicID: "000102030405060708090a0b0c0d0e0f",
 			End: 18, Numbers: []int64{17}, Count: 1, Letter: 121, Created: at},
+		KindSchema: Schema{ID: 7, Type: "JSON", Text: `{"type":"object"}`,
+			References: []SchemaReference{{Name: "money.json", Subject: "money", Version: 2}}},
+		KindSubject: Subject{Versions: []SubjectVersion{{Version: 1, ID: 7, Deleted: true},
+			{Version: 2, ID: 9, Spec: "1.1.0"}}, SchemaSettings: SchemaSettings{Compatibility: "FULL"}},
+		KindSchemaSettings: SchemaSettings{Compatibility: "FULL_TRANSITIVE", Policy: "LENIENT", Mode: "READONLY"},
 		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
 			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
 		KindSecret: Secret{Key: []byte("0123456789abcdef")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kind, _, _ := strings.Cut(name, "-")
+			kind := strings.TrimSuffix(name, "-topics")
 			r, err := NewRecord(kind, "the-name", 41, value)
 			if err != nil {
 				t.Fatal(err)

@@ -19,6 +19,10 @@ const (
 	KindSubscription = "subscription" // Subscription; the name is its own
 	KindSecret       = "secret"       // Secret; the name says what for
 	KindJob          = "job"          // Job; the name is its id
+
+	KindSchema         = "schema"          // Schema; the name is its id in decimal
+	KindSubject        = "subject"         // Subject; the name is its own
+	KindSchemaSettings = "schema-settings" // SchemaSettings; the name is SettingsName
 )
 
 // ClusterValue names the cluster for good.
@@ -100,4 +104,44 @@ type Subscription struct {
 	// SeekEpoch grows with every move of the positions; what was committed under another one does not count.
 	SeekEpoch uint32    `json:"seek_epoch"`
 	Created   time.Time `json:"created"`
+}
+
+// Schema is a schema under its id. Ids are given to one schema for good: the record of an id is never replaced, so that
+// writing it is what reserves the id.
+type Schema struct {
+	ID         int32             `json:"id"`
+	Type       string            `json:"type"` // JSON or AVRO
+	Text       string            `json:"text"`
+	References []SchemaReference `json:"references,omitempty"`
+}
+
+// SchemaReference says where the schema stands that another one names.
+type SchemaReference struct {
+	Name    string `json:"name"`
+	Subject string `json:"subject"`
+	Version int32  `json:"version"`
+}
+
+// Subject is a name under which versions of a schema are kept, and what holds for the next one.
+type Subject struct {
+	Versions []SubjectVersion `json:"versions,omitempty"` // in the order of their numbers
+	SchemaSettings
+}
+
+// SubjectVersion points at a schema.
+type SubjectVersion struct {
+	Version int32  `json:"version"`
+	ID      int32  `json:"id"`
+	Deleted bool   `json:"deleted,omitempty"` // hidden, but still there
+	Spec    string `json:"spec,omitempty"`    // version of the spec that it comes from; empty = a client registered it
+}
+
+// SettingsName is the one name of kind schema-settings.
+const SettingsName = "all"
+
+// SchemaSettings are those of one subject, or of all that have none of their own. Empty = not set.
+type SchemaSettings struct {
+	Compatibility string `json:"compatibility,omitempty"` // BACKWARD, ...
+	Policy        string `json:"policy,omitempty"`        // STRICT or LENIENT
+	Mode          string `json:"mode,omitempty"`          // READWRITE, READONLY or IMPORT
 }

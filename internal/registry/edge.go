@@ -59,7 +59,7 @@ type limits struct {
 
 type httpEdge struct{ r *Registry }
 
-// Edge serves what is known of types: GET /v1/types, /v1/types/{type} and /v1/types/{type}/route.
+// Edge serves what is known of types: GET /v1/types, /v1/types/{type}, /v1/types/{type}/route and .../schema.
 func (r *Registry) Edge() edge.Edge { return httpEdge{r} }
 
 // Name is the edge's name in the log.
@@ -76,6 +76,7 @@ func (e httpEdge) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/types", e.answer(e.list))
 	mux.HandleFunc("GET /v1/types/{type}", e.answer(e.detail))
 	mux.HandleFunc("GET /v1/types/{type}/route", e.answer(e.route))
+	mux.HandleFunc("GET /v1/types/{type}/schema", e.answer(e.schema))
 }
 
 func (e httpEdge) answer(f func(*http.Request, autobus.Principal) (any, error)) http.HandlerFunc {
@@ -96,6 +97,9 @@ func (e httpEdge) answer(f func(*http.Request, autobus.Principal) (any, error)) 
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if _, ok := v.(json.RawMessage); ok {
+			w.Header().Set("Content-Type", "application/schema+json")
+		}
 		_, _ = w.Write(append(body, '\n')) // a client that went away needs no answer
 	}
 }
@@ -153,6 +157,41 @@ func (e httpEdge) route(req *http.Request, p autobus.Principal) (any, error) {
 	answer := route.Route
 	answer.BestEffort = answer.BestEffort || e.r.cfg.Embedded // one copy is no more than that, whatever the spec says
 	return answer, nil
+}
+
+// schema is the schema of a type's data: the one in force, or that of another version of the spec, which old events
+// name in dataschema.
+func (e httpEdge) schema(req *http.Request, p autobus.Principal) (any, error) {
+	q, bad := edge.Query(req, "version")
+	if bad != nil {
+		return nil, bad
+	}
+	version, bad := edge.Single(q, "version")
+	if bad != nil {
+		return nil, bad
+	}
+	t, _, err := e.find(req, p)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, autobus.NewError(autobus.ReasonSchemaUnknown, "no spec says what %s is", req.PathValue("type"))
+	}
+	if version == "" || version == t.Version {
+		if text, _, ok := t.PublishedSchema(); ok {
+			return json.RawMessage(text), nil
+		}
+		return nil, autobus.NewError(autobus.ReasonSchemaUnknown, "data of %s is %s, which has no schema", t.Name,
+			cmp.Or(t.ContentType, "of any form"))
+	}
+	sub := e.r.schemas.subject(t.Name + valueSuffix)
+	for _, v := range slices.Backward(sub.Versions) {
+		if c := e.r.schemas.get(v.ID); v.Spec == version && c != nil {
+			return json.RawMessage(c.Text), nil
+		}
+	}
+	return nil, autobus.NewError(autobus.ReasonSchemaUnknown, "no version %s of %s was ever in force", edge.Clip(version),
+		t.Name)
 }
 
 // find looks a type up, with its spec (nil for an unspecified one) and its route. Who has no grant for a name is not

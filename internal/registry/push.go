@@ -154,6 +154,9 @@ func (r *Registry) carryOut(ctx context.Context, w *world, b *bundle, p *plan, r
 		}
 		report.Routes = append(report.Routes, n.Type)
 	}
+	if err := r.keep(ctx, b.snapshot, c); err != nil {
+		return err
+	}
 	if !p.swap {
 		return nil
 	}

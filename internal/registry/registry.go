@@ -4,13 +4,16 @@
 // writes the files to the control log and swaps the manifest. What is in force it holds as an immutable snapshot that
 // the hot path reads without a lock.
 //
-//	files -> spec.Parse -> plan (pure) -> topics -> spec records -> routes -> manifest = the swap
+//	files -> spec.Parse -> plan (pure) -> topics -> spec records -> routes -> schemas -> manifest = the swap
 //	                                           control log -> manifest -> spec.Parse -> Snapshot
 //
 // Invariants: a bundle with a fault changes nothing; what is in force comes from the control log alone, also on the
 // instance that pushed; a push of what is in force writes nothing; the partition count of a topic is never changed,
 // nor is an existing topic taken over under another count; nothing ever deletes a topic or a route, because they hold
 // data; every change is a compare-and-set, so instances that start together with the same folder agree.
+//
+// It is a schema registry too, for clients of Kafka (schemaapi*.go): it answers for the schemas of types, which only a
+// push changes, and keeps those that clients register for topics of their own. schemas.go holds both.
 //
 // It refuses to know how events are published and what a spec means; the first is internal/bus, the second spec.
 package registry
@@ -59,6 +62,9 @@ type Registry struct {
 	folder atomic.Pointer[spec.Problems] // of the watched folder
 
 	swapped chan struct{} // one token: other specs are in force
+	schemas *schemas
+
+	swappedSchemas chan struct{} // the same for Keep
 
 	caughtUp sync.Mutex
 	last     time.Time // of the last barrier
@@ -77,7 +83,8 @@ func New(cfg Config) *Registry {
 	if cfg.Poll == 0 {
 		cfg.Poll = defaultPoll
 	}
-	r := &Registry{cfg: cfg, gate: make(chan struct{}, 1), swapped: make(chan struct{}, 1)}
+	r := &Registry{cfg: cfg, gate: make(chan struct{}, 1), swapped: make(chan struct{}, 1),
+		swappedSchemas: make(chan struct{}, 1), schemas: newSchemas(cfg.Control, cfg.Logger)}
 	r.force.Store(&inForce{snapshot: spec.Empty()})
 	cfg.Control.Watch(control.KindManifest, r.swap)
 	return r
@@ -129,9 +136,11 @@ func (r *Registry) swap(rec control.Record) {
 	}
 	r.tellLost(old.snapshot, next.snapshot)
 	r.force.Store(next)
-	select {
-	case r.swapped <- struct{}{}:
-	default:
+	for _, told := range []chan struct{}{r.swapped, r.swappedSchemas} {
+		select {
+		case told <- struct{}{}:
+		default:
+		}
 	}
 }
 
