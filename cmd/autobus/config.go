@@ -42,12 +42,20 @@ type config struct {
 	// File of the certificate authorities that sign the other instances' certificates, PEM, where this one has a
 	// certificate. Empty means the system's.
 	PeerCAFile string `yaml:"peer_ca_file"`
+	// The schema registry, which is also below /schema-registry of the API.
+	SchemaRegistry schemaRegistryConfig `yaml:"schema_registry"`
 	// Bounds of what the instance takes on.
 	Limits limitsConfig `yaml:"limits"`
 	// What one principal may ask of this instance. Without any quota one service can take all there is from the others.
 	Quotas quotasConfig `yaml:"quotas"`
 	// What the instance writes about itself, to stderr.
 	Log logConfig `yaml:"log"`
+}
+
+type schemaRegistryConfig struct {
+	// Address of a port that serves the schema registry and nothing else, host:port, for clients that cannot be given a
+	// path; certificate and tokens are those of the API. Empty means that there is none.
+	Listen string `yaml:"listen"`
 }
 
 type tlsConfig struct {

@@ -14,11 +14,9 @@ import (
 
 // check finds what is wrong with values that are each readable: all of it at once, each at its key.
 func (c *config) check(p *problems) {
-	host, ok := p.hostPort("listen", c.Listen)
-	if ok && !loopback(host) && c.TLS.CertFile == "" && c.TLS.KeyFile == "" && !c.Insecure &&
-		p.sound("tls.cert_file", "tls.key_file", "insecure") {
-		p.at("listen", "%s is reachable beyond this machine, but there is no certificate", c.Listen).
-			next("set tls.cert_file and tls.key_file, or insecure: true if the network encrypts by itself")
+	c.checkListen(p, "listen", c.Listen)
+	if c.SchemaRegistry.Listen != "" {
+		c.checkListen(p, "schema_registry.listen", c.SchemaRegistry.Listen)
 	}
 	p.both("tls.cert_file", c.TLS.CertFile, "tls.key_file", c.TLS.KeyFile)
 	c.checkPeers(p)
@@ -49,6 +47,15 @@ func (c *config) check(p *problems) {
 	c.Quotas.check(p)
 	p.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	p.oneOf("log.format", c.Log.Format, "text", "json")
+}
+
+func (c *config) checkListen(p *problems, path, addr string) {
+	host, ok := p.hostPort(path, addr)
+	if ok && !loopback(host) && c.TLS.CertFile == "" && c.TLS.KeyFile == "" && !c.Insecure &&
+		p.sound("tls.cert_file", "tls.key_file", "insecure") {
+		p.at(path, "%s is reachable beyond this machine, but there is no certificate", addr).
+			next("set tls.cert_file and tls.key_file, or insecure: true if the network encrypts by itself")
+	}
 }
 
 // readCAs reads certificate authorities; nil = the system's.

@@ -39,6 +39,7 @@ type settings struct {
 	instance  string
 	advertise string // "" = where it listens, or the instance's name with the listener's port
 	listen    string
+	schemas   string // where the schema registry listens besides; "" = nowhere
 	tls       *tls.Config
 	peers     *peer.Keys  // by which instances trust each other; nil = they do not
 	peerTLS   *tls.Config // of the others' listeners; nil = they have none
@@ -61,6 +62,7 @@ type instance struct {
 	logger   *slog.Logger
 	metrics  *prometheus.Registry
 	listener net.Listener
+	schemas  net.Listener // nil = the schema registry has no port of its own
 	embedded *kafka.Embedded
 	log      *kafka.Log
 	control  *control.Log
@@ -98,6 +100,11 @@ func start(ctx context.Context, s settings) (in *instance, err error) {
 	// The port comes first: when it is taken, nothing else was touched.
 	if in.listener, err = listen(s.listen); err != nil {
 		return in, err
+	}
+	if s.schemas != "" {
+		if in.schemas, err = listen(s.schemas); err != nil {
+			return in, err
+		}
 	}
 	if err = in.openLog(ctx); err != nil {
 		return in, err
@@ -195,6 +202,7 @@ func (in *instance) openBus(ctx context.Context) error {
 	if err := in.registry.Subscribe(ctx, in.subscribe); err != nil {
 		s.logger.Warn("declared subscriptions could not be made and will be tried again", "error", err)
 	}
+	in.run(in.core, "schemas", in.registry.Keep)
 	in.run(in.core, "subscriptions", func(ctx context.Context) error { return in.registry.Follow(ctx, in.subscribe) })
 	return nil
 }
@@ -217,6 +225,7 @@ func (in *instance) list() []edge.Edge {
 		ws.New(ws.Config{Bus: in.bus, Instance: in.settings.instance, Version: readBuildInfo().Version, Logger: in.logger}),
 		rpc.New(rpc.Config{Bus: in.bus, Callers: in.callers, Logger: in.logger, Newest: in.newest}),
 		in.registry.Edge(),
+		in.registry.SchemaEdge(),
 		in.newAdmin(),
 	}
 }
@@ -278,14 +287,19 @@ func (in *instance) serve() {
 		in.run(in.edges, e.Name(), e.Run)
 	}
 	options := edge.Options{Authenticate: in.authenticate, Revoked: in.tokens.Revoked, Hosts: s.hosts,
-		Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
+		Basic: []string{registry.SchemaPrefix}, Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
 	if s.dev {
 		p := devPrincipal()
 		options.Open = &p
 	}
-	server := &edge.Server{Listener: in.listener, TLS: s.tls, Handler: edge.Handler(mux, options), Logger: s.logger,
-		DrainFor: s.drain}
+	handler := edge.Handler(mux, options)
+	server := &edge.Server{Listener: in.listener, TLS: s.tls, Handler: handler, Logger: s.logger, DrainFor: s.drain}
 	in.run(in.edges, "http", server.Run)
+	if in.schemas != nil {
+		own := &edge.Server{Listener: in.schemas, TLS: s.tls, Handler: edge.Below(registry.SchemaPrefix, handler),
+			Logger: s.logger, DrainFor: s.drain}
+		in.run(in.edges, "schema registry", own.Run)
+	}
 }
 
 // authenticate reads a token of a service, or one of another instance that acts for a service.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 )
@@ -85,9 +86,11 @@ func (in *instance) stop() error {
 	if in.embedded != nil {
 		errs = append(errs, in.embedded.Close())
 	}
-	// The server closes it; here it matters when there was none yet.
-	if in.listener != nil {
-		_ = in.listener.Close()
+	// The servers close them; here it matters when there were none yet.
+	for _, ln := range []net.Listener{in.listener, in.schemas} {
+		if ln != nil {
+			_ = ln.Close()
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ package edge
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -98,11 +99,21 @@ func (h *handler) authenticate(r *http.Request) (autobus.Principal, string, *aut
 	}
 	scheme, token, _ := strings.Cut(given[0], " ")
 	token = strings.TrimSpace(token)
+	if _, password, ok := r.BasicAuth(); ok && h.basic(r.URL.Path) {
+		scheme, token = "Bearer", password
+	}
 	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return autobus.Principal{}, "", autobus.NewError(autobus.ReasonUnauthenticated,
 			"the Authorization header is not one bearer token")
 	}
 	return h.check(token)
+}
+
+// basic reports whether a path takes Basic authentication.
+func (h *handler) basic(path string) bool {
+	return slices.ContainsFunc(h.Basic, func(below string) bool {
+		return path == below || strings.HasPrefix(path, below+"/")
+	})
 }
 
 func (h *handler) check(token string) (autobus.Principal, string, *autobus.Error) {

@@ -31,6 +31,9 @@ type Options struct {
 	Open *autobus.Principal
 	// Hosts are the names under which the server may be called; browsers of other origins are refused. nil = any.
 	Hosts []string
+	// Basic are the paths below which a token may also come as the password of Basic authentication, whoever the user is:
+	// many clients of schema registries know nothing else.
+	Basic []string
 	// Quotas bound how many requests of a principal may stay open, those that Occupy. nil = any number.
 	Quotas *quota.Quotas
 

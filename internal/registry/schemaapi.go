@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -18,7 +19,7 @@ import (
 // schemaMedia is the media type of every answer.
 const schemaMedia = "application/vnd.schemaregistry.v1+json"
 
-// SchemaPrefix is where the schema registry lies on the port of the API.
+// SchemaPrefix is the path below which the schema registry lies.
 const SchemaPrefix = "/schema-registry"
 
 // maxSchemaBytes bounds a body: a schema has to fit into one control record, and as JSON text it takes up to twice that.
@@ -27,21 +28,13 @@ const maxSchemaBytes = 2 * autobus.MaxEventBytes
 // schemaEdge speaks the REST protocol of schema registries that clients of Kafka expect, as Confluent's does: what is
 // read, and for subjects that belong to no type what is written, with that one's error codes. What it leaves out is told
 // in docs/reference/schema-registry.md.
-type schemaEdge struct {
-	r      *Registry
-	prefix string
-}
+type schemaEdge struct{ r *Registry }
 
-// SchemaEdge serves the schema registry below prefix, which is SchemaPrefix, or empty on a port of its own.
-func (r *Registry) SchemaEdge(prefix string) edge.Edge { return schemaEdge{r, prefix} }
+// SchemaEdge serves the schema registry below SchemaPrefix.
+func (r *Registry) SchemaEdge() edge.Edge { return schemaEdge{r} }
 
 // Name is the edge's name in the log.
-func (e schemaEdge) Name() string {
-	if e.prefix == "" {
-		return "schema registry on its own port"
-	}
-	return "schema registry"
-}
+func (schemaEdge) Name() string { return "schemas" }
 
 // Run waits for the end of ctx: the edge does nothing of its own.
 func (schemaEdge) Run(ctx context.Context) error {
@@ -99,18 +92,9 @@ func (e schemaEdge) Mount(mux *http.ServeMux) {
 		"GET /associations/":                              e.associations,
 		"GET /v1/metadata/id":                             e.metadataID,
 	} {
-		mux.HandleFunc(e.at(path), e.answer(f))
+		method, path, _ := strings.Cut(path, " ")
+		mux.HandleFunc(method+" "+SchemaPrefix+path, e.answer(f))
 	}
-}
-
-// at puts the prefix into a pattern.
-func (e schemaEdge) at(pattern string) string {
-	for i := range pattern {
-		if pattern[i] == ' ' {
-			return pattern[:i+1] + e.prefix + pattern[i+1:]
-		}
-	}
-	return e.prefix + pattern
 }
 
 // answer reads the body and writes what f says. A refusal that newer control state could lift is given only after a

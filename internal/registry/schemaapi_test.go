@@ -29,7 +29,7 @@ func principal(patterns ...string) autobus.Principal {
 func schemaServer(t *testing.T, r instance, p autobus.Principal) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	r.SchemaEdge(SchemaPrefix).Mount(mux)
+	r.SchemaEdge().Mount(mux)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		mux.ServeHTTP(w, req.WithContext(autobus.WithPrincipal(req.Context(), p)))
 	}))
