@@ -15,6 +15,7 @@ import (
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
+	"github.com/autobus-io/autobus/spec"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -98,6 +99,51 @@ func TestRecordsStayReadable(t *testing.T) {
 				t.Errorf("read back\n%+v, want\n%+v", back, e)
 			}
 		})
+	}
+}
+
+// A record says which schema its data was checked by: to those who read CloudEvents by the URI of the schema, to Kafka
+// clients that know schema registries by its GUID. What the client says of its own accord stays.
+func TestRecordsSayTheirSchema(t *testing.T) {
+	snapshot, err := spec.Parse(spec.Files{"a.yaml": []byte(`asyncapi: 3.1.0
+info: {title: a, version: 1.2.0}
+channels: {a: {address: orders.order.placed.v1, messages: {a: {$ref: '#/components/messages/a'}}}}
+components: {messages: {a: {payload: {type: object, properties: {id: {type: string}}}}}}
+`), "b.yaml": []byte(`asyncapi: 3.1.0
+info: {title: b, version: 1.0.0}
+channels: {b: {address: orders.scan.placed.v1, messages: {b: {contentType: image/png}}}}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	typ, _ := snapshot.Type("orders.order.placed.v1")
+	opaque, _ := snapshot.Type("orders.scan.placed.v1")
+	_, guid, _ := typ.PublishedSchema()
+	r := newRoute(control.Route{Type: typ.Name, Topic: typ.Name, Partitions: 1, Hash: kafka.Murmur2, Epoch: 1})
+	const uri, theirs = "urn:event:orders.order.placed.v1:1.2.0", "https://example.com/order.json"
+	stamp := stamper{now: time.Now(), events: 4}
+	for _, tc := range []struct {
+		by               *spec.Type
+		sent, uri, bytes string
+	}{
+		{typ, "", uri, "\x01" + string(guid[:])},
+		{typ, theirs, theirs, "\x01" + string(guid[:])},
+		{nil, theirs, theirs, ""},
+		{nil, "", "", ""},
+		{opaque, "", "", ""},
+	} {
+		e := autobus.Event{ID: "e", Source: "/s", Type: typ.Name, Time: stamp.now, DataSchema: tc.sent, Data: []byte("{}")}
+		rec := stamp.record(r, tc.by, &e)
+		got := map[string]string{}
+		for _, h := range rec.Headers {
+			got[h.Key] = string(h.Value)
+		}
+		if got["ce_dataschema"] != tc.uri || got["__value_schema_id"] != tc.bytes {
+			t.Errorf("by %v, sent %q: headers %q", tc.by != nil, tc.sent, got)
+		}
+		if back := decode("main", typ.Name, &rec); back.DataSchema != tc.uri || len(back.Extensions) != 0 {
+			t.Errorf("read back %+v", back)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 const (
 	harness     = "internal/bustest" // who imports it in tests gets the real cluster
 	longest     = "test/conformance" // of those that leave the cluster as it is
+	clients     = "test/clients"     // needs programs of other projects
 	lintVersion = "v2.15.0"          // of golangci-lint
 	lintModule  = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint"
 	plainLimit  = 10 * time.Minute // per package that needs no cluster
@@ -70,9 +71,16 @@ func (r *runner) Run(ctx context.Context) error {
 	if len(shared) > 0 {
 		starting.Go(func() { c, clusterErr = r.cluster(ctx) })
 	}
+	var env []string
+	var bringing sync.WaitGroup
+	if slices.Contains(plain, r.module+"/"+clients) {
+		bringing.Go(func() { env = r.clients(ctx) })
+	}
 	r.checks(ctx)
 	r.test(ctx, nil, plainLimit, nil, plain)
 	r.python(ctx)
+	bringing.Wait()
+	r.test(ctx, env, plainLimit, nil, plain)
 	starting.Wait()
 	if c != nil {
 		defer c.stop()
