@@ -87,9 +87,6 @@ func (s *suite) record(t *testing.T) {
 		if got, _ := header(r, "ce_dataschema"); !strings.HasPrefix(got, "urn:event:"+s.types.Keyed+":") {
 			t.Errorf("ce_dataschema is %q, want the type's", got)
 		}
-		if got, _ := header(r, "__value_schema_id"); len(got) != 17 || got[0] != 1 {
-			t.Errorf("__value_schema_id is %q, want 1 and a GUID", got)
-		}
 		for _, name := range []string{"ce_subject", "traceparent"} {
 			if v, ok := header(r, name); ok {
 				t.Errorf("header %s = %q was never sent", name, v)

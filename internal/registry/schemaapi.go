@@ -22,12 +22,13 @@ const schemaMedia = "application/vnd.schemaregistry.v1+json"
 // SchemaPrefix is the path below which the schema registry lies.
 const SchemaPrefix = "/schema-registry"
 
-// maxSchemaBytes bounds a body: a schema has to fit into one control record, and as JSON text it takes up to twice that.
+// maxSchemaBytes bounds a body: a schema has to fit into one control record, and as JSON text it takes up to twice as
+// much.
 const maxSchemaBytes = 2 * autobus.MaxEventBytes
 
-// schemaEdge speaks the REST protocol of schema registries that clients of Kafka expect, as Confluent's does: what is
-// read, and for subjects that belong to no type what is written, with that one's error codes. What it leaves out is told
-// in docs/reference/schema-registry.md.
+// schemaEdge speaks the REST protocol of schema registries that clients of Kafka expect, with the paths, fields and
+// error codes of Confluent's: all that is read, and for subjects that belong to no type what is written. What is left
+// out, and where it differs, is told in docs/reference/schema-registry.md.
 type schemaEdge struct{ r *Registry }
 
 // SchemaEdge serves the schema registry below SchemaPrefix.

@@ -59,7 +59,8 @@ func (s *schemas) parse(v control.Schema) (*parsedSchema, error) {
 		}
 		return &parsedSchema{avro: parsed}, nil
 	}
-	return nil, fault(codeSchemaInvalid, "Invalid schema type %s: this registry keeps %s and %s", v.Type, typeJSON, typeAvro)
+	return nil, fault(codeSchemaInvalid, "Invalid schema type %s: this registry keeps %s and %s", v.Type, typeJSON,
+		typeAvro)
 }
 
 // referredSchema is a schema under the name by which another one refers to it.
@@ -130,7 +131,8 @@ func (s *schemas) judge(want *candidate, versions []control.SubjectVersion, leve
 }
 
 // against says what keeps a newer schema from following this one.
-func (p *parsedSchema) against(newer *parsedSchema, level spec.CompatLevel, policy spec.CompatPolicy) ([]string, error) {
+func (p *parsedSchema) against(newer *parsedSchema, level spec.CompatLevel, policy spec.CompatPolicy) (
+	[]string, error) {
 	if p.avro != nil {
 		return avroAgainst(p.avro, newer.avro, string(level)), nil
 	}

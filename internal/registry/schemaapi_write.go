@@ -180,8 +180,8 @@ func masteredBy(t *spec.Type, suffix string) error {
 		return fault(codeNotPermitted, "keys of %s are plain text, taken from the data: they have no schema; use a string "+
 			"serializer", t.Name)
 	}
-	return fault(codeNotPermitted, "the schema of %s comes from its spec, %s, and this is not version %s of it; change the "+
-		"spec and push it", t.Name, t.File, t.Version)
+	return fault(codeNotPermitted, "the schema of %s comes from its spec, %s, and this is not version %s of it; change "+
+		"the spec and push it", t.Name, t.File, t.Version)
 }
 
 // deletable refuses the deletion of what a spec says, and of what others refer to.

@@ -5,6 +5,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"maps"
@@ -117,7 +118,7 @@ func referencesText(refs []control.SchemaReference) string {
 	var out []byte
 	for _, r := range refs {
 		out = append(append(out, r.Name...), r.Subject...)
-		out = append(out, byte(r.Version>>24), byte(r.Version>>16), byte(r.Version>>8), byte(r.Version)) //nolint:gosec // its four bytes
+		out = binary.BigEndian.AppendUint32(out, uint32(r.Version)) //nolint:gosec // its four bytes
 	}
 	return string(out)
 }
