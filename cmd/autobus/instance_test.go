@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,32 @@ func TestProbe(t *testing.T) {
 	if err := in.probe(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// The schema registry is below a path of the API, and on a port of its own where nothing else is.
+func TestSchemaRegistryPort(t *testing.T) {
+	s := testSettings(t)
+	s.schemas = "127.0.0.1:0"
+	in := startInstance(t, s)
+	own := "http://" + in.schemas.Addr().String()
+	for url, want := range map[string]int{
+		in.url() + "/schema-registry/subjects": 200, own + "/subjects": 200, own + "/": 200,
+		own + "/v1/status": 404, own + "/schema-registry/subjects": 404,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", url, res.StatusCode, want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 }
 
 // The bus is reachable by its address only; a name that somebody else points at this machine is refused.

@@ -218,7 +218,7 @@ func (c *call) may(subject string) error {
 // number reads a positive number of 31 bits.
 func number(s string) (int32, bool) {
 	n, err := strconv.ParseInt(s, 10, 32)
-	return int32(n), err == nil && n > 0 && n <= math.MaxInt32 //nolint:gosec // parsed with 32 bits
+	return int32(n), err == nil && n > 0 && n <= math.MaxInt32
 }
 
 func (schemaEdge) root(*call) (any, error) { return map[string]any{}, nil }

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
 )
 
 // principal is somebody who may manage the subjects that the patterns match.
@@ -163,6 +164,44 @@ func TestVersionsOfASpec(t *testing.T) {
 		_, n, _ := strings.Cut(version, "=")
 		if status != want || want == 200 && id != "urn:event:orders.order.placed.v1:"+cmp.Or(n, "1.0.0") {
 			t.Errorf("%s: %d %v", version, status, body)
+		}
+	}
+}
+
+// Specs that a build without a schema registry brought into force get their ids all the same, and one only where several
+// instances do it at once.
+func TestSpecsInForceGetTheirIDs(t *testing.T) {
+	l := broker(t)
+	a, b := start(t, l), start(t, l)
+	bundle, err := readBundle(bundleOf("order", "book"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hash, value := range bundle.specs {
+		if err := a.write(t.Context(), control.KindSpec, hash, control.None, value, change{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = a.write(t.Context(), control.KindManifest, control.ManifestName, control.None, bundle.manifest, change{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.control.Barrier(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	for _, r := range []instance{a, b} {
+		go func() { done <- r.keep(context.Background(), r.Snapshot(), change{"test", ""}) }()
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	for i, noun := range []string{"book", "order"} {
+		got, err := schemaClient(t, b).Schemas(t.Context(), "orders."+noun+".placed.v1-value")
+		if err != nil || len(got) != 1 || got[0].ID != i+1 {
+			t.Errorf("%s: %+v %v", noun, got, err)
 		}
 	}
 }

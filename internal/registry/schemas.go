@@ -65,12 +65,12 @@ func (s *schemas) takeSchema(rec control.Record) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = max(s.last, int32(id)) //nolint:gosec // parsed with 32 bits
+	s.last = max(s.last, int32(id))
 	if err != nil || rec.Removed() {
 		return
 	}
 	c := &schema{Schema: v, guid: guidOf(v)}
-	c.ID = int32(id) //nolint:gosec // parsed with 32 bits
+	c.ID = int32(id)
 	s.byID[c.ID] = c
 	if key := c.identity(); s.byText[key] == nil {
 		s.byText[key] = c
@@ -118,7 +118,7 @@ func referencesText(refs []control.SchemaReference) string {
 	var out []byte
 	for _, r := range refs {
 		out = append(append(out, r.Name...), r.Subject...)
-		out = binary.BigEndian.AppendUint32(out, uint32(r.Version)) //nolint:gosec // its four bytes
+		out = binary.BigEndian.AppendUint32(out, uint32(r.Version))
 	}
 	return string(out)
 }
