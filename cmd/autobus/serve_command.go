@@ -119,11 +119,9 @@ func (s *serveFlags) explain(err error) error {
 // settings makes of the configuration what an instance is started with.
 func (c *config) settings(a *app, p *problems) settings {
 	s := settings{
-		instance: c.Instance, advertise: c.Advertise, listen: c.Listen, tls: c.TLS.load(p), insecure: c.Insecure,
-		kafka: c.openKafka(p), named: c.Kafka.Name != "", specs: c.Specs, sinks: c.Sinks, drain: c.Limits.Drain,
 		instance: c.Instance, advertise: c.Advertise, listen: c.Listen,
 		schemas: c.SchemaRegistry.Listen, tls: c.TLS.load(p), insecure: c.Insecure,
-		kafka: c.openKafka(p), named: c.Kafka.Name != "", specs: c.Specs, drain: c.Limits.Drain,
+		kafka: c.openKafka(p), named: c.Kafka.Name != "", specs: c.Specs, sinks: c.Sinks, drain: c.Limits.Drain,
 		quotas: c.Quotas.open(),
 		peers:  c.peerKeys(p), peerTLS: c.peerTLS(p),
 	}

@@ -77,10 +77,9 @@ func (r *runner) Run(ctx context.Context) error {
 		bringing.Go(func() { env = r.clients(ctx) })
 	}
 	r.checks(ctx)
-	r.test(ctx, nil, plainLimit, nil, plain)
-	r.python(ctx)
 	bringing.Wait()
 	r.test(ctx, env, plainLimit, nil, plain)
+	r.python(ctx)
 	starting.Wait()
 	if c != nil {
 		defer c.stop()
