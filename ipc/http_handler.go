@@ -60,7 +60,7 @@ type recorder struct {
 func (w *recorder) serve(h http.Handler, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
-			if err, ok := p.(error); !ok || err != http.ErrAbortHandler { //nolint:errorlint // the very value
+			if err, ok := p.(error); !ok || err != http.ErrAbortHandler {
 				slog.Default().ErrorContext(r.Context(), "an http.Handler panicked", "panic", fmt.Sprint(p),
 					"stack", string(debug.Stack()))
 			}

@@ -47,8 +47,8 @@ type slot struct {
 }
 
 // expired reports whether nobody is to begin the event any more.
-func (s *slot) expired() bool {
-	return !s.expires.IsZero() && time.Now().After(s.expires.Add(autobus.ExpiryGrace))
+func (sl *slot) expired() bool {
+	return !sl.expires.IsZero() && time.Now().After(sl.expires.Add(autobus.ExpiryGrace))
 }
 
 // busy reports whether something of the partition is with workers, or on its way to the dead letters or the park log.

@@ -66,7 +66,7 @@ func sum(_ context.Context, r *ipc.Request) (any, error) {
 
 func post(t *testing.T, url, body string) (status int, answer string) {
 	t.Helper()
-	resp, err := http.Post(url, "application/json", strings.NewReader(body)) //nolint:noctx // the test's own server
+	resp, err := http.Post(url, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestWhatHTTPRefuses(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, got)
 		}
 	}
-	resp, err := http.Post(url, "text/plain", strings.NewReader("{}")) //nolint:noctx // the test's own server
+	resp, err := http.Post(url, "text/plain", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
