@@ -209,8 +209,7 @@ func planAll(ctx context.Context, paths []string, sources func(context.Context, 
 	for _, path := range paths {
 		p, err := planSink(ctx, path, sources)
 		out = append(out, p)
-		var some spec.Problems
-		if errors.As(err, &some) {
+		if some, ok := errors.AsType[spec.Problems](err); ok {
 			faults = append(faults, some...)
 		} else if err != nil {
 			return out, err

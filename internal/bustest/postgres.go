@@ -32,8 +32,8 @@ type PostgresServer struct {
 func Postgres(t testing.TB, options ...string) *PostgresServer {
 	t.Helper()
 	p := &PostgresServer{bin: postgresBin(t), options: append([]string{"fsync=off"}, options...)}
-	// Not t.TempDir: the server's user has no way into folders below one that is closed.
 	var err error
+	//nolint:usetesting // the server's user has no way into folders below one that is closed, as those of tests are
 	if p.dir, err = os.MkdirTemp("", "autobus-postgres-"); err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,7 @@ func cast(raw []byte, t Type, unit string) (any, *Bad) {
 		text = unquote(raw[1 : len(raw)-1])
 	}
 	switch t.Kind {
+	case JSONB: // above
 	case Text, Varchar:
 		return castText(text, t)
 	case Boolean:

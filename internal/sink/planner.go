@@ -224,6 +224,7 @@ func (m *planner) complete() {
 		case Numeric, Double, JSONB, Timestamptz:
 			m.fault(0, "Use a text, an integer, a uuid or a date.",
 				"the key column %s is %s, in which equal values can be written in many ways", k, kind)
+		default:
 		}
 		for n, entry := range m.file.Types {
 			if !slices.ContainsFunc(m.columnsOf(entry), func(c Column) bool { return c.Name == k }) {

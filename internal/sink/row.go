@@ -14,11 +14,14 @@ import (
 	"github.com/autobus-io/autobus/spec"
 )
 
-// Record, Header and TP are the log's, so that targets need not know the log.
+// The log's own, by names of this package, so that targets need not know the log.
 type (
+	// Record is one record of a partition.
 	Record = kafka.Record
+	// Header is one header of a record.
 	Header = kafka.Header
-	TP     = kafka.TP
+	// TP names a partition.
+	TP = kafka.TP
 )
 
 // Row is what one event becomes.

@@ -175,8 +175,7 @@ func (r *Runner) pump(ctx context.Context, in *intake, next map[TP]int64) (wrote
 func (r *Runner) write(ctx context.Context, chunk *Chunk) error {
 	began := time.Now()
 	done, err := r.cfg.Target.Write(ctx, chunk)
-	var many *TooManyBad
-	if errors.As(err, &many) {
+	if many, ok := errors.AsType[*TooManyBad](err); ok {
 		return drift(many)
 	}
 	if err != nil {

@@ -111,8 +111,9 @@ func (k Kind) bits() uint {
 		return 31
 	case Bigint:
 		return 63
+	default:
+		return 0
 	}
-	return 0
 }
 
 // holds reports whether every whole number from low to high, nil = without bound, fits.

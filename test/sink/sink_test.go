@@ -87,7 +87,7 @@ type process struct {
 
 func (s *stand) start(args ...string) *process {
 	s.t.Helper()
-	p := &process{Cmd: exec.Command(s.bin, args...), ended: make(chan struct{})} //nolint:noctx // it is ended by signals
+	p := &process{Cmd: exec.Command(s.bin, args...), ended: make(chan struct{})}
 	p.Dir = s.dir
 	read, write, err := os.Pipe()
 	if err != nil {

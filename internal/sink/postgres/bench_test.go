@@ -114,7 +114,7 @@ func benchSink(b *testing.B, pg *bustest.PostgresServer, log *kafka.Log, mode st
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.End() //nolint:errcheck // a benchmark
+	defer s.End()
 	c, err := s.Check(b.Context(), p)
 	if err == nil {
 		err = s.Apply(b.Context(), c.Steps)

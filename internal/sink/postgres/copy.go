@@ -90,7 +90,7 @@ func appendLine(b []byte, row []any) []byte {
 }
 
 func appendEscaped(b []byte, s string) []byte {
-	if strings.IndexAny(s, "\\\t\n\r") < 0 {
+	if !strings.ContainsAny(s, "\\\t\n\r") {
 		return append(b, s...)
 	}
 	for i := range len(s) {

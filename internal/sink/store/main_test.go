@@ -159,7 +159,7 @@ func (d *database) query(text string) (out [][]string) {
 	if err != nil {
 		d.t.Fatalf("%s: %v", text, err)
 	}
-	defer rows.Close() //nolint:errcheck // told by Err
+	defer rows.Close()
 	columns, _ := rows.Columns()
 	for rows.Next() {
 		values := make([]any, len(columns))

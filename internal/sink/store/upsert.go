@@ -207,11 +207,11 @@ func (b *upsertSQL) deleteChildren(child, condition string) string {
 }
 
 func (b *upsertSQL) deleteRows() string {
-	older := "s._deleted IS NOT NULL"
+	older := []string{"s._deleted IS NOT NULL"}
 	for _, g := range b.plan.Groups {
-		older += " AND COALESCE(x." + quote(g.Version) + ", '') < s._deleted"
+		older = append(older, "COALESCE(x."+quote(g.Version)+", '') < s._deleted")
 	}
-	return "DELETE FROM " + b.table + " WHERE " + b.matching(older)
+	return "DELETE FROM " + b.table + " WHERE " + b.matching(strings.Join(older, " AND "))
 }
 
 // deleteGroups empties what is older than the deletion in rows of which something is newer.
