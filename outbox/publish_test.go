@@ -162,7 +162,7 @@ func ExamplePublishTx() {
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() //nolint:errcheck // it fails after the commit, as it should
+		defer tx.Rollback() // it fails after the commit, as it should
 		if _, err := tx.ExecContext(ctx, `UPDATE orders SET state = 'paid' WHERE id = $1`, order); err != nil {
 			return err
 		}

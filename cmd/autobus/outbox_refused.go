@@ -59,8 +59,8 @@ func (a *app) newOutboxRefusedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "refused [SEQ...]",
 		Short: "List the rows that the bus refused for good, the oldest first",
-		Long: "List the rows that the bus refused for good, the oldest first: why, and how many rows of their type and key\n" +
-			"wait behind each. Mend the row by SQL or what refuses it, then retry; or drop it.\n\n" +
+		Long: "List the rows that the bus refused for good, the oldest first: why, and how many rows of their type and\n" +
+			"key wait behind each. Mend the row by SQL or what refuses it, then retry; or drop it.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
 		Example: "  autobus outbox refused --config outbox.yaml\n  autobus outbox refused --reason data_invalid -o ndjson",
 	}

@@ -131,7 +131,8 @@ func TestOutboxReference(t *testing.T) {
 		"# Configuration of `autobus outbox`\n\n" +
 		"A YAML file given by `--config`, which may be left away; a variable wins over the file, a flag over the\n" +
 		"variable. The rules are those of [serve's configuration](config.md). The bus is where `--server` and\n" +
-		"`--token-file` say, as for every command. What it is for: [publish from your own transaction](../howto/outbox.md).\n" +
+		"`--token-file` say, as for every command. What it is for:\n" +
+		"[publish from your own transaction](../howto/outbox.md).\n" +
 		"Below: the key, its default, its variable.\n\n" +
 		"```yaml\ndsn: postgres://relay@db.example.com/shop?sslmode=verify-full\npassword_file: /run/secrets/relay\n" +
 		"table: autobus_outbox\nkeep: 72h\nlisten: 0.0.0.0:7071\n```\n\n")

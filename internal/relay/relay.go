@@ -95,7 +95,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		err := r.term(ctx)
 		r.metrics.working.Set(0)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // what a term ends with when it is told to end is no error
 		}
 		if err == nil || !autobus.AsError(err).Retriable() {
 			return err

@@ -40,8 +40,8 @@ func rowBecomesEvent(g *rig) {
 	}
 }
 
-// Without a look at the table for an hour no row is overlooked whose transaction took longer than the relay stays awake,
-// and was not asked to tell because the relay was.
+// Without a look at the table for an hour no row is overlooked whose transaction took longer than the relay stays
+// awake, and was not asked to tell because the relay was.
 func lateCommits(g *rig) {
 	g.run(func(c *relay.Config) { c.Poll = time.Hour })
 	for n := range 4 {

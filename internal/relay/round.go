@@ -12,7 +12,8 @@ import (
 )
 
 // round publishes the oldest rows that may go and writes down what became of them. found says that there were any, more
-// that others may go at once, without anybody telling. What is in flight when ctx ends is waited for, as long as Config.Drain says.
+// that others may go at once, without anybody telling. What is in flight when ctx ends is waited for, as long as
+// Config.Drain says.
 func (t *term) round(ctx context.Context) (found, more bool, err error) {
 	hold := t.relay.cfg.OnRefused == Hold
 	rows, full, err := t.session.next(ctx, t.relay.cfg.Batch, hold, t.pauses)
@@ -57,12 +58,17 @@ func (t *term) round(ctx context.Context) (found, more bool, err error) {
 // drained is a context that goes on for a while after ctx.
 func drained(ctx context.Context, drain time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var late *time.Timer
-	stop := context.AfterFunc(ctx, func() { late = time.AfterFunc(drain, cancel) })
-	return out, func() {
-		if !stop() && late != nil {
-			late.Stop()
+	stop := context.AfterFunc(ctx, func() {
+		late := time.NewTimer(drain)
+		defer late.Stop()
+		select {
+		case <-late.C:
+			cancel()
+		case <-out.Done():
 		}
+	})
+	return out, func() {
+		stop()
 		cancel()
 	}
 }
