@@ -47,7 +47,7 @@ func (r *runner) python(ctx context.Context) {
 func venv(ctx context.Context, file string) (python, missing string, err error) {
 	const version = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"
 	if _, err := command(ctx, nil, "python3", "-c", version); err != nil {
-		return "", "python3 of 3.10 or newer with venv is not installed", nil
+		return "", fmt.Sprintf("python3 of 3.10 or newer with venv is not installed: %v", err), nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
