@@ -128,8 +128,8 @@ func (r *runner) packages(ctx context.Context) (plain, shared []string, err erro
 	}
 }
 
-// apart parts the packages that share the cluster: those that leave it as it is mostly wait, and do so two at a time, the
-// longest first; those that kill its brokers, or load it, have it to themselves.
+// apart parts the packages that share the cluster: those that leave it as it is mostly wait, and do so two at a time,
+// the longest first; those that kill its brokers, or load it, have it to themselves.
 func (r *runner) apart(shared []string) (gentle, alone []string) {
 	for _, pkg := range shared {
 		switch name := r.name(pkg); {
