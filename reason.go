@@ -87,6 +87,7 @@ const (
 	ReasonClusterUnreachable  Reason = "cluster_unreachable"
 	ReasonClusterNotReady     Reason = "cluster_not_ready"
 	ReasonSpecInvalid         Reason = "spec_invalid"
+	ReasonSpecIncompatible    Reason = "spec_incompatible"
 	ReasonSchemaUnknown       Reason = "schema_unknown"
 	ReasonTokenUnknown        Reason = "token_unknown"
 	ReasonConfigInvalid       Reason = "config_invalid"
@@ -271,6 +272,8 @@ var reasons = []ReasonInfo{
 		"Run autobus cluster init, then autobus cluster check."},
 	{ReasonSpecInvalid, InvalidArgument, false, "A spec cannot be used.",
 		"Mend the places named; the specs in force before stay in force."},
+	{ReasonSpecIncompatible, FailedPrecondition, false, "Specs would break who reads or writes by those in force.",
+		"Take the change back, or make a new type of the next major; a step back to older specs takes force."},
 	{ReasonSchemaUnknown, NotFound, false, "There is no such schema of this event type.",
 		"Leave version away for the schema in force; GET /schema-registry/subjects/TYPE-value/versions lists all."},
 	{ReasonTokenUnknown, NotFound, false, "There is no such token.",

@@ -19,7 +19,7 @@ func (a *app) newSpecCommand() *cobra.Command {
 		"  autobus spec diff --json-schema old.json new.json --level BACKWARD --policy strict",
 		a.newSpecInitCommand(), a.newSpecNewCommand(), a.newSpecLintCommand(), a.newSpecDiffCommand(),
 		a.newSpecListCommand(), a.newSpecShowCommand(), a.newSpecExportCommand(), a.newSpecImportCommand(),
-		a.newSpecDeprecateCommand(), a.newSpecRetireCommand())
+		a.newSpecPushCommand(), a.newSpecDeprecateCommand(), a.newSpecRetireCommand())
 }
 
 // readSpecs reads a spec repository from a folder, or from the folder as a commit of git has it.

@@ -17,7 +17,7 @@ import (
 
 func (a *app) newTypesCommand() *cobra.Command {
 	return group("types", "Look at event types", "  autobus types list\n  autobus types show orders.order.placed.v1",
-		a.newTypesListCommand(), a.newTypesShowCommand())
+		a.newTypesListCommand(), a.newTypesShowCommand(), a.newTypesDriftCommand())
 }
 
 // typeInfo is what the commands show of a type; -o json shows all there is.

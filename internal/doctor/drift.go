@@ -10,7 +10,7 @@ import (
 	"github.com/autobus-io/autobus/internal/registry"
 )
 
-const pushFix = "push the specs again: restart an instance whose specs name the folder"
+const pushFix = "push the specs again: autobus spec push DIR, or restart an instance whose specs name the folder"
 
 // drift tells where routes and topics are not as the specs in force say. What a route pins was held against its topic
 // already.

@@ -74,6 +74,7 @@ var exitOfReason = map[autobus.Reason]int{
 	autobus.ReasonFilterInvalid:       ExitUsage,
 	autobus.ReasonConfigInvalid:       ExitUsage,
 	autobus.ReasonSpecInvalid:         ExitFound,
+	autobus.ReasonSpecIncompatible:    ExitFound,
 	autobus.ReasonClusterUnreachable:  ExitUnreachable,
 	autobus.ReasonServerUnreachable:   ExitUnreachable,
 	autobus.ReasonStarting:            ExitUnreachable,

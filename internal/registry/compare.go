@@ -12,12 +12,12 @@ import (
 // Comparison is how the cluster differs from the specs in force: what pushing them again would change, and what it
 // could not.
 type Comparison struct {
-	Missing []string      // topics that are not there
-	Differ  []Alteration  // settings that a push would set anew
-	Routes  []string      // types whose route is not what their spec asks for, or that have none
-	Drift   []Drift       // what a push leaves as it is
-	Faults  spec.Problems // specs in force that could not come into force now
-	Unread  spec.Problems // why the newest specs are not in force
+	Missing []string      `json:"missing,omitempty"` // topics that are not there
+	Differ  []Alteration  `json:"differ,omitempty"`  // settings that a push would set anew
+	Routes  []string      `json:"routes,omitempty"`  // types whose route is not what their spec asks for
+	Drift   []Drift       `json:"drift,omitempty"`   // what a push leaves as it is
+	Faults  spec.Problems `json:"faults,omitempty"`  // specs in force that could not come into force now
+	Unread  spec.Problems `json:"unread,omitempty"`  // why the newest specs are not in force
 }
 
 // Compare holds the specs in force against routes and topics. It changes nothing.

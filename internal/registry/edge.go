@@ -59,7 +59,8 @@ type limits struct {
 
 type httpEdge struct{ r *Registry }
 
-// Edge serves what is known of types: GET /v1/types, /v1/types/{type}, /v1/types/{type}/route and .../schema.
+// Edge serves what is known of types, GET /v1/types, /v1/types/{type}, /v1/types/{type}/route and .../schema, and the
+// specs they come from, /v1/specs.
 func (r *Registry) Edge() edge.Edge { return httpEdge{r} }
 
 // Name is the edge's name in the log.
@@ -73,6 +74,9 @@ func (httpEdge) Run(ctx context.Context) error {
 
 // Mount adds the paths.
 func (e httpEdge) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/specs", e.answer(e.specs))
+	mux.HandleFunc("POST /v1/specs", e.push)
+	mux.HandleFunc("GET /v1/specs/drift", e.answer(e.drift))
 	mux.HandleFunc("GET /v1/types", e.answer(e.list))
 	mux.HandleFunc("GET /v1/types/{type}", e.answer(e.detail))
 	mux.HandleFunc("GET /v1/types/{type}/route", e.answer(e.route))
@@ -91,16 +95,7 @@ func (e httpEdge) answer(f func(*http.Request, autobus.Principal) (any, error)) 
 			edge.WriteProblem(w, req, err)
 			return
 		}
-		body, err := json.Marshal(v)
-		if err != nil {
-			edge.WriteProblem(w, req, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		if _, ok := v.(json.RawMessage); ok {
-			w.Header().Set("Content-Type", "application/schema+json")
-		}
-		_, _ = w.Write(append(body, '\n')) // a client that went away needs no answer
+		writeJSON(w, req, v)
 	}
 }
 

@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -133,5 +134,78 @@ func TestEdgeWithoutAPrincipal(t *testing.T) {
 	mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/types", nil))
 	if w.Code != http.StatusUnauthorized {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// postSpecs pushes files over the API, as somebody who may manage what the patterns match.
+func postSpecs(t *testing.T, r instance, body map[string]any, patterns ...string) (int, map[string]any) {
+	t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	r.Edge().Mount(mux)
+	ctx := autobus.WithPrincipal(t.Context(), principal(patterns...))
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/specs", bytes.NewReader(raw)))
+	var answer map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		t.Fatalf("%d %q: %v", w.Code, w.Body, err)
+	}
+	return w.Code, answer
+}
+
+func TestPushOverTheAPI(t *testing.T) {
+	r := start(t, broker(t))
+	const file = "events/orders/order.placed.v1.yaml"
+	good := string(bundleOf("order")[file])
+	body := func(content string, more ...string) map[string]any {
+		out := map[string]any{"files": map[string]string{file: content}, "reason": "a test"}
+		for _, flag := range more {
+			out[flag] = true
+		}
+		return out
+	}
+	end := r.control.End()
+	if code, answer := postSpecs(t, r, body(good), "orders.*"); code != 403 {
+		t.Errorf("with a grant for some: %d %v", code, answer)
+	}
+	code, answer := postSpecs(t, r, body(good, "dry_run"), "*")
+	plan, _ := answer["plan"].(map[string]any)
+	if code != 200 || plan["changed"] != true || answer["report"] != nil || len(plan["create"].([]any)) != 1 {
+		t.Errorf("%d %v", code, answer)
+	}
+	if code, answer := postSpecs(t, r, map[string]any{"flies": nil}, "*"); code != 400 {
+		t.Errorf("%d %v", code, answer)
+	}
+	if code, answer := postSpecs(t, r, body("asyncapi: 3.1.0\n"), "*"); code != 422 || answer["reason"] != "spec_invalid" {
+		t.Errorf("%d %v", code, answer)
+	}
+	if r.control.End() != end {
+		t.Error("something was written")
+	}
+	if code, answer := postSpecs(t, r, body(good), "*"); code != 200 || answer["report"] == nil {
+		t.Errorf("%d %v", code, answer)
+	}
+	rec, _ := r.control.Get(control.KindManifest, control.ManifestName)
+	if rec.Actor != "checkout" || rec.Reason != "a test" {
+		t.Errorf("the audit says %q %q", rec.Actor, rec.Reason)
+	}
+	if _, body := get(t, r, "/v1/specs"); body["files"].(map[string]any)[file] != good || body["hash"] != r.Hash() {
+		t.Errorf("in force: %v", body)
+	}
+	if code, body := get(t, r, "/v1/specs/drift"); code != 200 || len(body) != 0 {
+		t.Errorf("drift: %d %v", code, body)
+	}
+
+	broken := strings.Replace(good, "{id: {type: string}}", "{id: {type: integer}}", 1)
+	broken = strings.Replace(broken, "payload: {id: o-1}", "payload: {id: 1}", 1)
+	if code, answer := postSpecs(t, r, body(broken), "*"); code != 409 || answer["reason"] != "spec_incompatible" {
+		t.Errorf("%d %v", code, answer)
+	}
+	hash := r.Hash()
+	if code, answer := postSpecs(t, r, body(broken, "force"), "*"); code != 200 || r.Hash() == hash {
+		t.Errorf("%d %v", code, answer)
 	}
 }

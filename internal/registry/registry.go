@@ -73,6 +73,7 @@ type Registry struct {
 // inForce is one swap.
 type inForce struct {
 	snapshot *spec.Snapshot
+	files    spec.Files // that the snapshot was made of
 	hash     string
 	unread   spec.Problems  // why the newest manifest could not be used; the snapshot is then an older one
 	newer    *autobus.Error // the same, when it is that a newer build wrote it
@@ -127,7 +128,7 @@ func (r *Registry) swap(rec control.Record) {
 		r.warn(problems)
 		r.cfg.Logger.Error("the newest specs are not in force; the ones before stay in force", "offset", rec.Offset,
 			"actor", rec.Actor, "faults", len(problems))
-		next := &inForce{snapshot: old.snapshot, hash: old.hash, unread: problems}
+		next := &inForce{snapshot: old.snapshot, files: old.files, hash: old.hash, unread: problems}
 		if e, ok := errors.AsType[*autobus.Error](err); ok && e.Reason == autobus.ReasonTypeUnreadable {
 			next.newer = e
 		}
@@ -191,7 +192,7 @@ func (r *Registry) load(rec control.Record) (*inForce, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inForce{snapshot: snapshot, hash: bundleHash(m)}, nil
+	return &inForce{snapshot: snapshot, files: files, hash: bundleHash(m)}, nil
 }
 
 // enter waits for the right to change things from this instance.

@@ -168,8 +168,8 @@ func TestVersionsOfASpec(t *testing.T) {
 	}
 }
 
-// Specs that a build without a schema registry brought into force get their ids all the same, and one only where several
-// instances do it at once.
+// Specs that a build without a schema registry brought into force get their ids all the same, and one only where
+// several instances do it at once.
 func TestSpecsInForceGetTheirIDs(t *testing.T) {
 	l := broker(t)
 	a, b := start(t, l), start(t, l)

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"slices"
+
+	"github.com/autobus-io/autobus/spec"
+)
+
+// Preview is what a push would do, and whom it would break. Lists are never nil.
+type Preview struct {
+	Hash    string             `json:"hash"`    // of the bundle
+	Types   int                `json:"types"`   // that it declares
+	Changed bool               `json:"changed"` // anything would be
+	Added   []string           `json:"added"`   // types that have no spec yet
+	Removed []string           `json:"removed"` // types that would have none any more
+	Create  []NewTopic         `json:"create"`
+	Alter   []Alteration       `json:"alter"`
+	Drift   []Drift            `json:"drift"`  // what the push would leave as it is
+	Breaks  []spec.LintFinding `json:"breaks"` // what S21 and S24 hold against it, waived findings left out
+}
+
+// NewTopic is a topic that a push would make.
+type NewTopic struct {
+	Topic      string            `json:"topic"`
+	Partitions int32             `json:"partitions"`
+	Replicas   int               `json:"replicas"`
+	Settings   map[string]string `json:"settings"`
+}
+
+// Preview says what Push would do with the files, and changes nothing. The errors are Push's.
+func (r *Registry) Preview(ctx context.Context, files spec.Files) (Preview, error) {
+	b, err := readBundle(files)
+	if err != nil {
+		return Preview{}, invalid(err)
+	}
+	if err := r.checkFilters(b.snapshot); err != nil {
+		return Preview{}, invalid(err)
+	}
+	w, err := r.look(ctx, b)
+	if err != nil {
+		return Preview{}, err
+	}
+	p, err := makePlan(w, b)
+	if err != nil {
+		return Preview{}, invalid(err)
+	}
+	now := r.Snapshot()
+	out := Preview{Hash: b.hash, Types: b.snapshot.Len(),
+		Changed: p.swap || len(p.create)+len(p.alter)+len(p.routes)+len(p.specs) > 0,
+		Added:   missing(b.snapshot, now), Removed: missing(now, b.snapshot),
+		Create: []NewTopic{}, Alter: append([]Alteration{}, p.alter...), Drift: append([]Drift{}, p.drift...),
+		Breaks: breaks(now, files)}
+	for _, n := range p.create {
+		out.Create = append(out.Create, NewTopic{n.Name, n.Partitions, n.Replicas, n.Configs})
+	}
+	return out, nil
+}
+
+// missing lists the types of a that b does not have.
+func missing(a, b *spec.Snapshot) []string {
+	out := []string{}
+	for _, t := range a.Types() {
+		if _, ok := b.Type(t.Name); !ok {
+			out = append(out, t.Name)
+		}
+	}
+	return out
+}
+
+// breaks is what the rules of compatibility hold against files that follow a snapshot.
+func breaks(now *spec.Snapshot, files spec.Files) []spec.LintFinding {
+	out := []spec.LintFinding{}
+	if now.Len() == 0 {
+		return out
+	}
+	for _, f := range spec.Lint(files, spec.LintOptions{History: []*spec.Snapshot{now}}) {
+		if slices.Contains([]string{"S21", "S24"}, f.Rule) && f.Severity == spec.SeverityError && f.Waived == "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Files are those of the bundle in force.
+func (r *Registry) Files() spec.Files { return r.force.Load().files }
