@@ -5,6 +5,7 @@ package autobus
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Mode says how the failure of one item touches later items of its batch or stream.
@@ -46,6 +47,16 @@ type Receipt struct {
 	// Responders are the subscriptions whose workers are to reply to a request: those that name its type in full. Only a
 	// request has them.
 	Responders []string
+
+	// Scheduled is set when the event will be published later: every in-sync replica has it, but not in its topic, so
+	// that there is neither partition nor offset yet.
+	Scheduled *Scheduled
+}
+
+// Scheduled says when an event will be published, and the name by which that can be cancelled.
+type Scheduled struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"` // in whole milliseconds, not before what was asked for
 }
 
 // Batch is a publish of one or more events. The caller owns it and may use it again once every receipt is settled.

@@ -169,7 +169,7 @@ func (e *Event) SetAttribute(name, value string) *Error {
 	if !e.Time.IsZero() {
 		return twice(name)
 	}
-	t, ok := parseTime(value)
+	t, ok := ParseTime(value)
 	if !ok {
 		return NewError(ReasonEventInvalid, "time %q is not RFC 3339 with an offset", clip(value)).
 			WithHint("Send it as 2026-01-31T15:04:05.123Z or with an offset such as +03:00.")
@@ -178,9 +178,9 @@ func (e *Event) SetAttribute(name, value string) *Error {
 	return nil
 }
 
-// parseTime demands exactly RFC 3339, where time.Parse forgives hours of one digit, a decimal comma and offsets of
+// ParseTime reads a time as attributes have it: exactly RFC 3339, where time.Parse forgives hours of one digit, a decimal comma and offsets of
 // more than a day. The zero time is what an absent one looks like, so it cannot be said.
-func parseTime(s string) (time.Time, bool) {
+func ParseTime(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.IsZero() || s[13] != ':' || s[19] == ',' {
 		return time.Time{}, false

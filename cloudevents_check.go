@@ -82,8 +82,6 @@ func checkName(name string) *Error {
 	switch name {
 	case "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data":
 		return badName(name)
-	case "deliverat":
-		return NewError(ReasonUnimplemented, "the extension deliverat asks for a later delivery, which is not offered")
 	}
 	if !ValidExtension(name) {
 		return badName(name)

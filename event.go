@@ -46,6 +46,7 @@ const (
 	ExtTo            = "to"            // of a reply: the request's replyto
 	ExtError         = "error"         // of a reply that is an error: the name of its message, or ErrorProblem
 	ExtResponder     = "responder"     // of a reply: the subscription whose worker it is of
+	ExtDeliverAt     = "deliverat"     // RFC 3339: to be published then; whoever reads the event does not see it
 	ExtTraceParent   = "traceparent"   // W3C trace context; kept as sent, a record header of its own name
 	ExtTraceState    = "tracestate"    // goes with ExtTraceParent
 )

@@ -2,6 +2,8 @@
 
 package autobus
 
+import "time"
+
 // Limits that hold everywhere. A spec may set a smaller event size for its type, never a larger one.
 const (
 	MaxEventBytes      = 1_000_000 // data + key + attributes of one event
@@ -18,3 +20,6 @@ const (
 	RecordOverhead     = 1 << 10   // room a Kafka record takes beside Event.Size: headers' names, varints, batch header
 	InternalTopicExtra = 128 << 10 // what retry, dlq, park and delay topics allow beyond MaxEventBytes
 )
+
+// MaxDelay is how far in the future an event may be scheduled.
+const MaxDelay = 180 * 24 * time.Hour

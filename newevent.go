@@ -54,6 +54,15 @@ func WithContentType(ct string) EventOption { return func(e *Event) { e.ContentT
 // WithKey sets the partition key, for types whose spec names no field as key. Events of one key are read in order.
 func WithKey(key string) EventOption { return WithExtension(ExtPartitionKey, key) }
 
+// WithDeliverAt has the event published at that time and not before: its receipt says then when, and by which name it
+// can be cancelled, see Receipt.Scheduled. Order is promised neither among scheduled events nor beside others.
+func WithDeliverAt(t time.Time) EventOption {
+	return WithExtension(ExtDeliverAt, t.UTC().Format(time.RFC3339Nano))
+}
+
+// WithDelay is WithDeliverAt so much later than now.
+func WithDelay(d time.Duration) EventOption { return WithDeliverAt(time.Now().Add(d)) }
+
 // WithExtension sets a CloudEvents extension attribute.
 func WithExtension(name, value string) EventOption { return func(e *Event) { e.SetExt(name, value) } }
 

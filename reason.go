@@ -41,6 +41,7 @@ const (
 	ReasonRequestUnknown  Reason = "request_unknown"
 	ReasonCommandTaken    Reason = "command_taken"
 	ReasonHTTPUnsupported Reason = "http_unsupported"
+	ReasonScheduleInvalid Reason = "schedule_invalid"
 )
 
 // Reasons of refusals of a whole request.
@@ -73,6 +74,8 @@ const (
 	ReasonDeadLetterUnknown   Reason = "dead_letter_unknown"
 	ReasonJobUnknown          Reason = "job_unknown"
 	ReasonTooManyJobs         Reason = "too_many_jobs"
+	ReasonScheduleUnknown     Reason = "schedule_unknown"
+	ReasonScheduleDue         Reason = "schedule_due"
 	ReasonSubscriptionExists  Reason = "subscription_exists"
 	ReasonManagedBySpec       Reason = "managed_by_spec"
 	ReasonSessionUnknown      Reason = "session_unknown"
@@ -194,6 +197,8 @@ var reasons = []ReasonInfo{
 		"A command has one handling service. To look on, tail it or subscribe by a pattern."},
 	{ReasonHTTPUnsupported, Unimplemented, false, "The HTTP exchange cannot pass over the bus.",
 		"Upgrades, tunnels, trailers and bodies over the event limit need a direct connection."},
+	{ReasonScheduleInvalid, InvalidArgument, false, "The event cannot be scheduled for that time.",
+		"Send a time from now on, at most 180 days away, as deliver_at, delay or the extension deliverat; only one of them."},
 
 	{ReasonUnauthenticated, Unauthenticated, false, "The request carries no valid token.",
 		"Send Authorization: Bearer <token>."},
@@ -242,6 +247,10 @@ var reasons = []ReasonInfo{
 		"List them: autobus job list. A job is known as long as some of its dead letters are kept."},
 	{ReasonTooManyJobs, ResourceExhausted, false, "The subscription has too many jobs whose dead letters are still kept.",
 		"Choose more letters at a time: by fingerprint, by filter, or all."},
+	{ReasonScheduleUnknown, NotFound, false, "There is no such schedule, or it is somebody else's.",
+		"Use the id as the publish answered it, or autobus schedules list; others' schedules take the grant manage."},
+	{ReasonScheduleDue, FailedPrecondition, false, "It is too late to cancel the schedule.",
+		"The event is being published, or was; publish another one that takes it back."},
 	{ReasonSubscriptionInvalid, InvalidArgument, false, "The subscription's name or policy is wrong.",
 		"Mend the field that detail names."},
 	{ReasonSubscriptionExists, AlreadyExists, false, "A subscription of this name exists with another policy.",

@@ -91,6 +91,9 @@ func explain(receipts []autobus.Receipt, results []result) map[int]*result {
 		told[t.Index] = t
 		r := &receipts[t.Index]
 		r.Hint, r.Responders = t.Hint, t.Responders
+		if r.Status == autobus.Written && t.Scheduled != nil {
+			r.Scheduled = t.Scheduled
+		}
 		if r.Status != autobus.Written {
 			r.Err = t.Error.err()
 		}

@@ -51,7 +51,8 @@ type result struct {
 	Status string    `json:"status"`
 	Error  *problem  `json:"error"`
 
-	Responders []string `json:"responders"`
+	Responders []string           `json:"responders"`
+	Scheduled  *autobus.Scheduled `json:"scheduled"`
 }
 
 // problem is why something was refused.

@@ -34,6 +34,9 @@ type publishFlags struct {
 	count   int
 	rate    float64
 
+	at    string
+	delay time.Duration
+
 	timeoutGiven bool
 }
 
@@ -50,10 +53,12 @@ func (a *app) newPublishCommand() *cobra.Command {
 			"problem on stderr has the sum and the first failure.\n\n" +
 			"An outcome is written, refused (nothing was written) or unknown (it may still appear: send it again\n" +
 			"under the same --id).\n\n" +
+			"With --at or --delay they are published later; the receipt has the name of the schedule, see autobus schedules.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable, exitInterrupted),
 		Example: "  autobus publish orders.order.placed.v1 -d '{\"order_id\":\"42\",\"total\":99.5}'\n" +
 			"  autobus publish orders.order.placed.v1 --example\n" +
 			"  autobus publish orders.order.placed.v1 -d @order.json -k 42 -H correlationid=checkout-7\n" +
+			"  autobus publish orders.order.placed.v1 --example --delay 10m\n" +
 			"  autobus publish demo.order.placed.v1 --example --count 100 --rate 10\n" +
 			"  autobus tail 'orders.*' -o ndjson | autobus publish --ndjson --server http://other:7070",
 		Args:              cobra.MaximumNArgs(1),
@@ -78,6 +83,8 @@ func (a *app) newPublishCommand() *cobra.Command {
 	f.StringVar(&p.time, "time", "", "when it happened, RFC 3339; default: now")
 	f.StringVar(&p.mode, "mode", "", "independent (default) or ordered: any failure stops its key")
 	f.IntVar(&p.count, "count", 1, "how many times to publish the event")
+	f.StringVar(&p.at, "at", "", "when it is to be published, RFC 3339; default: at once")
+	f.DurationVar(&p.delay, "delay", 0, "for how long it is to be delayed, such as 10m")
 	f.Float64Var(&p.rate, "rate", 0, "events per second with --count; default: as fast as they are taken")
 	return cmd
 }
@@ -121,6 +128,12 @@ func (p *publishFlags) query() url.Values {
 	}
 	if p.timeoutGiven {
 		q.Set("timeout", p.app.timeout.String())
+	}
+	if p.at != "" {
+		q.Set("deliver_at", p.at)
+	}
+	if p.delay != 0 {
+		q.Set("delay", p.delay.String())
 	}
 	return q
 }

@@ -20,6 +20,10 @@ func (p *publishFlags) check() error {
 		return usage("--count is %d", p.count).WithHint("Give a number from 1.")
 	case p.rate < 0:
 		return usage("--rate is %g", p.rate).WithHint("Give events per second, or leave it away.")
+	case p.at != "" && p.delay != 0:
+		return usage("both --at and --delay").WithHint("Use one of them.")
+	case p.delay < 0:
+		return usage("--delay is %s", p.delay).WithHint("Give a duration above 0, or leave it away.")
 	case p.ndjson && (p.data != "" || p.example || p.count != 1 || p.rate != 0):
 		return usage("--ndjson takes the events from stdin").
 			WithHint("Leave away --data, --example, --count and --rate.")
@@ -47,6 +51,9 @@ func (p *publishFlags) check() error {
 	}
 	if _, err := time.Parse(time.RFC3339Nano, p.time); p.time != "" && err != nil {
 		return usage("--time %q is not a time", p.time).WithHint("Write it as 2026-11-20T10:00:00Z.")
+	}
+	if _, ok := autobus.ParseTime(p.at); p.at != "" && !ok {
+		return usage("--at %q is not a time", p.at).WithHint("Write it as 2026-11-20T10:00:00Z.")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/autobus-io/autobus"
 )
@@ -22,6 +23,8 @@ type result struct {
 	Offset    *int64   `json:"offset"`
 	Hint      string   `json:"hint"`
 	Error     *problem `json:"error"`
+
+	Scheduled *autobus.Scheduled `json:"scheduled"`
 }
 
 // receipts prints outcomes as they come and counts them for the exit status.
@@ -125,6 +128,9 @@ func (r *receipts) print(raw []byte, res *result) error {
 		offset = fmt.Sprint(*res.Offset)
 	}
 	tail := cmp.Or(res.ID, "-")
+	if s := res.Scheduled; s != nil {
+		tail += fmt.Sprintf("  (at %s, schedule %s)", s.At.Format(time.RFC3339), s.ID)
+	}
 	if res.Duplicate {
 		tail += "  (duplicate: written before)"
 	}

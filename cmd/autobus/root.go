@@ -80,7 +80,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newTailCommand(),
 		a.newConsumeCommand(),
 		a.newRequestCommand(), a.newReplyCommand(),
-		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(), a.newJobCommand(),
+		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(), a.newJobCommand(), a.newSchedulesCommand(),
 		a.newOutboxCommand(),
 		a.newTypesCommand(),
 		a.newSpecCommand(),

@@ -88,6 +88,7 @@ func (e *Edge) Mount(mux *http.ServeMux) {
 	e.mountSubscriptions(mux)
 	e.mountDeadLetters(mux)
 	e.mountJobs(mux)
+	e.mountSchedules(mux)
 }
 
 func (e *Edge) readyz(w http.ResponseWriter, r *http.Request) {

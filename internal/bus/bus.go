@@ -25,6 +25,7 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/delay"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/spec"
@@ -75,6 +76,7 @@ type Bus struct {
 	peers      *directory
 	abroad     sync.Map // lease of another instance, held by a session here -> *link
 	refresh    *refresher
+	delays     *delay.Keeper
 	metrics    *metrics
 	draining   atomic.Bool
 }
@@ -100,24 +102,31 @@ func New(cfg Config) *Bus {
 	b.jobs = newJobs(b)
 	b.expiring = &expiring{bus: b}
 	b.peers = newDirectory(b)
+	b.delays = newKeeper(b)
 	return b
 }
 
 // Run checks the routes when they appear and every 60 s, lets the groups work, reads the replies to the inboxes here,
-// and looks which dead letters retention takes soon, until ctx ends.
+// publishes what is due, and looks which dead letters retention takes soon, until ctx ends.
 func (b *Bus) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { b.routes.run(ctx) })
 	parts.Go(func() { b.groups.run(ctx) })
 	parts.Go(func() { b.replies.run(ctx) })
 	parts.Go(func() { b.expiring.run(ctx) })
+	parts.Go(func() { _ = b.delays.Run(ctx) })
 	parts.Wait()
 	return nil
 }
 
 // DrainDeliveries ends all deliveries, while settlements are still taken: workers are told and have some seconds, then
-// positions are committed and the Kafka groups left.
-func (b *Bus) DrainDeliveries(ctx context.Context) { b.groups.drain(ctx) }
+// positions are committed and the Kafka groups left. What is scheduled is for other instances from now on.
+func (b *Bus) DrainDeliveries(ctx context.Context) {
+	var parts sync.WaitGroup
+	parts.Go(func() { b.delays.Drain(ctx) })
+	parts.Go(func() { b.groups.drain(ctx) })
+	parts.Wait()
+}
 
 // Drain refuses what comes from now on and waits until everything in flight is settled or ctx ends.
 func (b *Bus) Drain(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/delay"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/spec"
@@ -23,9 +24,8 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 	}
 	who, known := autobus.PrincipalOf(ctx)
 	now := time.Now().UTC()
-	p := publish{bus: b, batch: batch, who: who, quota: b.cfg.Quotas.Of(who.Name),
-		stamper: stamper{now: now, events: len(batch.Events)}, turn: newTurn()}
-	p.joined = p.settle
+	p := b.newPublish(batch, who, now)
+	p.quota = b.cfg.Quotas.Of(who.Name)
 	for i := range batch.Events {
 		if err := p.prepare(ctx, known, i); err != nil {
 			p.refuse(i, err)
@@ -33,6 +33,12 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 	}
 	p.append()
 	return nil
+}
+
+func (b *Bus) newPublish(batch *autobus.Batch, who autobus.Principal, now time.Time) *publish {
+	p := &publish{bus: b, batch: batch, who: who, stamper: stamper{now: now, events: len(batch.Events)}, turn: newTurn()}
+	p.joined, p.joinedScheduled = p.settle, p.settleScheduled
+	return p
 }
 
 // accept refuses batches that are not looked at at all.
@@ -63,6 +69,9 @@ type publish struct {
 	asked  bool
 
 	responders map[int][]string // of the requests among the events, by index
+
+	joinedScheduled func(i int, rc autobus.Receipt) // settleScheduled, likewise
+	release         bool                            // of what was scheduled and is due: it was counted when it came
 }
 
 // part is what goes to one partition: events that nothing speaks against.
@@ -75,15 +84,19 @@ type part struct {
 type item struct {
 	index int // in the batch
 	route *route
-	claim claimed  // on its id in the table of duplicates
-	hint  string   // goes with the receipt
-	to    *address // of a reply; nil = the route says where it goes
+	claim claimed   // on its id in the table of duplicates
+	hint  string    // goes with the receipt
+	to    *address  // of a reply; nil = the route says where it goes
+	at    time.Time // when it is to be published; zero = now
 }
 
 // prepare takes one event through authorize, resolve, validate and stamp. A duplicate ends here without an error: its
 // receipt comes from elsewhere.
 func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error {
 	e := &p.batch.Events[i]
+	if err := answerable(e); err != nil {
+		return err
+	}
 	if request, ok := autobus.RequestType(e.Type); ok {
 		return p.prepareReply(ctx, known, i, request)
 	}
@@ -100,6 +113,13 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	if err := p.request(ctx, t, e, i); err != nil {
 		return err
 	}
+	at, err := deliverAt(e)
+	if err == nil && !at.IsZero() {
+		err = p.ready(ctx, r)
+	}
+	if err != nil {
+		return err
+	}
 	if id, ok := p.batch.Admit(i); !ok {
 		return predecessorFailed(id)
 	}
@@ -111,7 +131,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	if err := p.quota.Take(e.Size()); err != nil {
 		return err
 	}
-	it := item{index: i, route: r}
+	it := item{index: i, route: r, at: at}
 	if t == nil {
 		it.hint = p.bus.unspecifiedHint(r)
 	}
@@ -143,10 +163,14 @@ func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) *autobus.Error 
 	if e.Time.IsZero() {
 		e.Time = p.now
 	}
+	who, joined := p.who.Name, p.joined
+	if !it.at.IsZero() {
+		who, joined = scheduled(who), p.joinedScheduled
+	}
 	if e.ID == "" {
 		e.ID = autobus.NewID(p.now) // ours is new, so there is nothing to compare it with
 	} else {
-		c, first, err := p.bus.duplicates.claim(p.who.Name, it.route.topicID(), e, &p.turn, joiner{p.joined, it.index})
+		c, first, err := p.bus.duplicates.claim(who, it.route.topicID(), e, &p.turn, joiner{joined, it.index})
 		if !first {
 			p.follow()
 		}
@@ -155,9 +179,20 @@ func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) *autobus.Error 
 		}
 		it.claim = c
 	}
+	if !it.at.IsZero() {
+		t = nil // which schema it went by is said when it is published
+	}
 	record := p.record(it.route, t, e)
-	if it.to != nil {
+	switch {
+	case it.to != nil:
 		record.Partition = it.to.partition
+	case !it.at.IsZero():
+		if err := keepable(it.at, p.now); err != nil {
+			p.bus.duplicates.settle(it.claim, autobus.Receipt{Status: autobus.Refused, Err: err})
+			return err
+		}
+		it.at = delay.RoundDue(it.at)
+		record = p.keep(&it, e, record)
 	}
 	to := p.part(it.route, record.TP)
 	to.records, to.items = append(to.records, record), append(to.items, it)
@@ -214,14 +249,22 @@ func (p *publish) append() {
 // appended is the brokers' answer to a record.
 func (p *publish) appended(to *part, n int, offset int64, err error) {
 	rc := autobus.Receipt{Status: autobus.Written, Partition: to.tp.Partition, Offset: offset}
-	if kafka.Gone(err) {
-		to.items[n].route.recheck()
+	it := &to.items[n]
+	if !it.at.IsZero() {
+		rc.Partition, rc.Offset = 0, it.at.UnixMilli()
+	}
+	switch {
+	case !kafka.Gone(err):
+	case it.at.IsZero():
+		it.route.recheck()
+	default:
+		p.bus.delays.Mend(to.tp.Topic)
 	}
 	if err != nil {
 		rc = autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown,
 			"the brokers did not confirm the event: %v", err).WithCause(err)}
 	}
-	p.resolved(&to.items[n], rc)
+	p.resolved(it, rc)
 }
 
 // resolved settles an item that held a claim, and with it those who joined the claim.
@@ -230,7 +273,11 @@ func (p *publish) resolved(it *item, rc autobus.Receipt) {
 	if rc.Status == autobus.Written {
 		rc.Hint = it.hint
 	}
-	p.settle(it.index, rc)
+	if it.at.IsZero() {
+		p.settle(it.index, rc)
+	} else {
+		p.settleScheduled(it.index, rc)
+	}
 }
 
 // refuse settles an event that is not appended. Its key is looked for even so: the failure may stop it.
@@ -246,6 +293,8 @@ func (p *publish) settle(i int, rc autobus.Receipt) {
 	if rc.Status == autobus.Written {
 		rc.Responders = p.responders[i]
 	}
-	p.bus.metrics.published(rc, p.now)
+	if !p.release {
+		p.bus.metrics.published(rc, p.now)
+	}
 	p.batch.Resolve(i, rc)
 }

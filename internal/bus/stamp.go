@@ -52,6 +52,9 @@ func (s *stamper) record(r *route, t *spec.Type, e *autobus.Event) kafka.Record 
 		add("ce_dataschema", uri)
 	}
 	for _, x := range e.Extensions {
+		if x.Name == autobus.ExtDeliverAt { // it did its part when the record stands in its topic
+			continue
+		}
 		add(headerOf(x.Name), s.text(x.Value))
 	}
 	switch {

@@ -50,6 +50,7 @@ var statusOfReason = map[autobus.Reason]int{
 	autobus.ReasonKeyMissing:          http.StatusUnprocessableEntity,
 	autobus.ReasonKeyMismatch:         http.StatusUnprocessableEntity,
 	autobus.ReasonKeyTooLarge:         http.StatusUnprocessableEntity,
+	autobus.ReasonScheduleInvalid:     http.StatusUnprocessableEntity,
 	autobus.ReasonSpecInvalid:         http.StatusUnprocessableEntity,
 	autobus.ReasonSubscriptionInvalid: http.StatusUnprocessableEntity,
 	autobus.ReasonOutcomeInvalid:      http.StatusUnprocessableEntity,

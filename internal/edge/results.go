@@ -71,7 +71,7 @@ func (p *Parcel) appendCommon(dst []byte, receipts []autobus.Receipt, common *au
 func (p *Parcel) plain(i int, rc *autobus.Receipt, common *autobus.Event) bool {
 	own := p.items[i]
 	switch {
-	case rc.Status != autobus.Written, rc.Hint != "", len(rc.Responders) > 0, own&ownID == 0:
+	case rc.Status != autobus.Written, rc.Scheduled != nil, rc.Hint != "", len(rc.Responders) > 0, own&ownID == 0:
 		return false
 	case own == ownAll:
 		return true
@@ -108,10 +108,7 @@ func (p *Parcel) AppendResult(dst []byte, i int, rc autobus.Receipt) []byte {
 	if rc.Status == autobus.Written {
 		dst = append(dst, `,"type":`...)
 		dst = autobus.AppendString(dst, ev.Type)
-		dst = append(dst, `,"partition":`...)
-		dst = strconv.AppendInt(dst, int64(rc.Partition), 10)
-		dst = append(dst, `,"offset":`...)
-		dst = strconv.AppendInt(dst, rc.Offset, 10)
+		dst = appendPlace(dst, &rc)
 	}
 	if rc.Status != autobus.Refused {
 		dst = p.items[i].appendFilled(dst, ev, rc.Duplicate)
@@ -136,6 +133,21 @@ func (p *Parcel) AppendResult(dst []byte, i int, rc autobus.Receipt) []byte {
 		dst = AppendProblem(dst, rc.Err, RequestID(p.r.Context()))
 	}
 	return append(dst, '}')
+}
+
+// appendPlace tells where an event was written, or when it will be.
+func appendPlace(dst []byte, rc *autobus.Receipt) []byte {
+	if s := rc.Scheduled; s != nil {
+		dst = append(dst, `,"scheduled":{"id":`...)
+		dst = autobus.AppendString(dst, s.ID)
+		dst = append(dst, `,"at":"`...)
+		dst = s.At.AppendFormat(dst, time.RFC3339Nano)
+		return append(dst, `"}`...)
+	}
+	dst = append(dst, `,"partition":`...)
+	dst = strconv.AppendInt(dst, int64(rc.Partition), 10)
+	dst = append(dst, `,"offset":`...)
+	return strconv.AppendInt(dst, rc.Offset, 10)
 }
 
 // appendFilled tells what the bus filled in; the id stands in every result anyway. The time of a duplicate is that of

@@ -61,8 +61,8 @@ func (m *Member) onLost(_ context.Context, client *kgo.Client, _ map[string][]in
 // handBack tells Revoked of partitions that go by agreement. Those that are held under another id than the member's
 // were lost without notice.
 func (m *Member) handBack(ctx context.Context, client *kgo.Client, tps []TP) {
-	m.callbacks.Lock()
-	defer m.callbacks.Unlock()
+	m.callbacks <- struct{}{}
+	defer func() { <-m.callbacks }()
 	id, _ := client.GroupMetadata()
 	var going, lost []TP
 	m.mu.Lock()
@@ -79,7 +79,7 @@ func (m *Member) handBack(ctx context.Context, client *kgo.Client, tps []TP) {
 	m.tellLost(client, lost)
 	if len(going) > 0 && m.group.Revoked != nil {
 		// A member that takes longer than the rebalance timeout is thrown out.
-		bounded, cancel := context.WithTimeout(ctx, m.times.rebalance*3/4)
+		bounded, cancel := context.WithTimeout(ctx, m.times.Rebalance*3/4)
 		m.group.Revoked(bounded, going)
 		cancel()
 	}
@@ -88,8 +88,8 @@ func (m *Member) handBack(ctx context.Context, client *kgo.Client, tps []TP) {
 
 // takeAway tells Lost of partitions that are gone already.
 func (m *Member) takeAway(client *kgo.Client, tps []TP) {
-	m.callbacks.Lock()
-	defer m.callbacks.Unlock()
+	m.callbacks <- struct{}{}
+	defer func() { <-m.callbacks }()
 	var lost []TP
 	m.mu.Lock()
 	for _, tp := range tps {
@@ -204,8 +204,8 @@ func (m *Member) start(ctx context.Context, tps []TP) (map[TP]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.callbacks.Lock()
-	defer m.callbacks.Unlock()
+	m.callbacks <- struct{}{}
+	defer func() { <-m.callbacks }()
 	commits := make(map[TP]Commit, len(tps))
 	m.mu.Lock()
 	for _, tp := range tps {

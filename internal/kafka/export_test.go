@@ -34,8 +34,8 @@ func DeleteTopic(ctx context.Context, l *Log, name string) error {
 
 // JoinQuickly joins with a quick heartbeat and a short rebalance. Sessions of less than 6 s are refused by the brokers.
 func JoinQuickly(ctx context.Context, l *Log, g Group) (*Member, error) {
-	return l.join(ctx, g, times{session: 6 * time.Second, heartbeat: 100 * time.Millisecond,
-		rebalance: 2 * time.Second, topics: 300 * time.Millisecond})
+	return l.join(ctx, g, Times{Session: 6 * time.Second, Heartbeat: 100 * time.Millisecond,
+		Rebalance: 2 * time.Second, Topics: 300 * time.Millisecond, Fetch: time.Second})
 }
 
 // Setting is the value of one option of the member's client.

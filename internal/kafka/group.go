@@ -44,26 +44,27 @@ var ErrFenced = errors.New("the partition is not, or no longer, this member's")
 // ErrLeft is what a member answers after Leave.
 var ErrLeft = errors.New("the member left its group")
 
-// times of a membership.
-type times struct {
-	session, heartbeat, rebalance time.Duration
+// Times of memberships and of reading. They are set by tests in fake time, where each heartbeat of a day is played.
+type Times struct {
+	Session, Heartbeat, Rebalance time.Duration
 
-	topics time.Duration // how often to look for new partitions of a topic, which nobody announces
+	Topics time.Duration // how often to look for new partitions of a topic, which nobody announces
+	Fetch  time.Duration // how long the brokers hold back an answer when there is nothing to read
 }
 
 // defaultTimes are shorter than Kafka's own (45 s, 3 s, 60 s, 5 min), which make every crash a stall of 45 s. Members
 // hear of a rebalance by their next heartbeat, and a cooperative handover takes two: they are what a restart costs.
-func defaultTimes() times {
-	return times{10 * time.Second, time.Second, 20 * time.Second, 10 * time.Second}
+func defaultTimes() Times {
+	return Times{10 * time.Second, time.Second, 20 * time.Second, 10 * time.Second, time.Second}
 }
 
 // Join makes a member of the group, with a client of its own. It returns at once; partitions come when the group has
 // settled, and the brokers are tried until Leave.
 func (l *Log) Join(ctx context.Context, g Group) (*Member, error) {
-	return l.join(ctx, g, defaultTimes())
+	return l.join(ctx, g, l.cfg.times())
 }
 
-func (l *Log) join(ctx context.Context, g Group, t times) (*Member, error) {
+func (l *Log) join(ctx context.Context, g Group, t Times) (*Member, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (l *Log) join(ctx context.Context, g Group, t times) (*Member, error) {
 		return nil, err
 	}
 	m := newMember(l, g, t)
-	opts = append(opts, fetchOptions()...)
+	opts = append(opts, fetchOptions(t)...)
 	opts = append(opts, m.options()...)
 	if m.client, err = kgo.NewClient(opts...); err != nil {
 		m.kill()
@@ -87,10 +88,10 @@ func (m *Member) options() []kgo.Opt {
 		kgo.WithContext(m.life),
 		kgo.ConsumerGroup(m.group.ID),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.SessionTimeout(m.times.session),
-		kgo.HeartbeatInterval(m.times.heartbeat),
-		kgo.RebalanceTimeout(m.times.rebalance),
-		kgo.MetadataMaxAge(m.times.topics),
+		kgo.SessionTimeout(m.times.Session),
+		kgo.HeartbeatInterval(m.times.Heartbeat),
+		kgo.RebalanceTimeout(m.times.Rebalance),
+		kgo.MetadataMaxAge(m.times.Topics),
 		kgo.DisableAutoCommit(),
 		kgo.OnPartitionsAssigned(m.onAssigned),
 		kgo.OnPartitionsRevoked(m.onRevoked),

@@ -112,6 +112,15 @@ type Config struct {
 
 	// Dial makes the connections; nil = TCP, with TLS if that is set.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	Times *Times // nil = those that a real cluster wants
+}
+
+func (c Config) times() Times {
+	if c.Times != nil {
+		return *c.Times
+	}
+	return defaultTimes()
 }
 
 // SASL names the mechanism (plain, scram-sha-256 or scram-sha-512) and the credentials.

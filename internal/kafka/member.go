@@ -24,7 +24,7 @@ import (
 type Member struct {
 	log    *Log
 	group  Group
-	times  times
+	times  Times
 	client *kgo.Client
 	logger *slog.Logger
 
@@ -33,8 +33,9 @@ type Member struct {
 	staying context.Context // until Leave
 	leave   context.CancelFunc
 
-	callbacks sync.Mutex    // held while one of the group's functions runs
-	turn      chan struct{} // one token: who has it may commit
+	// Tokens: who has one may call the group's functions, or commit. They are no mutexes because who waits for one waits
+	// for what the network does, which in a test in fake time has to look like waiting.
+	callbacks, turn chan struct{}
 
 	mu      sync.Mutex
 	held    map[TP]*holding
@@ -53,9 +54,9 @@ type holding struct {
 	started bool
 }
 
-func newMember(l *Log, g Group, t times) *Member {
+func newMember(l *Log, g Group, t Times) *Member {
 	m := &Member{log: l, group: g, times: t, logger: l.logger.With("group", g.ID), turn: make(chan struct{}, 1),
-		held: map[TP]*holding{}, moved: make(chan struct{}), wake: func() {}}
+		callbacks: make(chan struct{}, 1), held: map[TP]*holding{}, moved: make(chan struct{}), wake: func() {}}
 	m.life, m.kill = context.WithCancel(context.Background())
 	m.staying, m.leave = context.WithCancel(m.life)
 	return m

@@ -5,7 +5,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,7 +22,6 @@ type Reader struct {
 // hold their answer back, and those that have something would wait for them.
 const (
 	fetchBytes  = 2 << 20
-	fetchWait   = time.Second
 	pollRecords = 1000
 	maxUnpacked = 64 << 20
 )
@@ -42,7 +40,7 @@ func (l *Log) read(from map[TP]int64, more ...kgo.Opt) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts = append(append(opts, fetchOptions()...), kgo.ConsumePartitions(offsets(from)))
+	opts = append(append(opts, fetchOptions(l.cfg.times())...), kgo.ConsumePartitions(offsets(from)))
 	c, err := kgo.NewClient(append(opts, more...)...)
 	if err != nil {
 		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "kafka: %v", err).WithCause(err)
@@ -51,13 +49,13 @@ func (l *Log) read(from map[TP]int64, more ...kgo.Opt) (*Reader, error) {
 }
 
 // fetchOptions are those of every client that reads, alone or in a group.
-func fetchOptions() []kgo.Opt {
+func fetchOptions(t Times) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a position that is gone is said, never jumped over
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(fetchBytes / 4),
-		kgo.FetchMaxWait(fetchWait),
+		kgo.FetchMaxWait(t.Fetch),
 		kgo.MaxDecompressBatchBytes(maxUnpacked),
 	}
 }

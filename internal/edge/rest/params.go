@@ -5,6 +5,7 @@ package rest
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -20,6 +21,8 @@ const (
 type options struct {
 	mode    autobus.Mode
 	timeout time.Duration
+	at      time.Time     // when all events are to be delivered; zero = not said
+	delay   time.Duration // for how long each is to be delayed; 0 = not said
 }
 
 func publishOptions(r *http.Request) (o options, err *autobus.Error) {
@@ -27,15 +30,60 @@ func publishOptions(r *http.Request) (o options, err *autobus.Error) {
 	if err != nil {
 		return o, err
 	}
-	if q.Has("deliver_at") || q.Has("delay") {
-		return o, autobus.NewError(autobus.ReasonUnimplemented, "scheduled publishing is not offered").
-			WithHint("Leave deliver_at and delay away and publish when it is time.")
+	if err = o.later(q); err != nil {
+		return o, err
 	}
 	if o.mode, err = publishMode(q); err != nil {
 		return o, err
 	}
 	o.timeout, err = publishTimeout(q)
 	return o, err
+}
+
+// later reads when the events are to be delivered. Whether that time can be kept is the bus's to say.
+func (o *options) later(q url.Values) *autobus.Error {
+	at, err := edge.Single(q, "deliver_at")
+	if err != nil {
+		return err
+	}
+	d, err := edge.Single(q, "delay")
+	if err != nil {
+		return err
+	}
+	ok := true
+	switch {
+	case q.Has("deliver_at") && q.Has("delay"):
+		return autobus.NewError(autobus.ReasonScheduleInvalid, "both deliver_at and delay are given")
+	case q.Has("deliver_at"):
+		// A + that nobody escaped is a space; a time has no other.
+		if o.at, ok = autobus.ParseTime(strings.ReplaceAll(at, " ", "+")); !ok {
+			return autobus.NewError(autobus.ReasonScheduleInvalid, "deliver_at %q is not RFC 3339 with an offset",
+				edge.Clip(at)).WithHint("Send it as 2026-01-31T15:04:05Z or with an offset such as %%2B03:00.")
+		}
+	case q.Has("delay"):
+		var bad error
+		if o.delay, bad = time.ParseDuration(d); bad != nil || o.delay <= 0 || o.delay > autobus.MaxDelay {
+			return autobus.NewError(autobus.ReasonScheduleInvalid, "delay %q is not a duration above 0 and up to %dh",
+				edge.Clip(d), int(autobus.MaxDelay.Hours())).WithHint("Send it as 10m or 36h.")
+		}
+	}
+	return nil
+}
+
+// schedule gives an event the time that the request says. One that has a time of its own as well is refused.
+func (o *options) schedule(ev *autobus.Event) *autobus.Error {
+	at := o.at
+	switch {
+	case o.delay > 0:
+		at = time.Now().Add(o.delay)
+	case at.IsZero():
+		return nil
+	}
+	if _, own := ev.Ext(autobus.ExtDeliverAt); own {
+		return autobus.NewError(autobus.ReasonScheduleInvalid, "both the request and the event say when it is to be delivered")
+	}
+	ev.SetExt(autobus.ExtDeliverAt, at.UTC().Format(time.RFC3339Nano))
+	return nil
 }
 
 func publishMode(q url.Values) (autobus.Mode, *autobus.Error) {

@@ -146,6 +146,7 @@ func (e *Edge) publishOne(
 	ev, err := read(body)
 	if err == nil {
 		traceOf(r.Header).set(&ev)
+		err = o.schedule(&ev)
 	} else if err.Reason == autobus.ReasonBodyUnreadable || err.Reason == autobus.ReasonRequestInvalid {
 		edge.WriteProblem(w, r, err)
 		return
@@ -171,6 +172,7 @@ func (e *Edge) publishBatch(w http.ResponseWriter, r *http.Request, o options) {
 		ev, err := autobus.ParseEvent(raw)
 		if err == nil {
 			tc.set(&ev)
+			err = o.schedule(&ev)
 		}
 		p.Add(ev, err)
 	}

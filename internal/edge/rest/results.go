@@ -30,12 +30,16 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) //nolint:gosec // JSON, sent as such with nosniff
 }
 
-// verdict is the one status of many results: 200 all written, 504 all unknown, all refused: their common status, else
+// verdict is the one status of many results: 200 all written, 202 all of them scheduled, 504 all unknown, all refused: their common status, else
 // 422; anything mixed 207. With 429 and 503 goes the longest time that one of them asks to wait.
 func verdict(receipts []autobus.Receipt) (status int, after time.Duration) {
 	var count [autobus.Unknown + 1]int
+	scheduled := 0
 	for _, rc := range receipts {
 		count[rc.Status]++
+		if rc.Scheduled != nil {
+			scheduled++
+		}
 		if rc.Status != autobus.Refused {
 			continue
 		}
@@ -48,7 +52,12 @@ func verdict(receipts []autobus.Receipt) (status int, after time.Duration) {
 	}
 	switch len(receipts) {
 	case count[autobus.Written]:
-		return http.StatusOK, 0
+		switch scheduled {
+		case 0:
+			return http.StatusOK, 0
+		case len(receipts):
+			return http.StatusAccepted, 0
+		}
 	case count[autobus.Unknown]:
 		return http.StatusGatewayTimeout, 0
 	case count[autobus.Refused]:

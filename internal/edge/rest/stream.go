@@ -185,6 +185,7 @@ func (s *stream) read() (*edge.Parcel, error) {
 			ev, invalid := s.parse(line)
 			if invalid == nil {
 				s.trace.set(&ev)
+				invalid = s.o.schedule(&ev)
 			}
 			p.Add(ev, invalid)
 		}

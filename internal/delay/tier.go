@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delay
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	prefix    = "_autobus.delay."
+	dueTopic  = prefix + "due"
+	firstTier = 3
+	lastTier  = 9
+
+	// lead is what a record has left at least when it leaves a tier: a hop must not make it late.
+	lead = 5 * time.Second
+
+	// keptFor is how long a record stays in a topic beyond its time there, in case nobody works on it.
+	keptFor = 7 * 24 * time.Hour
+)
+
+// tier is a topic of delayed records, and for how long it holds each. The one of what is due soon holds nothing back by
+// itself: hold is 0.
+type tier struct {
+	topic string
+	hold  time.Duration
+}
+
+// near is how much time is left to what is held in memory, at most.
+const near = 64*time.Second + lead
+
+// tiers lists the topics, the longest time first and what is due soon last.
+func tiers() []tier {
+	out := make([]tier, 0, lastTier-firstTier+2)
+	for n := lastTier; n >= firstTier; n-- {
+		out = append(out, tier{prefix + strconv.Itoa(n), holdOf(n)})
+	}
+	return append(out, tier{topic: dueTopic})
+}
+
+func holdOf(n int) time.Duration { return time.Second << (2 * n) }
+
+// tierFor is where a record waits that has so much time left: the longest hold that leaves it the lead.
+func tierFor(left time.Duration) tier {
+	for n := lastTier; n >= firstTier; n-- {
+		if hold := holdOf(n); hold+lead <= left {
+			return tier{prefix + strconv.Itoa(n), hold}
+		}
+	}
+	return tier{topic: dueTopic}
+}
+
+// tierOf reads a topic's name.
+func tierOf(topic string) tier {
+	n, err := strconv.Atoi(strings.TrimPrefix(topic, prefix))
+	if err != nil {
+		return tier{topic: topic}
+	}
+	return tier{topic, holdOf(n)}
+}
+
+// retention is how long a topic keeps what it has.
+func (t tier) retention() time.Duration { return max(t.hold, near) + keptFor }
