@@ -178,8 +178,8 @@ func (e *Event) SetAttribute(name, value string) *Error {
 	return nil
 }
 
-// ParseTime reads a time as attributes have it: exactly RFC 3339, where time.Parse forgives hours of one digit, a decimal comma and offsets of
-// more than a day. The zero time is what an absent one looks like, so it cannot be said.
+// ParseTime reads a time as attributes have it: exactly RFC 3339, where time.Parse forgives hours of one digit, a
+// decimal comma and offsets of more than a day. The zero time is what an absent one looks like, so it cannot be said.
 func ParseTime(s string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.IsZero() || s[13] != ':' || s[19] == ',' {

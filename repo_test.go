@@ -39,8 +39,9 @@ var law = map[string][]string{
 	"internal/ledger":  {},
 	"internal/wire":    {"."},
 	"internal/quota":   {"."},
-	"internal/bus": {".", "spec", "internal/kafka", "internal/control", "internal/ledger",
-		"internal/quota"},
+	"internal/delay":   {".", "internal/kafka"},
+	"internal/bus": {".", "spec", "internal/kafka", "internal/control", "internal/ledger", "internal/quota",
+		"internal/delay"},
 	"internal/peer":          {".", "client"},
 	"internal/edge":          {".", "internal/quota"},
 	"internal/edge/rest":     {".", "ipc", "internal/edge"},
@@ -63,8 +64,8 @@ var law = map[string][]string{
 
 // Planes: the data plane touches every event and never imports the control plane.
 var (
-	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/bus",
-		"internal/peer", "internal/relay", "internal/edge", "internal/sink", "internal/mirror"}
+	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/delay",
+		"internal/bus", "internal/peer", "internal/relay", "internal/edge", "internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin", "internal/doctor", "internal/bench"}
 )

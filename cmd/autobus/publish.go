@@ -53,7 +53,8 @@ func (a *app) newPublishCommand() *cobra.Command {
 			"problem on stderr has the sum and the first failure.\n\n" +
 			"An outcome is written, refused (nothing was written) or unknown (it may still appear: send it again\n" +
 			"under the same --id).\n\n" +
-			"With --at or --delay they are published later; the receipt has the name of the schedule, see autobus schedules.\n\n" +
+			"With --at or --delay they are published later; a receipt has the name of its schedule, see autobus\n" +
+			"schedules.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable, exitInterrupted),
 		Example: "  autobus publish orders.order.placed.v1 -d '{\"order_id\":\"42\",\"total\":99.5}'\n" +
 			"  autobus publish orders.order.placed.v1 --example\n" +

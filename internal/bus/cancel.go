@@ -142,7 +142,7 @@ func (b *Bus) CancelSchedule(ctx context.Context, text string) error {
 	if err := b.cfg.State.Put(ctx, cancelKey(text), raw); err != nil {
 		return err
 	}
-	if time.Until(id.due) <= cancelMargin/2 { // by another instance's clock it may have been published while this was written
+	if time.Until(id.due) <= cancelMargin/2 { // by another instance's clock it may have been published meanwhile
 		return autobus.NewError(autobus.ReasonOutcomeUnknown, "schedule %s came due while it was being cancelled",
 			clipName(text))
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// Scheduled publishes: an event with deliverat is judged as any other when it comes, kept by delay.Keeper, and published
-// when it is due, see release.go. Order is promised neither among scheduled events nor beside others.
+// Scheduled publishes: an event with deliverat is judged as any other when it comes, kept by delay.Keeper, and
+// published when it is due, see release.go. Order is promised neither among scheduled events nor beside others.
 
 const (
 	// pastAllowed is how late an event may come to be scheduled: it was on its way, and clocks differ.

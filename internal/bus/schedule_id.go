@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -50,8 +51,11 @@ func newScheduleID(cluster, who string, e *autobus.Event, at time.Time) string {
 func parseScheduleID(cluster, text string) (id scheduleID, ok bool) {
 	typ, body, found := strings.Cut(text, scheduleMark)
 	raw, err := base64.RawURLEncoding.DecodeString(body)
-	if !found || err != nil || len(raw) != scheduleBytes ||
-		string(raw[scheduleOwner:]) != string(digest("sum", cluster, typ, string(raw[:scheduleOwner]))[:scheduleBytes-scheduleOwner]) {
+	if !found || err != nil || len(raw) != scheduleBytes {
+		return id, false
+	}
+	sum := digest("sum", cluster, typ, string(raw[:scheduleOwner]))
+	if !bytes.HasPrefix(sum, raw[scheduleOwner:]) {
 		return id, false
 	}
 	var ms [8]byte
@@ -64,8 +68,7 @@ func parseScheduleID(cluster, text string) (id scheduleID, ok bool) {
 
 // of reports whether who scheduled it.
 func (id scheduleID) of(who string) bool {
-	want := ownerOf(id.cluster, id.typ, who, id.body[:scheduleTag])
-	return string(id.body[scheduleTag:scheduleOwner]) == string(want[:scheduleOwner-scheduleTag])
+	return bytes.HasPrefix(ownerOf(id.cluster, id.typ, who, id.body[:scheduleTag]), id.body[scheduleTag:scheduleOwner])
 }
 
 func ownerOf(cluster, typ, who string, named []byte) []byte {

@@ -74,8 +74,8 @@ func (s *station) keep(t *testing.T, id string, due time.Time) {
 	if err := s.Ready(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	r := s.Record(Entry{ID: id, Due: RoundDue(due), Since: time.Now(), Owner: "tester",
-		Record: kafka.Record{Key: []byte("k"), Value: []byte(id), Headers: []kafka.Header{{Key: "ce_id", Value: []byte(id)}}}})
+	rec := kafka.Record{Key: []byte("k"), Value: []byte(id), Headers: []kafka.Header{{Key: "ce_id", Value: []byte(id)}}}
+	r := s.Record(Entry{ID: id, Due: RoundDue(due), Since: time.Now(), Owner: "tester", Record: rec})
 	if _, err := s.log.Write(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,8 @@ func (s *station) next(t *testing.T) Entry {
 		if now := time.Now(); now.Before(e.Due) {
 			t.Errorf("%s was released %s early", e.ID, e.Due.Sub(now))
 		}
-		if string(e.Record.Key) != "k" || string(e.Record.Value) != e.ID || len(e.Record.Headers) != 1 || e.Owner != "tester" {
+		r := e.Record
+		if string(r.Key) != "k" || string(r.Value) != e.ID || len(r.Headers) != 1 || e.Owner != "tester" {
 			t.Errorf("released %+v", e)
 		}
 		return e

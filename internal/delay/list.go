@@ -8,8 +8,8 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// Each shows the records that are being kept, in no order, as long as f wants more. One that hops meanwhile may be shown
-// twice. It reads all that is kept.
+// Each shows the records that are being kept, in no order, as long as f wants more. One that hops meanwhile may be
+// shown twice. It reads all that is kept.
 func (k *Keeper) Each(ctx context.Context, f func(Entry) bool) error {
 	if k.topics.Load() == nil {
 		if t, err := k.look(ctx); err != nil || t == nil {

@@ -80,7 +80,7 @@ func (o *options) schedule(ev *autobus.Event) *autobus.Error {
 		return nil
 	}
 	if _, own := ev.Ext(autobus.ExtDeliverAt); own {
-		return autobus.NewError(autobus.ReasonScheduleInvalid, "both the request and the event say when it is to be delivered")
+		return autobus.NewError(autobus.ReasonScheduleInvalid, "both the request and the event say when to deliver it")
 	}
 	ev.SetExt(autobus.ExtDeliverAt, at.UTC().Format(time.RFC3339Nano))
 	return nil

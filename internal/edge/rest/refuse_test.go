@@ -84,8 +84,12 @@ func TestBadInput(t *testing.T) {
 		{"unknown parameter", typed + "?color=red", js, `{}`, nil, 400, autobus.ReasonRequestInvalid},
 		{"broken query", typed + "?mode=%zz", js, `{}`, nil, 400, autobus.ReasonRequestInvalid},
 		{"delay", typed + "?delay=10m", js, `{}`, nil, 501, autobus.ReasonUnimplemented},
-		{"deliver_at", typed + "?deliver_at=2030-01-01T00:00:00Z", js, `{}`, nil, 501, autobus.ReasonUnimplemented},
-		{"deliverat", "/v1/events", one, structured(`,"deliverat":"2030-01-01"`), nil, 501, autobus.ReasonUnimplemented},
+		{"deliver_at", typed + "?deliver_at=tomorrow", js, `{}`, nil, 422, autobus.ReasonScheduleInvalid},
+		{"delay", typed + "?delay=-1s", js, `{}`, nil, 422, autobus.ReasonScheduleInvalid},
+		{"long delay", typed + "?delay=876000h", js, `{}`, nil, 422, autobus.ReasonScheduleInvalid},
+		{"both", typed + "?delay=1s&deliver_at=2030-01-01T00:00:00Z", js, `{}`, nil, 422, autobus.ReasonScheduleInvalid},
+		{"deliverat", "/v1/events?delay=1s", one, structured(`,"deliverat":"2030-01-01T00:00:00Z"`), nil, 422,
+			autobus.ReasonScheduleInvalid},
 	} {
 		headers := c.headers
 		if c.media != "" {

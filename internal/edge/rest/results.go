@@ -30,8 +30,9 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	_, _ = w.Write(body) //nolint:gosec // JSON, sent as such with nosniff
 }
 
-// verdict is the one status of many results: 200 all written, 202 all of them scheduled, 504 all unknown, all refused: their common status, else
-// 422; anything mixed 207. With 429 and 503 goes the longest time that one of them asks to wait.
+// verdict is the one status of many results: 200 all written, 202 all of them scheduled, 504 all unknown, all refused:
+// their common status, else 422; anything mixed 207. With 429 and 503 goes the longest time that one of them asks to
+// wait.
 func verdict(receipts []autobus.Receipt) (status int, after time.Duration) {
 	var count [autobus.Unknown + 1]int
 	scheduled := 0
