@@ -62,6 +62,10 @@ type Subscription struct {
 	// the death of a worker, by which an event that kills its workers is found out.
 	Detached bool
 
+	// Moved is told, with Tail, where the tail stands: everything before is handed out. First before Opened, then as it
+	// changes without a delivery that shows it, and once when it has what was there when it was opened. It may wait.
+	Moved func(TailPosition)
+
 	Opened   func(Address)            // called once when deliveries can come
 	Revoke   func(ls []Lease)         // work on these leases should stop: they are somebody else's now
 	Draining func(deadline time.Time) // the instance is going down: no more deliveries come, settle until then
@@ -70,6 +74,12 @@ type Subscription struct {
 
 // ErrReaderDied is the cause of a context that ends because the reader is gone without a goodbye.
 var ErrReaderDied = errors.New("the reader died")
+
+// TailPosition is where a tail stands.
+type TailPosition struct {
+	Cursors  map[string]map[int32]int64 `json:"cursors"`             // next offset by type, partition
+	CaughtUp bool                       `json:"caught_up,omitempty"` // all that was there at the beginning is handed out
+}
 
 // PositionLost says that the events from From to To, exclusive, were deleted before the subscription read them.
 type PositionLost struct {

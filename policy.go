@@ -93,11 +93,12 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 func (d Duration) String() string { return time.Duration(d).String() }
 
 // Start is where a reader begins. The zero value is the end: only what comes from now on. Its JSON form is "latest",
-// "earliest", {"time": "..."} or {"cursors": {"<type>": {"<partition>": <offset>}}}.
+// "earliest", {"time": "..."} or {"cursors": {"<type>": {"<partition>": <offset>}}}; beside cursors "others": "earliest"
+// is for a tail that goes on: what they do not name came since.
 type Start struct {
 	Earliest bool
 	Time     time.Time                  // the first record at or after it; wins over Earliest unless zero
-	Cursors  map[string]map[int32]int64 // first offset by type, partition; others: the end
+	Cursors  map[string]map[int32]int64 // first offset by type, partition; others: the end, or with Earliest the beginning
 }
 
 // IsZero reports whether it is the end.
@@ -106,6 +107,8 @@ func (s Start) IsZero() bool { return !s.Earliest && s.Time.IsZero() && len(s.Cu
 // MarshalJSON writes the form that UnmarshalJSON reads.
 func (s Start) MarshalJSON() ([]byte, error) {
 	switch {
+	case len(s.Cursors) > 0 && s.Earliest:
+		return json.Marshal(map[string]any{"cursors": s.Cursors, "others": "earliest"})
 	case len(s.Cursors) > 0:
 		return json.Marshal(map[string]any{"cursors": s.Cursors})
 	case !s.Time.IsZero():
@@ -132,8 +135,10 @@ func (s *Start) UnmarshalJSON(b []byte) error {
 	var o struct {
 		Time    *time.Time                 `json:"time"`
 		Cursors map[string]map[int32]int64 `json:"cursors"`
+		Others  string                     `json:"others"`
 	}
-	if err := StrictJSON(b, &o); err != nil || (o.Time == nil) == (o.Cursors == nil) {
+	if err := StrictJSON(b, &o); err != nil || (o.Time == nil) == (o.Cursors == nil) ||
+		o.Others != "" && (o.Others != "earliest" || o.Cursors == nil) {
 		return invalid
 	}
 	if o.Time != nil {
@@ -153,7 +158,7 @@ func (s *Start) UnmarshalJSON(b []byte) error {
 			}
 		}
 	}
-	s.Cursors = o.Cursors
+	s.Cursors, s.Earliest = o.Cursors, o.Others != ""
 	return nil
 }
 

@@ -105,7 +105,11 @@ func (n *conn) handle(kind websocket.MessageType, raw []byte) error {
 		}
 	case "subscribed", "unsubscribed":
 		if a := n.asker(&f); a != nil {
-			a.sub.told(a, f.Op == "subscribed")
+			a.sub.told(a, f.Op == "subscribed", f.TailPosition)
+		}
+	case "cursors":
+		if a := n.asker(&f); a != nil {
+			a.sub.inbox.put(item{what: moved, by: a, at: f.TailPosition})
 		}
 	case "revoke":
 		if a := n.of(f.Subscription); a != nil {

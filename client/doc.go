@@ -40,9 +40,10 @@
 // drains, the old connection stays for the leases it gave while the subscription goes on over a new one. The end of the
 // context is a goodbye; ErrReaderDied as its cause tells the gateway that the worker died.
 //
-// A tail that began at the end goes on a little before the moment at which it was cut, one that began elsewhere begins
-// there again; either way nothing is handed out twice. A reader that was more than a few seconds behind when its tail
-// was cut misses what was on the way; who must not miss anything has a subscription.
+// A tail that was cut goes on exactly behind what was handed out, in every partition: the gateway tells where the tail
+// stands. Only a gateway of before, which does not, begins a little before the moment at which the tail was cut, or
+// where it began at first: then too nothing is handed out twice, but a reader that was more than a few seconds behind
+// misses what was on the way. Retention may overtake a tail as anybody: it then ends with ReasonPositionLost.
 //
 // A settlement goes over the connection its lease came by. When that one breaks before the answer, its Err is
 // ReasonServerUnreachable: it may have counted.

@@ -29,6 +29,8 @@ type incoming struct {
 	Instance     string          `json:"instance"`
 	Limits       limits          `json:"limits"`
 	Address      autobus.Address `json:"address"` // of an inbox
+	Features     []string        `json:"features"`
+	autobus.TailPosition
 
 	body []byte // what follows the header of a binary frame; the buffer it lies in is used again
 }
@@ -82,8 +84,9 @@ type outgoing struct {
 	Create       *autobus.Policy     `json:"create,omitempty"`
 	Types        []string            `json:"types,omitempty"`
 	Filter       string              `json:"filter,omitempty"`
-	From         string              `json:"from,omitempty"`
 	Address      autobus.Address     `json:"address,omitempty"`
+	From         json.RawMessage     `json:"from,omitempty"`
+	Cursors      bool                `json:"cursors,omitempty"`
 	Died         bool                `json:"died,omitempty"`
 	Detached     bool                `json:"detached,omitempty"`
 	Token        string              `json:"token,omitempty"`

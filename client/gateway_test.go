@@ -3,6 +3,7 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,7 +37,9 @@ type gateway struct {
 	// Taken over by tests before the first connection.
 	accept func(w http.ResponseWriter, r *http.Request) bool // false = it has answered
 	limits string
-	script func(c *link, f *frame) bool // true = it has dealt with the frame
+	// features of the hello; empty = none
+	features string
+	script   func(c *link, f *frame) bool // true = it has dealt with the frame
 
 	mu    sync.Mutex
 	links map[*link]bool
@@ -57,13 +60,27 @@ type frame struct {
 	Outcome      autobus.OutcomeKind `json:"outcome"`
 	Token        string              `json:"token"`
 	Types        []string            `json:"types"`
-	From         string              `json:"from"`
+	From         place               `json:"from"`
+	Cursors      bool                `json:"cursors"`
 	Died         bool                `json:"died"`
 	Window       *autobus.Window     `json:"window"`
 	wire.Shared
 
 	events  []autobus.Event
 	offsets []int64
+}
+
+// place is where a tail is to begin: a word, or cursors.
+type place struct {
+	word string
+	autobus.Start
+}
+
+func (p *place) UnmarshalJSON(b []byte) error {
+	if b[0] == '{' {
+		return p.Start.UnmarshalJSON(b)
+	}
+	return json.Unmarshal(b, &p.word)
 }
 
 // link is one connection of a client.
@@ -142,7 +159,8 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) {
 	if limits == "" {
 		limits = "{}"
 	}
-	c.text(`{"op":"hello","server":"fake","instance":"i-%d","limits":%s}`, c.number, limits)
+	c.text(`{"op":"hello","server":"fake","instance":"i-%d","limits":%s,"features":%s}`, c.number, limits,
+		cmp.Or(g.features, "[]"))
 	for c.next() {
 	}
 	_ = socket.CloseNow()

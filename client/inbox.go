@@ -17,6 +17,7 @@ const (
 	sought     what = iota // a connection was found, or not
 	answer                 // the gateway opened the subscription
 	deliveries             // events
+	moved                  // where the tail stands
 	revoked                // leases were taken away
 	lost                   // retention overtook it
 	draining               // the gateway goes down
@@ -35,6 +36,7 @@ type item struct {
 	lost     autobus.PositionLost
 	deadline time.Time
 	address  autobus.Address // of an answer: that of the bus's inbox
+	at       autobus.TailPosition
 	err      *autobus.Error
 }
 
@@ -154,9 +156,9 @@ func (s *subscription) deliver(a *attachment, ds []autobus.Delivery, size int) {
 	s.inbox.wait(it, a.conn.broken)
 }
 
-func (s *subscription) told(a *attachment, open bool) {
+func (s *subscription) told(a *attachment, open bool, at autobus.TailPosition) {
 	if open {
-		s.inbox.put(item{what: answer, by: a})
+		s.inbox.put(item{what: answer, by: a, at: at})
 	} else {
 		s.inbox.put(item{what: left, by: a})
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,9 +26,6 @@ func (c *Client) Subscribe(ctx context.Context, s autobus.Subscription, h autobu
 		return autobus.NewError(autobus.ReasonRequestInvalid, "a subscription has either a name or types to tail")
 	case s.Name != "" && s.Filter != "":
 		return autobus.NewError(autobus.ReasonRequestInvalid, "a subscription's filter is in its policy")
-	case s.Name == "" && len(s.From.Cursors) > 0:
-		return autobus.NewError(autobus.ReasonUnimplemented, "a tail over a WebSocket does not begin at cursors").
-			WithHint("Begin at a time, or read by a subscription.")
 	}
 	sub := &subscription{client: c, s: s, handle: h, inbox: newInbox(), over: make(chan struct{}),
 		pause: backoff{least: c.cfg.MinBackoff, most: c.cfg.MaxBackoff}}
@@ -158,7 +156,14 @@ func (s *subscription) take(ctx context.Context, it item) (err *autobus.Error, l
 		}
 		return nil, !s.ask(it.by)
 	case answer:
+		if s.current == it.by {
+			s.moved(it.at)
+		}
 		s.begin(it.by, it.address)
+	case moved:
+		if s.current == it.by {
+			s.moved(it.at)
+		}
 	case deliveries:
 		if ds := s.tail.fresh(it.ds); len(ds) > 0 {
 			s.handle(ctx, ds)
@@ -222,9 +227,14 @@ func (s *subscription) ask(a *attachment) bool {
 	case s.s.Inbox && s.s.Address == "":
 		o = &outgoing{Op: "inbox"}
 	case s.s.Inbox:
-		o = &outgoing{Op: "inbox", Address: s.s.Address, From: s.tail.from()}
+		o = &outgoing{Op: "inbox", Address: s.s.Address, From: s.tail.from(false)}
 	case s.tail != nil:
-		o = &outgoing{Op: "tail", Types: s.s.Tail, Filter: s.s.Filter, From: s.tail.from()}
+		o = &outgoing{Op: "tail", Types: s.s.Tail, Filter: s.s.Filter}
+		o.Cursors = slices.Contains(a.conn.hello.Features, featureCursors)
+		if !o.Cursors && len(s.s.From.Cursors) > 0 {
+			return s.tooOld(a)
+		}
+		o.From = s.tail.from(o.Cursors)
 	}
 	s.current = a
 	ok := a.conn.ask(o, a)

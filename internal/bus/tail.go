@@ -31,6 +31,9 @@ func (b *Bus) Subscribe(ctx context.Context, s autobus.Subscription, h autobus.H
 		return err
 	}
 	t := &tail{bus: b, who: who, subscription: s, filter: f, types: map[string]string{}}
+	if s.Moved != nil {
+		t.place = newTailPlace(s.Moved)
+	}
 	if err := t.check(ctx); err != nil {
 		return err
 	}
@@ -48,6 +51,7 @@ type tail struct {
 	types        map[string]string // topic -> type, of what is being read
 	missing      bool              // a type matches whose topic the brokers do not know now
 	reader       *kafka.Reader
+	place        *tailPlace // where it is; nil = nobody asks
 }
 
 // missingEvery is how often a tail asks again for a topic that was not there.
@@ -87,6 +91,7 @@ func (t *tail) run(ctx context.Context, h autobus.Handler) error {
 	if err != nil {
 		return err
 	}
+	t.place.tell(t.types)
 	if t.subscription.Opened != nil {
 		t.subscription.Opened("")
 	}
@@ -100,6 +105,7 @@ func (t *tail) run(ctx context.Context, h autobus.Handler) error {
 		if changed, err = t.add(ctx, autobus.Start{Earliest: true}); err != nil {
 			return err
 		}
+		t.place.check(t.types)
 	}
 	defer t.reader.Close()
 	for {
@@ -113,11 +119,13 @@ func (t *tail) run(ctx context.Context, h autobus.Handler) error {
 		if err != nil {
 			return err
 		}
+		t.place.check(t.types)
 		if fired(changed) || t.missing {
 			// What appeared after the tail began is new from its first record on.
 			if changed, err = t.add(ctx, autobus.Start{Earliest: true}); err != nil {
 				return err
 			}
+			t.place.check(t.types)
 		}
 	}
 }
@@ -166,6 +174,10 @@ func (t *tail) poll(ctx context.Context, changed <-chan struct{}) ([]autobus.Del
 		if err := newerForm(&records[i]); err != nil {
 			return ds, err
 		}
+		t.place.read(&records[i])
+		if records[i].Marker {
+			continue
+		}
 		e := decode(t.bus.cfg.Log.Name(), t.types[records[i].Topic], &records[i])
 		wanted, failed := t.filter.pass(&e)
 		if failed {
@@ -203,11 +215,14 @@ func (t *tail) add(ctx context.Context, from autobus.Start) (changed <-chan stru
 	if len(at) == 0 {
 		return changed, nil
 	}
+	if err := t.enter(ctx, at); err != nil {
+		return nil, err
+	}
 	if t.reader != nil {
 		t.reader.Add(at)
 		return changed, nil
 	}
-	t.reader, err = t.bus.cfg.Log.Read(at)
+	t.reader, err = t.bus.cfg.Log.ReadPlaces(at)
 	return changed, err
 }
 
@@ -218,6 +233,8 @@ func (t *tail) wants(name string) bool {
 
 func (t *tail) positions(ctx context.Context, from autobus.Start, topics []string) (map[kafka.TP]int64, error) {
 	switch {
+	case len(from.Cursors) > 0:
+		return t.cursors(ctx, from, topics)
 	case !from.Time.IsZero():
 		return t.bus.cfg.Log.At(ctx, from.Time, topics...)
 	case from.Earliest:

@@ -48,7 +48,7 @@ func Single(q url.Values, name string) (string, *autobus.Error) {
 
 // TailOf reads what a tail is asked for from the parameters type, filter and from.
 func TailOf(r *http.Request, now time.Time) (s autobus.Subscription, err *autobus.Error) {
-	q, err := Query(r, "type", "filter", "from")
+	q, err := Query(r, "type", "filter", "from", "cursors")
 	if err != nil {
 		return s, err
 	}
@@ -74,8 +74,12 @@ func TailOf(r *http.Request, now time.Time) (s autobus.Subscription, err *autobu
 	return s, err
 }
 
-// ParseFrom reads where a tail begins: latest, earliest, an age such as -1h, or a time.
+// ParseFrom reads where a tail begins: latest, earliest, an age such as -1h, a time, or cursors as JSON.
 func ParseFrom(s string, now time.Time) (autobus.Start, *autobus.Error) {
+	if strings.HasPrefix(s, "{") {
+		var start autobus.Start
+		return start, autobus.AsError(start.UnmarshalJSON([]byte(s)))
+	}
 	switch s {
 	case "", "latest":
 		return autobus.Start{}, nil
@@ -92,7 +96,7 @@ func ParseFrom(s string, now time.Time) (autobus.Start, *autobus.Error) {
 		return autobus.Start{Time: t}, nil
 	}
 	return autobus.Start{}, autobus.NewError(autobus.ReasonRequestInvalid, "from %q is no place to begin", Clip(s)).
-		WithHint("Use latest, earliest, an age such as -1h, or a time such as 2026-01-31T15:04:05Z.")
+		WithHint("Use latest, earliest, an age such as -1h, a time such as 2026-01-31T15:04:05Z, or cursors.")
 }
 
 // ParseMode reads the mode of a publish.

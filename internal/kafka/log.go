@@ -60,7 +60,7 @@ type Record struct {
 	Key     []byte // nil is no key
 	Value   []byte // nil is a tombstone
 	Headers []Header
-	Marker  bool // a marker of a transaction: an offset and nothing else; only Follow and members give them
+	Marker  bool // a marker of a transaction: an offset and nothing else; only ReadPlaces, Follow and members give them
 }
 
 // Clone is a copy that shares no memory with what was fetched with the record. It takes three pieces of memory,

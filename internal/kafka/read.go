@@ -29,6 +29,11 @@ const (
 // Read opens a reader. Only committed records are read; what is being written in a transaction is waited for.
 func (l *Log) Read(from map[TP]int64) (*Reader, error) { return l.read(from) }
 
+// ReadPlaces is Read, with the markers of transactions as records: for who has to know how far he is.
+func (l *Log) ReadPlaces(from map[TP]int64) (*Reader, error) {
+	return l.read(from, kgo.KeepControlRecords())
+}
+
 // Follow opens a reader for a log of the bus's own, in which every offset counts: what somebody writes in a transaction
 // is read as it comes, so that an open one holds up nothing, and its markers come as records.
 func (l *Log) Follow(from map[TP]int64) (*Reader, error) {

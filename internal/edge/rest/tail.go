@@ -4,6 +4,7 @@ package rest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -31,6 +32,17 @@ func (e *Edge) tail(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := edge.StreamContext(r.Context())
 	defer cancel(nil)
 	f := newFeed(w, e, false, cancel)
+	switch with, err := edge.Single(r.URL.Query(), "cursors"); {
+	case err != nil:
+		edge.WriteProblem(w, r, err)
+		return
+	case with == "true":
+		sub.Moved = func(at autobus.TailPosition) { f.write(func() error { return f.moved(at) }) }
+	case with != "" && with != "false":
+		edge.WriteProblem(w, r, autobus.NewError(autobus.ReasonRequestInvalid, "cursors is %q", edge.Clip(with)).
+			WithHint("Use cursors=true to be told where the tail stands."))
+		return
+	}
 	sub.Opened = func(autobus.Address) { f.write(f.begin) }
 	err := e.feed(ctx, f, sub, f.tailed)
 	f.end(r, e.lastWord(ctx, r, err), `{"error":`)
@@ -62,6 +74,19 @@ func (e *Edge) lastWord(ctx context.Context, r *http.Request, err error) *autobu
 		e.logger.Info("slow reader given up", slog.String("request_id", edge.RequestID(r.Context())))
 	}
 	return cause
+}
+
+// moved writes where a tail stands.
+func (f *feed) moved(at autobus.TailPosition) error {
+	if err := f.begin(); err != nil {
+		return err
+	}
+	line, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	f.buf = f.shut(append(f.open(f.buf[:0]), line...))
+	return f.send(f.buf)
 }
 
 // tailed writes what a tail brought.

@@ -8,8 +8,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +127,30 @@ func TestTailSendsHeadersBeforeEvents(t *testing.T) {
 	}
 }
 
+func TestATailTellsWhereItStands(t *testing.T) {
+	bus := &fakeBus{subscribe: func(ctx context.Context, s autobus.Subscription, h autobus.Handler) error {
+		if want := map[int32]int64{1: 2}; !maps.Equal(s.From.Cursors["a.b.v1"], want) || !s.From.Earliest {
+			t.Errorf("it begins at %+v", s.From)
+		}
+		s.Moved(autobus.TailPosition{Cursors: map[string]map[int32]int64{"a.b.v1": {1: 2}}})
+		s.Opened("")
+		h(ctx, []autobus.Delivery{{Event: autobus.Event{ID: "1", Type: "a.b.v1"}, Partition: 1, Offset: 2}})
+		s.Moved(autobus.TailPosition{Cursors: map[string]map[int32]int64{"a.b.v1": {1: 3}}, CaughtUp: true})
+		<-ctx.Done()
+		return nil
+	}}
+	s := serve(t, bus, open(), Config{})
+	from := url.QueryEscape(`{"cursors":{"a.b.v1":{"1":2}},"others":"earliest"}`)
+	lines := openTail(t, s, "/v1/tail?type=a.b.v1&cursors=true&from="+from).lines
+	for _, want := range []string{`{"cursors":{"a.b.v1":{"1":2}}}`,
+		`{"type":"a.b.v1","partition":1,"offset":2,"event":{"specversion":"1.0","id":"1","type":"a.b.v1"}}`,
+		`{"cursors":{"a.b.v1":{"1":3}},"caught_up":true}`} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Errorf("line %s, want %s", lines.Text(), want)
+		}
+	}
+}
+
 func TestTailRefused(t *testing.T) {
 	reasons := map[string]autobus.Reason{
 		"forbidden.x.v1": autobus.ReasonForbidden, "unknown.x.v1": autobus.ReasonTypeUnknown,
@@ -143,6 +169,8 @@ func TestTailRefused(t *testing.T) {
 	}{
 		{"", 400, autobus.ReasonRequestInvalid}, {"?type=", 400, autobus.ReasonRequestInvalid},
 		{"?type=a.b.v1&from=sometimes", 400, autobus.ReasonRequestInvalid},
+		{"?type=a.b.v1&cursors=maybe", 400, autobus.ReasonRequestInvalid},
+		{"?type=a.b.v1&from=%7B%22cursors%22%3A%7B%7D%7D", 400, autobus.ReasonRequestInvalid},
 		{"?type=a.b.v1&from=-1x", 400, autobus.ReasonRequestInvalid},
 		{"?type=a.b.v1&form=latest", 400, autobus.ReasonRequestInvalid},
 		{"?type=a.b.v1&filter=a&filter=b", 400, autobus.ReasonRequestInvalid},

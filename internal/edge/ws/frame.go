@@ -31,8 +31,8 @@ var operations = map[string]operation{
 	"window":      {[]string{"seq"}, []string{"subscription", "window"}, (*conn).window},
 	"unsubscribe": {[]string{"subscription", "died"}, []string{"seq"}, (*conn).unsubscribe},
 	"ack":         {[]string{"seq", "subscription"}, []string{"results"}, (*conn).ack},
-	"tail":        {[]string{"filter", "from"}, []string{"seq", "types"}, (*conn).tail},
 	"inbox":       {[]string{"address", "from"}, []string{"seq"}, (*conn).inbox},
+	"tail":        {[]string{"filter", "from", "cursors"}, []string{"seq", "types"}, (*conn).tail},
 	"auth":        {[]string{"seq"}, []string{"token"}, (*conn).auth},
 }
 

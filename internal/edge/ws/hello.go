@@ -30,7 +30,9 @@ func hello(version, instance string) []byte {
 		Server   string `json:"server"`
 		Instance string `json:"instance"`
 		Limits   limits `json:"limits"`
-	}{"hello", "autobus/" + version, instance, limits{
+
+		Features []string `json:"features"` // that gateways before did not have
+	}{Op: "hello", Server: "autobus/" + version, Instance: instance, Features: []string{"tail_cursors"}, Limits: limits{
 		FrameBytes: maxFrame, BatchEvents: autobus.MaxBatchEvents, EventBytes: autobus.MaxEventBytes,
 		PublishFrames: maxPublishes, PublishBytes: maxPublishBytes, Streams: maxStreams,
 		Subscriptions: maxSubscriptions,

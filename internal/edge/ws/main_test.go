@@ -178,14 +178,15 @@ type got struct {
 	Subscription string            `json:"subscription"`
 	Results      []result          `json:"results"`
 	Deliveries   []json.RawMessage `json:"deliveries"`
-	Leases       []string          `json:"leases"`
-	Deadline     string            `json:"deadline"`
-	Type         string            `json:"type"`
-	From         int64             `json:"from"`
-	To           int64             `json:"to"`
-	Error        *edge.Details     `json:"error"`
-	SpecVersion  string            `json:"specversion"`
-	ID           string            `json:"id"`
+	autobus.TailPosition
+	Leases      []string      `json:"leases"`
+	Deadline    string        `json:"deadline"`
+	Type        string        `json:"type"`
+	From        int64         `json:"from"`
+	To          int64         `json:"to"`
+	Error       *edge.Details `json:"error"`
+	SpecVersion string        `json:"specversion"`
+	ID          string        `json:"id"`
 }
 
 type result struct {
