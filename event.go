@@ -18,7 +18,7 @@ type Event struct {
 	ContentType string      // datacontenttype; empty means application/json
 	DataSchema  string      // dataschema, optional
 	Extensions  []Extension // further attributes, among them partitionkey, in the order in which they came
-	Data        []byte      // nil = an event without data
+	Data        []byte      // nil = an event without data: of a compacted type, that its key is no more
 
 	// Key is the partition key. The bus sets it: from the field the spec names, else from the extension
 	// partitionkey. nil means no key, which is not the same as an empty one.

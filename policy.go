@@ -98,7 +98,7 @@ func (d Duration) String() string { return time.Duration(d).String() }
 type Start struct {
 	Earliest bool
 	Time     time.Time                  // the first record at or after it; wins over Earliest unless zero
-	Cursors  map[string]map[int32]int64 // first offset by type, partition; others: the end, or with Earliest the beginning
+	Cursors  map[string]map[int32]int64 // first offset by type, partition; others: the end, with Earliest the start
 }
 
 // IsZero reports whether it is the end.

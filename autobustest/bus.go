@@ -40,6 +40,7 @@ type Bus struct {
 	leases     map[autobus.Lease]*slot    // every one that was ever given
 	failures   []*planned
 	sessions   uint64 // counter
+	schedules  int    // counter
 }
 
 var _ autobus.Bus = (*Bus)(nil)

@@ -67,12 +67,16 @@ func (b *Bus) publish(who autobus.Principal, batch *autobus.Batch, i int) *autob
 	if id, ok := batch.Admit(i); !ok {
 		return predecessorFailed(id)
 	}
-	return b.write(who, t, e, func(r autobus.Receipt) {
+	receipt := func(r autobus.Receipt) {
 		if r.Status == autobus.Written {
 			r.Responders = responders
 		}
 		batch.Resolve(i, r)
-	})
+	}
+	if at, later := e.Ext(autobus.ExtDeliverAt); later {
+		return b.schedule(who, t, e, at, receipt)
+	}
+	return b.write(who, t, e, receipt)
 }
 
 func predecessorFailed(id string) *autobus.Error {

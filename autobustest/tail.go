@@ -29,8 +29,10 @@ type tail struct {
 	sub    autobus.Subscription
 	filter FilterFunc // nil = everything
 	queue  []autobus.Delivery
-	err    *autobus.Error // why it ends
-	wake   chan struct{}  // holds one token
+	err    *autobus.Error             // why it ends
+	from   map[string]map[int32]int64 // where it began
+	until  map[string]map[int32]int64 // where what was there then ended
+	wake   chan struct{}              // holds one token
 }
 
 func (b *Bus) tail(ctx context.Context, who autobus.Principal, s autobus.Subscription, h autobus.Handler) error {
@@ -43,8 +45,15 @@ func (b *Bus) tail(ctx context.Context, who autobus.Principal, s autobus.Subscri
 		defer b.unlock()
 		delete(b.tails, t)
 	}()
+	caught := s.Moved == nil
+	if !caught {
+		s.Moved(autobus.TailPosition{Cursors: t.from})
+	}
 	if s.Opened != nil {
 		s.Opened("")
+	}
+	if !caught {
+		signal(t.wake) // what was there may be nothing
 	}
 	for {
 		select {
@@ -64,6 +73,10 @@ func (b *Bus) tail(ctx context.Context, who autobus.Principal, s autobus.Subscri
 		}
 		if end != nil {
 			return end
+		}
+		if !caught {
+			caught = true
+			s.Moved(autobus.TailPosition{Cursors: t.until, CaughtUp: true})
 		}
 	}
 }
@@ -92,9 +105,25 @@ func (b *Bus) openTail(who autobus.Principal, s autobus.Subscription) (*tail, er
 			return nil, err
 		}
 	}
-	s.From.Cursors = nil // a tail has none
-	t := &tail{who: who, sub: s, filter: filter, wake: make(chan struct{}, 1)}
-	for _, r := range b.after(s.From, func(string) bool { return true }) {
+	t := &tail{who: who, sub: s, filter: filter, wake: make(chan struct{}, 1), from: map[string]map[int32]int64{}}
+	t.until = map[string]map[int32]int64{}
+	place := func(in map[string]map[int32]int64, r *record, offset int64) {
+		if in[r.event.Type] == nil {
+			in[r.event.Type] = map[int32]int64{}
+		}
+		in[r.event.Type][r.partition] = offset
+	}
+	for _, r := range b.written {
+		if r.only == nil && t.wants(r.event.Type) {
+			place(t.until, r, r.offset+1)
+			place(t.from, r, r.offset+1)
+		}
+	}
+	begins := b.after(s.From, t.wants)
+	for _, r := range slices.Backward(begins) {
+		place(t.from, r, r.offset)
+	}
+	for _, r := range begins {
 		t.see(r)
 	}
 	b.tails[t] = struct{}{}
@@ -104,13 +133,16 @@ func (b *Bus) openTail(who autobus.Principal, s autobus.Subscription) (*tail, er
 // see takes a record that was written.
 func (t *tail) see(r *record) {
 	e := &r.event
-	if r.only != nil || !t.who.May(autobus.VerbSubscribe, e.Type) ||
-		!slices.ContainsFunc(t.sub.Tail, func(p string) bool { return autobus.MatchType(p, e.Type) }) ||
-		t.filter != nil && !t.filter(e, nil) {
+	if r.only != nil || !t.wants(e.Type) || t.filter != nil && !t.filter(e, nil) {
 		return
 	}
 	t.queue = append(t.queue, autobus.Delivery{Event: clone(e), Partition: r.partition, Offset: r.offset, Attempt: 1})
 	signal(t.wake)
+}
+
+func (t *tail) wants(typ string) bool {
+	return t.who.May(autobus.VerbSubscribe, typ) &&
+		slices.ContainsFunc(t.sub.Tail, func(p string) bool { return autobus.MatchType(p, typ) })
 }
 
 // filterOf finds the replacement of a filter, nil where there is nothing to replace.

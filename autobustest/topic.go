@@ -125,7 +125,7 @@ func (b *Bus) after(s autobus.Start, wanted func(typ string) bool) (out []*recor
 		switch {
 		case len(s.Cursors) > 0 && named && r.offset >= from,
 			!s.Time.IsZero() && !r.at.Before(s.Time),
-			s.Time.IsZero() && s.Earliest:
+			s.Time.IsZero() && s.Earliest && !named:
 			out = append(out, r)
 		}
 	}

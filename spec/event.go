@@ -20,6 +20,9 @@ func CheckEvent(t *Type, e *autobus.Event, limit int) *autobus.Error {
 	if len(e.Data) > limit {
 		return tooLarge(e, len(e.Data), limit)
 	}
+	if t != nil && tombstone(t, e) {
+		return checkTombstone(e, limit)
+	}
 	if t != nil {
 		if err := fits(t, e); err != nil {
 			return err
@@ -30,6 +33,35 @@ func CheckEvent(t *Type, e *autobus.Event, limit int) *autobus.Error {
 	if err := worse(keyErr, dataErr, e.Data); err != nil {
 		return err
 	}
+	if e.Key == nil && t != nil && t.Compacted() {
+		return autobus.NewError(autobus.ReasonKeyMissing, "%s keeps the last event of each key, and the event has none",
+			t.Name).WithHint("Send partitionkey, or name a field as key in the spec.")
+	}
+	if e.Size() > limit {
+		return tooLarge(e, e.Size(), limit)
+	}
+	return nil
+}
+
+// Compacted reports whether the log keeps the last event of each key of the type.
+func (t *Type) Compacted() bool {
+	return slices.Contains(strings.Split(t.Configs["cleanup.policy"], ","), "compact")
+}
+
+// tombstone reports whether an event says that its key is no more: in a compacted type, one without data, or whose data
+// is null.
+func tombstone(t *Type, e *autobus.Event) bool {
+	return (e.Data == nil || len(e.Data) < 16 && string(bytes.TrimSpace(e.Data)) == "null") && t.Compacted()
+}
+
+// checkTombstone sets the key, which can come from partitionkey alone. There is no data that a schema could judge.
+func checkTombstone(e *autobus.Event, limit int) *autobus.Error {
+	key, given := e.Ext(autobus.ExtPartitionKey)
+	if !given {
+		return autobus.NewError(autobus.ReasonKeyMissing, "the event has no data, which ends its key, and names no key").
+			WithHint("Send the key as partitionkey.")
+	}
+	e.Data, e.Key = nil, []byte(key)
 	if e.Size() > limit {
 		return tooLarge(e, e.Size(), limit)
 	}

@@ -115,6 +115,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	parts.Go(func() { b.replies.run(ctx) })
 	parts.Go(func() { b.expiring.run(ctx) })
 	parts.Go(func() { _ = b.delays.Run(ctx) })
+	parts.Go(func() { b.forgetCancelled(ctx) })
 	parts.Wait()
 	return nil
 }

@@ -149,3 +149,39 @@ func (b *Bus) CancelSchedule(ctx context.Context, text string) error {
 	b.cfg.Logger.Info("schedule cancelled", "schedule", text, "by", who.Name)
 	return nil
 }
+
+const (
+	forgetEvery = time.Hour
+	// forgetAfter is longer than a copy of a delayed event can stay in its topics beyond its time.
+	forgetAfter = 8 * 24 * time.Hour
+)
+
+// forgetCancelled removes cancellations that nothing can need any more. Instances do it side by side, which is the same
+// as once.
+func (b *Bus) forgetCancelled(ctx context.Context) {
+	tick := time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, key := range b.staleCancellations(time.Now()) {
+			if err := b.cfg.State.Put(ctx, key, nil); err != nil {
+				b.cfg.Logger.Warn("forget a cancelled schedule", "error", err)
+				break
+			}
+		}
+	}
+}
+
+func (b *Bus) staleCancellations(now time.Time) (keys []string) {
+	b.cfg.State.Each(cancelPrefix, func(key string, value []byte) {
+		var c cancellation
+		if json.Unmarshal(value, &c) == nil && c.Version == 1 && now.Sub(c.Due) > forgetAfter {
+			keys = append(keys, key)
+		}
+	})
+	return keys
+}

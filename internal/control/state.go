@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -147,6 +148,18 @@ func (s *State) Get(key string) ([]byte, bool) {
 	defer s.mu.RUnlock()
 	v, ok := s.values[key]
 	return v, ok
+}
+
+// Each calls f for the last value of each key with a prefix that was read here, in no order. The values are not to be
+// changed.
+func (s *State) Each(prefix string, f func(key string, value []byte)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for key, value := range s.values {
+		if strings.HasPrefix(key, prefix) {
+			f(key, value)
+		}
+	}
 }
 
 // Put stores a value, nil removes the key; it returns when every in-sync replica has it. Get shows it once it was read

@@ -19,6 +19,7 @@
 package delay
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"log/slog"
@@ -32,7 +33,7 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// Group is the Kafka group whose members work on the delayed records.
+// Group is the Kafka group whose members work on the delayed records. The names of its topics begin with it.
 const Group = "_autobus.delay"
 
 // Longest is the longest time for which a record is kept.
@@ -40,6 +41,7 @@ const Longest = autobus.MaxDelay
 
 // Config is what a Keeper stands on.
 type Config struct {
+	Name       string // of the group and its topics; "" = Group. Tests that share a cluster have their own
 	Log        *kafka.Log
 	Partitions int32 // of each topic, where it has to be made
 
@@ -74,6 +76,7 @@ type Keeper struct {
 
 // New makes a Keeper. Run has to run for what is due to be handed over.
 func New(cfg Config) *Keeper {
+	cfg.Name = cmp.Or(cfg.Name, Group)
 	return &Keeper{cfg: cfg, metrics: newMetrics(cfg.Metrics), making: make(chan struct{}, 1), made: make(chan struct{}),
 		stopped: make(chan struct{})}
 }
@@ -90,6 +93,6 @@ func (k *Keeper) Record(e Entry) kafka.Record {
 func (k *Keeper) place(id string, left time.Duration) kafka.TP {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
-	t := tierFor(left)
+	t := k.cfg.tierFor(left)
 	return kafka.TP{Topic: t.topic, Partition: int32(h.Sum32() % uint32(k.topics.Load().partitions[t.topic]))}
 }

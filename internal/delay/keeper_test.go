@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-var quiet = slog.New(slog.NewTextHandler(os.Stderr, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // station is a keeper, and what it released.
 type station struct {
@@ -28,11 +27,13 @@ type station struct {
 	saved map[kafka.TP]int64
 }
 
-func newStation(t *testing.T, log *kafka.Log) *station {
+func newStation(t *testing.T, log *kafka.Log) *station { return newStationOf(t, Group, log) }
+
+func newStationOf(t *testing.T, name string, log *kafka.Log) *station {
 	t.Helper()
 	s := &station{log: log, got: make(chan Entry, 10_000), saved: map[kafka.TP]int64{},
 		fail: func(Entry) error { return nil }}
-	s.Keeper = New(Config{Log: log, Partitions: 2, Logger: quiet,
+	s.Keeper = New(Config{Name: name, Log: log, Partitions: 2, Logger: quiet,
 		Release: func(_ context.Context, due []Entry) []error {
 			errs := make([]error, len(due))
 			for i, e := range due {

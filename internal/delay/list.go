@@ -17,10 +17,10 @@ func (k *Keeper) Each(ctx context.Context, f func(Entry) bool) error {
 		}
 	}
 	var names []string
-	for _, t := range tiers() {
+	for _, t := range k.cfg.tiers() {
 		names = append(names, t.topic)
 	}
-	commits, err := k.cfg.Log.Committed(ctx, Group)
+	commits, err := k.cfg.Log.Committed(ctx, k.cfg.Name)
 	if err != nil {
 		return err
 	}

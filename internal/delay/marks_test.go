@@ -91,13 +91,14 @@ func TestAMutatedCommitIsFound(t *testing.T) {
 
 // TestTiersAreNeverLate walks a record through the tiers, each hop as late as it may be.
 func TestTiersAreNeverLate(t *testing.T) {
+	c := Config{Name: Group}
 	rapid.Check(t, func(t *rapid.T) {
 		left := time.Duration(rapid.Int64Range(0, int64(Longest)).Draw(t, "left"))
 		hops := 0
 		for {
-			tier := tierFor(left)
-			if tierOf(tier.topic) != tier {
-				t.Fatalf("%+v is read as %+v", tier, tierOf(tier.topic))
+			tier := c.tierFor(left)
+			if c.tierOf(tier.topic) != tier {
+				t.Fatalf("%+v is read as %+v", tier, c.tierOf(tier.topic))
 			}
 			if tier.hold == 0 {
 				if left > near {

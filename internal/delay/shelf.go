@@ -49,7 +49,7 @@ type shelf struct {
 }
 
 func newShelf(m *membership, tp kafka.TP, topic [16]byte, at marks) *shelf {
-	s := &shelf{membership: m, keeper: m.keeper, tp: tp, topic: topic, tier: tierOf(tp.Topic), marks: at,
+	s := &shelf{membership: m, keeper: m.keeper, tp: tp, topic: topic, tier: m.keeper.cfg.tierOf(tp.Topic), marks: at,
 		ending: make(chan struct{}), ended: make(chan struct{}), more: make(chan struct{}, 1), committed: at.base,
 		metadata: at.encode(), saved: at.base, savedAt: time.Now()}
 	s.ctx, s.cancel = context.WithCancel(m.life)

@@ -9,8 +9,6 @@ import (
 )
 
 const (
-	prefix    = "_autobus.delay."
-	dueTopic  = prefix + "due"
 	firstTier = 3
 	lastTier  = 9
 
@@ -32,29 +30,33 @@ type tier struct {
 const near = 64*time.Second + lead
 
 // tiers lists the topics, the longest time first and what is due soon last.
-func tiers() []tier {
+func (c *Config) tiers() []tier {
 	out := make([]tier, 0, lastTier-firstTier+2)
 	for n := lastTier; n >= firstTier; n-- {
-		out = append(out, tier{prefix + strconv.Itoa(n), holdOf(n)})
+		out = append(out, c.tier(n))
 	}
-	return append(out, tier{topic: dueTopic})
+	return append(out, c.dueTier())
 }
+
+func (c *Config) tier(n int) tier { return tier{c.Name + "." + strconv.Itoa(n), holdOf(n)} }
+
+func (c *Config) dueTier() tier { return tier{topic: c.Name + ".due"} }
 
 func holdOf(n int) time.Duration { return time.Second << (2 * n) }
 
 // tierFor is where a record waits that has so much time left: the longest hold that leaves it the lead.
-func tierFor(left time.Duration) tier {
+func (c *Config) tierFor(left time.Duration) tier {
 	for n := lastTier; n >= firstTier; n-- {
-		if hold := holdOf(n); hold+lead <= left {
-			return tier{prefix + strconv.Itoa(n), hold}
+		if holdOf(n)+lead <= left {
+			return c.tier(n)
 		}
 	}
-	return tier{topic: dueTopic}
+	return c.dueTier()
 }
 
 // tierOf reads a topic's name.
-func tierOf(topic string) tier {
-	n, err := strconv.Atoi(strings.TrimPrefix(topic, prefix))
+func (c *Config) tierOf(topic string) tier {
+	n, err := strconv.Atoi(strings.TrimPrefix(topic, c.Name+"."))
 	if err != nil {
 		return tier{topic: topic}
 	}

@@ -49,7 +49,7 @@ func (k *Keeper) make(ctx context.Context) (*topics, error) {
 	if t := k.topics.Load(); t != nil {
 		return t, nil
 	}
-	all := tiers()
+	all := k.cfg.tiers()
 	errs := make([]error, len(all))
 	var done sync.WaitGroup
 	for i, t := range all {
@@ -76,7 +76,7 @@ func (k *Keeper) make(ctx context.Context) (*topics, error) {
 
 // look finds out what is there; nil = not all of the topics.
 func (k *Keeper) look(ctx context.Context) (*topics, error) {
-	all := tiers()
+	all := k.cfg.tiers()
 	names := make([]string, len(all))
 	for i, t := range all {
 		names[i] = t.topic

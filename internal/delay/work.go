@@ -69,10 +69,10 @@ func (k *Keeper) member(ctx context.Context) error {
 	life, kill := context.WithCancel(context.WithoutCancel(ctx))
 	m := &membership{keeper: k, life: life, shelves: map[kafka.TP]*shelf{}}
 	var names []string
-	for _, t := range tiers() {
+	for _, t := range k.cfg.tiers() {
 		names = append(names, t.topic)
 	}
-	member, err := k.cfg.Log.Join(ctx, kafka.Group{ID: Group, Topics: names, Start: m.start, Revoked: m.revoked,
+	member, err := k.cfg.Log.Join(ctx, kafka.Group{ID: k.cfg.Name, Topics: names, Start: m.start, Revoked: m.revoked,
 		Lost: m.lost})
 	if err != nil {
 		kill()
