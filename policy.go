@@ -47,7 +47,9 @@ type OnExhausted string
 // What can become of an exhausted event.
 const (
 	ToDeadLetters OnExhausted = "dlq"  // it goes to dlq.<subscription>, with its reason
+	Hold          OnExhausted = "hold" // it waits until an operator acts, and with it what comes after it of its key
 	Drop          OnExhausted = "drop" // it is counted and forgotten
+	Stop          OnExhausted = "stop" // the whole subscription waits until an operator resumes it
 )
 
 // Defaults and bounds of a policy.

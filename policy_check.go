@@ -60,11 +60,9 @@ func (p *Policy) checkRetry() *Error {
 		return invalidPolicy("retry.max_time %s is negative", r.MaxTime)
 	case len(r.Backoff) > maxBackoff:
 		return invalidPolicy("retry.backoff has %d waits, at most %d are allowed", len(r.Backoff), maxBackoff)
-	case p.OnExhausted == "hold" || p.OnExhausted == "stop":
-		return NewError(ReasonUnimplemented, "on_exhausted %q is not offered yet", p.OnExhausted).
-			WithHint("Use dlq or drop.")
-	case !slices.Contains([]OnExhausted{"", ToDeadLetters, Drop}, p.OnExhausted):
-		return invalidPolicy("on_exhausted %q is not one", clip(string(p.OnExhausted))).WithHint("Use dlq or drop.")
+	case !slices.Contains([]OnExhausted{"", ToDeadLetters, Hold, Drop, Stop}, p.OnExhausted):
+		return invalidPolicy("on_exhausted %q is not one", clip(string(p.OnExhausted))).
+			WithHint("Use dlq, hold, drop or stop.")
 	}
 	for _, d := range r.Backoff {
 		if d < 0 || d > MaxRetryDelay {

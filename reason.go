@@ -77,6 +77,9 @@ const (
 	ReasonScheduleUnknown     Reason = "schedule_unknown"
 	ReasonScheduleDue         Reason = "schedule_due"
 	ReasonSubscriptionExists  Reason = "subscription_exists"
+	ReasonPositionInvalid     Reason = "position_invalid"
+	ReasonEventDone           Reason = "event_done"
+	ReasonRangeExpired        Reason = "range_expired"
 	ReasonManagedBySpec       Reason = "managed_by_spec"
 	ReasonSessionUnknown      Reason = "session_unknown"
 	ReasonOutcomeInvalid      Reason = "outcome_invalid"
@@ -255,6 +258,12 @@ var reasons = []ReasonInfo{
 		"Mend the field that detail names."},
 	{ReasonSubscriptionExists, AlreadyExists, false, "A subscription of this name exists with another policy.",
 		"Choose another name, or change the subscription by PUT /v1/subscriptions/{name}."},
+	{ReasonPositionInvalid, InvalidArgument, false, "A subscription cannot stand or be sent there.",
+		"Name a place that the log has: autobus offsets show NAME tells where each partition begins and ends."},
+	{ReasonEventDone, FailedPrecondition, false, "The event is done already, or does not wait for an operator.",
+		"autobus offsets show NAME and autobus dlq list NAME tell what became of it; replay sends it again."},
+	{ReasonRangeExpired, FailedPrecondition, false, "Retention deleted events of that range.",
+		"Begin where the log begins; detail says since when it has events."},
 	{ReasonManagedBySpec, FailedPrecondition, false, "The subscription is declared in services/*.yaml.",
 		"Change it there and push the specs."},
 	{ReasonSessionUnknown, NotFound, false, "No open stream has this session.",

@@ -12,6 +12,9 @@ import (
 // dispatch assigns ready events to sessions with room. An event of a key goes to the key's favourite among the
 // sessions, so that a worker sees a key again as long as it stays; when that one is full, to the next in its favour.
 func (g *group) dispatch() {
+	if g.stopped {
+		return
+	}
 	g.dispatchAlone()
 	for len(g.ready) > 0 {
 		if sl := g.ready[0]; sl.record.event.Expired(g.bus.clock.now()) {

@@ -29,6 +29,7 @@ type group struct {
 	ready []*slot
 	alone []*slot
 
+	stopped bool // by an exhausted event; nobody can resume it here
 	letters []DeadLetter
 	settled []Settled
 }
@@ -182,8 +183,18 @@ func (g *group) fail(s *slot, delay time.Duration, why string) {
 	})
 }
 
-// exhaust ends an event that is not to be tried again, as the policy says.
+// exhaust ends an event that is not to be tried again, as the policy says. What waits for an operator waits for ever:
+// there is none.
 func (g *group) exhaust(s *slot) {
+	switch g.policy.OnExhausted {
+	case autobus.Hold:
+		s.state = waiting
+		return
+	case autobus.Stop:
+		s.state, g.stopped = waiting, true
+		return
+	default:
+	}
 	if g.policy.OnExhausted == autobus.ToDeadLetters {
 		now, first := g.bus.clock.now(), s.first
 		if first.IsZero() {

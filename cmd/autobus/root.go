@@ -81,6 +81,8 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newConsumeCommand(),
 		a.newRequestCommand(), a.newReplyCommand(),
 		a.newSubscriptionCommand(), a.newWhyCommand(), a.newDLQCommand(), a.newJobCommand(), a.newSchedulesCommand(),
+		a.newSubscriptionCommand(), a.newWhyCommand(), a.newOffsetsCommand(), a.newReplayCommand(), a.newDLQCommand(),
+		a.newJobCommand(),
 		a.newOutboxCommand(),
 		a.newTypesCommand(),
 		a.newSpecCommand(),

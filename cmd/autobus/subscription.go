@@ -17,12 +17,13 @@ import (
 )
 
 func (a *app) newSubscriptionCommand() *cobra.Command {
-	c := group("subscription", "Look at subscriptions, make and delete them",
+	c := group("subscription", "Look at subscriptions, make, pause and delete them",
 		"  autobus subscription list\n"+
 			"  autobus subscription create shipping --type 'orders.*'\n"+
 			"  autobus subs lag shipping",
 		a.newSubscriptionListCommand(), a.newSubscriptionDescribeCommand(), a.newSubscriptionLagCommand(),
-		a.newSubscriptionCreateCommand(), a.newSubscriptionDeleteCommand())
+		a.newSubscriptionCreateCommand(), a.newSubscriptionPauseCommand(), a.newSubscriptionResumeCommand(),
+		a.newSubscriptionDeleteCommand())
 	c.Aliases = []string{"subs"}
 	return c
 }
@@ -132,7 +133,7 @@ func (a *app) describe(s *bus.SubscriptionInfo) error {
 	}
 	var rows [][]string
 	for _, row := range [][2]string{
-		{"name", s.Name}, {"state", s.State}, {"managed by", s.ManagedBy}, {"owner", s.Owner},
+		{"name", s.Name}, {"state", s.State}, {"paused", pausedBy(s.Paused)}, {"managed by", s.ManagedBy}, {"owner", s.Owner},
 		{"types", strings.Join(s.Types, " ")}, {"filter", s.Filter}, {"params", params(s.Params)},
 		{"start", strings.Trim(string(start), `"`)}, {"order", string(p.Order)},
 		{"window", fmt.Sprintf("%d events, %d bytes", p.Window.Events, p.Window.Bytes)},
@@ -142,6 +143,10 @@ func (a *app) describe(s *bus.SubscriptionInfo) error {
 		if row[1] != "" {
 			rows = append(rows, []string{row[0], row[1]})
 		}
+	}
+	for _, r := range s.Replays {
+		rows = append(rows, []string{"replay " + r.ID, fmt.Sprintf("%s, %d of %d offsets, %s to %s", r.State, r.Done, r.Total,
+			r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))})
 	}
 	if i := s.Instance; i != nil {
 		rows = append(rows, []string{"this instance", fmt.Sprintf("%d sessions, %d leased, %d ready, %d waiting", i.Sessions,
@@ -156,6 +161,21 @@ func (a *app) describe(s *bus.SubscriptionInfo) error {
 	}
 	a.table([]string{"field", "value"}, rows)
 	return nil
+}
+
+// pausedBy says who paused a subscription, when and why.
+func pausedBy(p *bus.PausedInfo) string {
+	if p == nil {
+		return ""
+	}
+	text := fmt.Sprintf("since %s by %s", p.Since.Format(time.RFC3339), p.By)
+	if p.Event != nil {
+		text += fmt.Sprintf(", at %s/%d/%d", p.Event.Type, p.Event.Partition, p.Event.Offset)
+	}
+	if p.Reason != "" {
+		text += ": " + oneLine(p.Reason)
+	}
+	return text
 }
 
 func params(m map[string]string) string {

@@ -55,7 +55,7 @@ func (a *app) newSubscriptionCreateCommand() *cobra.Command {
 	f.DurationVar(&s.ackWait, "ack-wait", time.Duration(autobus.DefaultAckWait), "how long a worker has for an event")
 	f.IntVar(&s.policy.Retry.MaxAttempts, "max-attempts", autobus.DefaultAttempts, "how often an event is tried")
 	f.StringVar(&s.onExhausted, "on-exhausted", string(autobus.ToDeadLetters),
-		"what becomes of an event without attempts left: dlq or drop")
+		"what becomes of an event without attempts left: dlq, hold, drop or stop")
 	f.StringVar(&s.policy.Owner, "owner", "", "whom to tell when it does not go on")
 	_ = cmd.RegisterFlagCompletionFunc("type", a.completeTypes)
 	return cmd

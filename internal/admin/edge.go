@@ -86,6 +86,7 @@ func (e *Edge) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /metrics", e.metrics)
 	mux.HandleFunc("GET /v1/status", e.status)
 	e.mountSubscriptions(mux)
+	e.mountSurgery(mux)
 	e.mountDeadLetters(mux)
 	e.mountJobs(mux)
 	e.mountSchedules(mux)

@@ -217,7 +217,7 @@ func TestStatusTellsWhatIsUnreadable(t *testing.T) {
 		var names []string
 		for _, u := range got.Unreadable {
 			names = append(names, u.Kind+" "+u.Name)
-			if !strings.Contains(u.Detail, "has version 2, this build reads up to 1") {
+			if !strings.Contains(u.Detail, "has version 3, this build reads up to 2") {
 				t.Errorf("%s: %s", u.Name, u.Detail)
 			}
 		}

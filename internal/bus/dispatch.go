@@ -53,6 +53,8 @@ func (g *group) enqueue(s *slot) {
 		return // it is queued when the commit is confirmed
 	case g.held(s):
 		return // it is queued when the park log has done its part
+	case g.shadow(s):
+		return // it is queued when the other one of its key has had its turn
 	case s.alone:
 		g.alone.push(s)
 	default:
@@ -80,9 +82,11 @@ func (g *group) dispatch() {
 			return 1
 		})
 	}
-	if g.breaker.open {
+	switch {
+	case g.paused(): // what is in hand may be settled
+	case g.breaker.open:
 		g.dispatchProbe()
-	} else {
+	default:
 		g.dispatchAll()
 	}
 	g.wakeReader()

@@ -36,6 +36,7 @@ type group struct {
 	mu       sync.Mutex
 	record   control.Record // of the subscription in force
 	value    control.Subscription
+	shape    int64          // offset of the record by which the membership goes: surgery does not end it
 	policy   autobus.Policy // with defaults
 	filter   *filter
 	deleted  *autobus.Error // why nobody can subscribe any more
@@ -60,7 +61,9 @@ type group struct {
 	wants   []*slot            // parked events whose data is to be read
 	breaker breaker
 	member  *kafka.Member
-	saving  sync.Mutex // held around a commit; taken before mu
+	unpoll  context.CancelFunc // ends the poll under way; nil = there is none
+	halt    *control.Pause     // the pause that is being written, see stop.go
+	saving  sync.Mutex         // held around a commit; taken before mu
 
 	uncommitted commitFault
 
@@ -75,6 +78,8 @@ type group struct {
 	timer   chan struct{} // one token: the next timer may be another one
 	commit  chan struct{} // one token: commit now
 	parking chan struct{} // one token: there is something to do for the park log
+	halting chan struct{} // one token: a pause is to be written
+	replays chan struct{} // one token: replays may have to begin
 
 	redriving chan struct{} // one token: a job may go on
 }
@@ -83,8 +88,9 @@ func newGroup(b *Bus, name string) *group {
 	return &group{bus: b, name: name, seed: maphash.MakeSeed(), sessions: map[*session]struct{}{},
 		parts: map[kafka.TP]*partition{}, topics: map[string]string{}, unsaved: map[*slot]struct{}{},
 		changed: make(chan struct{}, 1), feed: make(chan struct{}, 1), timer: make(chan struct{}, 1),
-		commit: make(chan struct{}, 1), parking: make(chan struct{}, 1),
-		redriving: make(chan struct{}, 1), look: make(chan struct{}, 1), avoid: map[string]time.Time{}}
+		commit: make(chan struct{}, 1), parking: make(chan struct{}, 1), halting: make(chan struct{}, 1),
+		replays: make(chan struct{}, 1), redriving: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		avoid: map[string]time.Time{}}
 }
 
 func signal(c chan struct{}) {
@@ -101,8 +107,14 @@ func (g *group) saveNow() { signal(g.commit) }
 func (g *group) checkWanted() { signal(g.changed) }
 
 func (g *group) wakeReader() {
-	if g.hungry() {
-		signal(g.feed)
+	if !g.hungry() {
+		return
+	}
+	signal(g.feed)
+	for _, p := range g.parts {
+		for _, side := range p.sides {
+			signal(side.replay.more)
+		}
 	}
 }
 
@@ -183,7 +195,7 @@ func (g *group) run(ctx context.Context) {
 // work is one membership: from joining until nobody is there, the subscription changed, or ctx ends.
 func (g *group) work(ctx context.Context) error {
 	g.mu.Lock()
-	at, buries := g.record.Offset, g.policy.OnExhausted == autobus.ToDeadLetters
+	at, buries := g.shape, g.policy.OnExhausted == autobus.ToDeadLetters
 	g.mu.Unlock()
 	// After the look at the record: what changes in between shows as another record.
 	topics, appeared := g.matching()
@@ -224,6 +236,8 @@ func (g *group) work(ctx context.Context) error {
 	parts.Go(func() { g.keepPark(working) })
 	parts.Go(func() { g.scout(working) })
 	parts.Go(func() { g.keepRedriving(working, m) })
+	parts.Go(func() { g.keepStopped(working) })
+	parts.Go(func() { g.keepReplays(working) })
 	err = g.stay(ctx, m, at, appeared, failed)
 
 	// Leaving hands the partitions over: it waits for leases and commits, so it needs the others still.
@@ -262,7 +276,7 @@ func (g *group) stay(ctx context.Context, m *kafka.Member, at int64, appeared <-
 			m.AddTopics(topics...)
 		case <-g.changed:
 			g.mu.Lock()
-			over := g.record.Offset != at || g.deleted != nil
+			over := g.shape != at || g.deleted != nil
 			g.mu.Unlock()
 			switch {
 			case over:

@@ -70,6 +70,7 @@ func (gs *groups) apply(rec control.Record) {
 func (g *group) replace(rec control.Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	before, readable := g.value, g.deleted == nil
 	var bad *autobus.Error
 	if rec.Removed() {
 		bad = autobus.NewError(autobus.ReasonSubscriptionUnknown, "subscription %s was deleted", g.name)
@@ -85,13 +86,13 @@ func (g *group) replace(rec control.Record) {
 			s.call()
 		}
 	}
-	// The membership ends, and until then nothing is handed out by the old policy nor by the new one.
-	for _, p := range g.parts {
-		if p.phase == open {
-			p.phase = closing
-			g.withdraw(p)
-		}
+	if bad == nil && readable && samePolicy(before.Policy, g.value.Policy) {
+		g.operate()
+		return
 	}
+	g.shape = rec.Offset
+	// The membership ends, and until then nothing is handed out by the old policy nor by the new one.
+	g.closeParts()
 	g.checkWanted()
 }
 
@@ -106,6 +107,9 @@ func (g *group) use(rec control.Record) *autobus.Error {
 		return bad
 	}
 	g.record, g.value, g.policy, g.filter = rec, value, value.Policy.WithDefaults(), f
+	if value.Paused != nil {
+		g.halt = nil // what was to be written is, or somebody else was faster
+	}
 	return nil
 }
 
@@ -132,6 +136,7 @@ func (gs *groups) get(ctx context.Context, name string) (*group, *autobus.Error)
 	if err := g.use(rec); err != nil {
 		return nil, err
 	}
+	g.shape = rec.Offset
 	gs.byName[name] = g
 	gs.running.Go(func() { g.run(gs.ctx) })
 	return g, nil
@@ -167,12 +172,7 @@ func (g *group) drain(deadline time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.draining = deadline
-	for _, p := range g.parts {
-		if p.phase == open {
-			p.phase = closing
-			g.withdraw(p)
-		}
-	}
+	g.closeParts()
 	for s := range g.sessions {
 		s.drain = deadline
 		s.call()
@@ -184,7 +184,7 @@ func (g *group) drain(deadline time.Time) {
 func (g *group) drained(ctx context.Context, deadline time.Time) {
 	g.mu.Lock()
 	parts := make([]*partition, 0, len(g.parts))
-	for _, p := range g.parts {
+	for p := range g.everyPart() {
 		parts = append(parts, p)
 	}
 	g.mu.Unlock()

@@ -28,6 +28,11 @@ func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
 		}
 		p.phase = closing
 		g.withdraw(p)
+		for _, side := range p.sides {
+			going = append(going, side)
+			side.phase = closing
+			g.withdraw(side)
+		}
 	}
 	m, wait := g.member, drainFor
 	if !g.draining.IsZero() { // then they have had their time, or are having it
@@ -41,6 +46,7 @@ func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
 			g.bus.cfg.Logger.Warn("commit positions of partitions that go", "subscription", g.name, "error", err)
 		}
 	}
+	g.saveReplays(ctx, going)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, p := range going {
@@ -111,9 +117,16 @@ func (g *group) drop(p *partition) {
 	if p.phase == closed {
 		return
 	}
+	for _, side := range slices.Clone(p.sides) {
+		g.drop(side)
+	}
 	g.withdraw(p)
 	p.phase = closed
 	signal(g.redriving)
+	if p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
 	g.bus.metrics.parked.Sub(float64(p.kept))
 	for _, sl := range p.slots {
 		delete(g.unsaved, sl)
@@ -128,11 +141,15 @@ func (g *group) drop(p *partition) {
 		g.unlease(sl)
 		sl.state = done
 	}
+	g.bus.leases.remove(g, p)
+	if p.replay != nil {
+		g.endSide(p)
+		return
+	}
 	if g.parts[p.tp] == p {
 		delete(g.parts, p.tp)
 	}
 	if len(g.parts) == 0 {
 		g.deserted()
 	}
-	g.bus.leases.remove(g, p)
 }

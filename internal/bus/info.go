@@ -17,9 +17,11 @@ import (
 type SubscriptionInfo struct {
 	Name string `json:"name"`
 	autobus.Policy
-	State     string         `json:"state"`                // active; breaker when one is open at this instance
+	State     string         `json:"state"`                // active, paused or stopped; breaker when one is open here
+	Paused    *PausedInfo    `json:"paused,omitempty"`     // why nothing is handed out
 	ManagedBy string         `json:"managed_by,omitempty"` // the file that declares it
 	Created   time.Time      `json:"created"`
+	Replays   []ReplayInfo   `json:"replays,omitempty"`  // until the next one is asked for, also those that are done
 	Instance  *InstanceGroup `json:"instance,omitempty"` // what this instance has of it; absent when nothing
 }
 
@@ -32,6 +34,21 @@ type InstanceGroup struct {
 	Parked     int                 `json:"parked"` // those of the waiting that are kept in park.<name>
 	Partitions []InstancePartition `json:"partitions"`
 	Breaker    *OpenBreaker        `json:"breaker,omitempty"` // absent when it is closed
+}
+
+// PausedInfo is who paused a subscription and why.
+type PausedInfo struct {
+	Since  time.Time `json:"since"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	Event  *EventAt  `json:"event,omitempty"` // without attempts left, which stopped it; absent = an operator did
+}
+
+// EventAt is where an event stands.
+type EventAt struct {
+	Type      string `json:"type"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
 }
 
 // OpenBreaker is why a subscription only probes.
@@ -66,6 +83,7 @@ type Lag struct {
 type PartitionLag struct {
 	Type      string `json:"type"`
 	Partition int32  `json:"partition"`
+	First     int64  `json:"first"` // of the log
 	Position  int64  `json:"position"`
 	End       int64  `json:"end"`
 	Behind    int64  `json:"behind"`
@@ -137,19 +155,34 @@ func (b *Bus) info(rec control.Record) (SubscriptionInfo, error) {
 	if err != nil {
 		return SubscriptionInfo{}, err
 	}
-	i := SubscriptionInfo{Name: rec.Name, Policy: v.Policy, State: "active", Created: v.Created}
-	if s, ok := b.cfg.Snapshot().Subscription(rec.Name); ok {
+	return b.tell(rec.Name, &v), nil
+}
+
+func (b *Bus) tell(name string, v *control.Subscription) SubscriptionInfo {
+	i := SubscriptionInfo{Name: name, Policy: v.Policy, State: "active", Created: v.Created}
+	if s, ok := b.cfg.Snapshot().Subscription(name); ok {
 		i.ManagedBy = s.File
 	}
 	for _, g := range b.groups.all() {
-		if g.name == rec.Name {
+		if g.name == name {
 			i.Instance = g.status()
 			if i.Instance.Breaker != nil {
 				i.State = "breaker"
 			}
 		}
 	}
-	return i, nil
+	for r := range v.Replays {
+		i.Replays = append(i.Replays, b.replayInfo(name, v, &v.Replays[r]))
+	}
+	if p := v.Paused; p != nil {
+		i.State = "paused"
+		i.Paused = &PausedInfo{Since: p.Since, By: p.By, Reason: p.Why}
+		if at := p.Stopped; at != nil {
+			i.State = "stopped"
+			i.Paused.Event = &EventAt{Type: b.topicsOf(v.Policy.Types)[at.Topic], Partition: at.Partition, Offset: at.Offset}
+		}
+	}
+	return i
 }
 
 func (g *group) status() *InstanceGroup {
@@ -160,10 +193,13 @@ func (g *group) status() *InstanceGroup {
 	if b := &g.breaker; b.open {
 		i.Breaker = &OpenBreaker{Since: b.since.UTC(), Probe: b.next.UTC(), Reason: clipFailure(b.reason)}
 	}
-	for _, p := range g.parts {
+	for p := range g.everyPart() {
 		i.Leased += p.leased
 		i.Waiting += len(p.slots)
 		i.Parked += p.kept
+		if p.replay != nil {
+			continue
+		}
 		i.Partitions = append(i.Partitions, InstancePartition{Type: p.typ, Partition: p.tp.Partition,
 			Position: p.ledger.Base(), Undone: p.ledger.Undone(), Parked: p.kept, Lost: p.lost != nil,
 			Unreadable: p.newer != nil})
@@ -215,7 +251,7 @@ func (b *Bus) Lag(ctx context.Context, name string) (Lag, error) {
 			commit.Offset = -1
 		}
 		at := b.stored(name, v, tp, commit, have)
-		l := PartitionLag{Type: types[tp.Topic], Partition: tp.Partition, Position: at.Base, End: have.End,
+		l := PartitionLag{Type: types[tp.Topic], Partition: tp.Partition, First: have.First, Position: at.Base, End: have.End,
 			Behind: max(0, have.End-at.Base), Lost: at.lost(have)}
 		l.Parked = parked[tp]
 		l.Undone = max(0, l.Behind-int64(at.DoneAbove())) + l.Parked

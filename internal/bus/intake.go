@@ -13,18 +13,19 @@ import (
 // read polls while there is somebody to read for, and not more than is needed.
 func (g *group) read(ctx context.Context, m *kafka.Member) error {
 	for ctx.Err() == nil {
-		g.mu.Lock()
-		hungry := g.hungry()
-		g.mu.Unlock()
-		if !hungry {
+		polling, cancel := context.WithCancel(ctx)
+		if !g.beforePoll(polling, m, cancel) {
 			select {
-			case <-ctx.Done():
+			case <-polling.Done():
 			case <-g.feed:
 			}
+			cancel()
 			continue
 		}
-		records, faults, err := m.Poll(ctx)
-		if err != nil {
+		records, faults, err := m.Poll(polling)
+		again := polling.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err != nil && !again {
 			return err
 		}
 		for _, f := range faults {
@@ -89,7 +90,7 @@ func (g *group) take(arrivals []arrival) {
 	defer g.mu.Unlock()
 	touched := map[*partition]struct{}{}
 	for i := range arrivals {
-		if p := g.parts[arrivals[i].tp]; p != nil {
+		if p := g.parts[arrivals[i].tp]; p != nil && !p.unsought {
 			p.backlog = append(p.backlog, arrivals[i])
 			p.ahead += arrivals[i].bytes()
 			touched[p] = struct{}{}
@@ -140,6 +141,10 @@ func (g *group) track(p *partition) {
 // refill goes on with a partition that was full.
 func (g *group) refill(p *partition) {
 	g.track(p)
+	if p.replay != nil {
+		signal(p.replay.more)
+		return
+	}
 	if p.paused && len(p.backlog) == 0 && g.member != nil && p.phase == open {
 		p.paused = false
 		g.member.Resume(p.tp)

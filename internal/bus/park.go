@@ -116,7 +116,7 @@ func (g *group) relieve(p *partition) {
 func (g *group) relieveAll() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, p := range g.parts {
+	for p := range g.everyPart() {
 		g.relieve(p)
 		g.flush(p)
 	}
@@ -131,7 +131,7 @@ func (g *group) follow(sl, before *slot) {
 
 // empty drops the data of a slot that the park log has, when it will not be needed soon.
 func (g *group) empty(sl *slot) {
-	soon := sl.state != waiting && (sl.state != pausing || time.Until(sl.at) <= g.bus.groups.memory)
+	soon := sl.state != waiting && sl.state != holding && (sl.state != pausing || time.Until(sl.at) <= g.bus.groups.memory)
 	if soon || sl.copy.hollow || sl.copy.at < 0 {
 		return
 	}
@@ -143,6 +143,10 @@ func (g *group) empty(sl *slot) {
 
 // arise lets a slot go that is the first of its lane now.
 func (g *group) arise(sl *slot) {
+	if sl.held != 0 {
+		sl.state = holding
+		return
+	}
 	if sl.copy != nil && time.Until(sl.copy.due) > 0 {
 		sl.state = pausing
 		g.timers.set(sl, sl.copy.due)

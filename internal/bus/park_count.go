@@ -18,10 +18,23 @@ func (b *Bus) countParked(ctx context.Context, name string, v control.Subscripti
 			g.keptHere(here)
 		}
 	}
+	all, err := b.shelves(ctx, name, func(s source) bool {
+		_, known := here[s.TP]
+		return !known && s.epoch == v.Epoch(s.Topic, s.Partition)
+	})
+	for s, sh := range all {
+		here[s.TP] = int64(len(sh.live))
+	}
+	return here, err
+}
+
+// shelves reads what the park log of a subscription says of the sources that are wanted.
+func (b *Bus) shelves(ctx context.Context, name string, want func(source) bool) (map[source]*shelf, error) {
+	all := map[source]*shelf{}
 	topic := park(name)
 	ends, err := b.cfg.Log.Ends(ctx, topic)
 	if err != nil || len(ends) == 0 {
-		return here, err
+		return all, err
 	}
 	starts, err := b.cfg.Log.Starts(ctx, topic)
 	if err != nil {
@@ -33,22 +46,17 @@ func (b *Bus) countParked(ctx context.Context, name string, v control.Subscripti
 			from[tp], upTo[tp] = start, end-1
 		}
 	}
-	all := map[kafka.TP]*shelf{}
-	err = b.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
+	return all, b.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
 		f, ok, err := parseFact(r)
-		if _, known := here[f.source.TP]; !ok || known || f.source.epoch != v.SeekEpoch {
+		if !ok || !want(f.source) {
 			return err
 		}
-		if all[f.source.TP] == nil {
-			all[f.source.TP] = newShelf()
+		if all[f.source] == nil {
+			all[f.source] = newShelf()
 		}
-		all[f.source.TP].apply(f)
+		all[f.source].apply(f)
 		return nil
 	})
-	for tp, sh := range all {
-		here[tp] = int64(len(sh.live))
-	}
-	return here, err
 }
 
 // keptHere adds what is parked of the partitions that are open here.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/ledger"
 )
@@ -51,7 +52,7 @@ func (g *group) openPark(ctx context.Context) error {
 	g.mu.Lock()
 	var opens, needs []*partition
 	gone := g.noPark
-	for _, p := range g.parts {
+	for p := range g.everyPart() {
 		switch {
 		case p.phase == opening && p.committed && !p.loaded:
 			opens = append(opens, p)
@@ -147,7 +148,12 @@ func (g *group) replayPark(ctx context.Context, parts []*partition, partitions i
 	}
 	return out, g.bus.eachOwn(ctx, from, upTo, func(r *kafka.Record) error {
 		f, ok, err := parseFact(r)
-		if sh := out[f.source]; ok && sh != nil {
+		sh := out[f.source]
+		if _, ours := upTo[r.TP]; ok && sh == nil && ours && g.deadEpoch(f.source) {
+			sh = newShelf()
+			out[f.source] = sh
+		}
+		if ok && sh != nil {
 			sh.apply(f)
 		}
 		return err
@@ -191,6 +197,7 @@ func (b *Bus) eachOwn(ctx context.Context, from, upTo map[kafka.TP]int64, each f
 func (g *group) adopt(parts []*partition, shelves map[source]*shelf, partitions int32) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.sweep(parts, shelves)
 	for _, p := range parts {
 		if p.phase == closed {
 			continue
@@ -214,6 +221,11 @@ func (g *group) adopt(parts []*partition, shelves map[source]*shelf, partitions 
 // renumber gives a partition that opens a higher incarnation, after the log showed a claim of one. Either this instance
 // was expelled, then its commit is refused; or what was stored of the incarnation is lost, then the commit succeeds.
 func (g *group) renumber(p *partition, incarnation uint32) {
+	if p.replay != nil { // its fences and its progress are its partition's: only its claims have to be higher
+		p.incarnation = incarnation
+		signal(g.parking)
+		return
+	}
 	if p.phase == opening {
 		p.incarnation, p.committed = incarnation, false
 		p.ledger = ledger.Resume(p.position, incarnation)
@@ -237,6 +249,9 @@ func (g *group) stock(p *partition, sh *shelf) {
 		sl := &slot{part: p, index: -1, attempt: f.attempt, spent: f.spent, letter: f.letter, first: f.first,
 			copy: &copied{at: f.at, ids: []copyID{f.copyID}, size: f.size, due: f.due, hollow: true}}
 		sl.record.TP, sl.record.Offset = p.tp, f.offset
+		if g.policy.OnExhausted == autobus.Hold { // else it is tried once more, and goes the way of the new policy
+			sl.held, sl.failure = f.held, f.reason
+		}
 		sl.lane, sl.inLane = p.laneOf(g.policy.Order, f.key)
 		p.slots[f.offset] = sl
 		p.parked++
@@ -259,7 +274,7 @@ func (g *group) stock(p *partition, sh *shelf) {
 		p.lives[offset] = max(p.lives[offset], letter)
 	}
 	for _, of := range sh.voids() {
-		p.out = append(p.out, outgoing{end: kindVoid, of: of})
+		p.out = append(p.out, outgoing{end: kindVoid, of: of, in: p.epoch})
 	}
 }
 
@@ -269,6 +284,7 @@ func (g *group) open(p *partition) {
 		p.phase = open
 		g.refill(p)
 		signal(g.redriving)
+		signal(g.replays)
 	}
 	if p.phase != open {
 		return
@@ -278,6 +294,7 @@ func (g *group) open(p *partition) {
 			g.arise(sl)
 		}
 	}
+	g.applySkips(p)
 }
 
 // want has the data of a parked event read, and of some that come after it.
@@ -352,7 +369,9 @@ func (g *group) nextParked() map[kafka.TP]map[int64]*slot {
 	if !g.hungry() {
 		return nil
 	}
-	g.wants = slices.DeleteFunc(g.wants, func(sl *slot) bool { return sl.part.phase != open || !sl.hollow() })
+	g.wants = slices.DeleteFunc(g.wants, func(sl *slot) bool {
+		return sl.part.phase != open || sl.state == done || !sl.hollow()
+	})
 	slices.SortStableFunc(g.wants, func(a, b *slot) int { return cmp.Compare(a.copy.at, b.copy.at) })
 	first := map[kafka.TP]int64{}
 	out := map[kafka.TP]map[int64]*slot{}
@@ -378,7 +397,7 @@ func (g *group) fill(sl *slot, r *kafka.Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c, p := sl.copy, sl.part
-	if p.phase == closed || !c.hollow || c.at != r.Offset {
+	if p.phase == closed || sl.state == done || !c.hollow || c.at != r.Offset {
 		return
 	}
 	kept := original(g.source(p), sl.record.Offset, r)

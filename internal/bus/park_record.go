@@ -27,6 +27,8 @@ const (
 	parkDue     = parkPrefix + "-due"   // not to be delivered before; absent = at once
 	parkFirst   = parkPrefix + "-first" // first delivery; absent = there was none
 	parkSpent   = parkPrefix + "-spent" // attempts before it was redriven; absent = 0
+	parkHeld    = parkPrefix + "-held"  // it waits for an operator, since the subscription's record at this offset
+	parkReason  = parkPrefix + "-reason"
 )
 
 const (
@@ -56,6 +58,8 @@ type fact struct {
 	spent   int
 	due     time.Time
 	first   time.Time
+	held    int64
+	reason  string // why it is held
 }
 
 // copyID names a copy, or a claim. No two are the same, so that compaction drops only what was ended: else a copy of an
@@ -102,6 +106,10 @@ func (f fact) headers() []kafka.Header {
 	if !f.first.IsZero() {
 		add(parkFirst, f.first.UnixMilli())
 	}
+	if f.held != 0 {
+		add(parkHeld, f.held)
+		hs = append(hs, kafka.Header{Key: parkReason, Value: []byte(clipFailure(f.reason))})
+	}
 	return hs
 }
 
@@ -120,7 +128,7 @@ func endRecord(kind string, s source, of copyID) kafka.Record {
 // copyOf is the event of a slot as it was read, and what is known of it.
 func copyOf(s source, of copyID, sl *slot) kafka.Record {
 	f := fact{kind: kindCopy, source: s, copyID: of, key: sl.record.Key, attempt: sl.attempt, spent: sl.spent,
-		due: sl.copy.due, first: sl.first}
+		due: sl.copy.due, first: sl.first, held: sl.held, reason: sl.failure}
 	return f.copyRecord(&sl.record)
 }
 
@@ -162,6 +170,10 @@ func parseFact(r *kafka.Record) (f fact, ok bool, err error) {
 			f.due = millis(h.Value)
 		case parkFirst:
 			f.first = millis(h.Value)
+		case parkHeld:
+			f.held, _ = strconv.ParseInt(string(h.Value), 10, 64)
+		case parkReason:
+			f.reason = string(h.Value)
 		}
 	}
 	parts := strings.Split(string(r.Key), "/")

@@ -93,3 +93,15 @@ func (s *shelf) voids() []copyID {
 	}
 	return out
 }
+
+// everything gives all that can be made void when nothing of the source counts any more: the copies, then the claims.
+func (s *shelf) everything() []copyID {
+	out := slices.Collect(maps.Keys(s.stale))
+	for _, f := range s.live {
+		out = append(out, f.copyID)
+	}
+	for by := range s.claims {
+		out = append(out, copyID{by: by, offset: ofClaim})
+	}
+	return out
+}

@@ -23,6 +23,7 @@ type outgoing struct {
 	slot *slot
 	end  string // kindDone, kindVoid or nothing
 	of   copyID // what ends
+	in   uint32 // its seek epoch
 }
 
 // write has a slot's copy written, as it is now. Until that is confirmed it is not handed out again.
@@ -46,7 +47,7 @@ func (g *group) unpark(sl *slot) {
 		g.bus.metrics.parked.Dec()
 	}
 	for _, id := range c.ids {
-		p.out = append(p.out, outgoing{end: kindDone, of: id})
+		p.out = append(p.out, outgoing{end: kindDone, of: id, in: p.epoch})
 	}
 	g.flush(p)
 }
@@ -72,7 +73,7 @@ func (g *group) flush(p *partition) {
 		var r kafka.Record
 		switch {
 		case o.end != "":
-			r = endRecord(o.end, src, o.of)
+			r = endRecord(o.end, source{p.tp, o.in}, o.of)
 		case o.slot.state == done: // it ended before it was written
 			continue
 		default:
@@ -202,4 +203,4 @@ func (g *group) flushLater(p *partition) {
 }
 
 // source is how the park log names a partition.
-func (g *group) source(p *partition) source { return source{p.tp, g.value.SeekEpoch} }
+func (g *group) source(p *partition) source { return source{p.tp, p.epoch} }

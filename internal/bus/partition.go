@@ -3,10 +3,12 @@
 package bus
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/ledger"
 )
@@ -15,9 +17,10 @@ import (
 // It is never used again after that. All of it is guarded by its group.
 type partition struct {
 	tp          kafka.TP
-	topicID     string // hex
+	topicID     [16]byte
 	typ         string
 	incarnation uint32
+	epoch       uint32 // seek epoch
 	nonce       nonce
 	ledger      *ledger.Ledger
 	phase       phase
@@ -29,9 +32,12 @@ type partition struct {
 	bytes   int                // of the slots
 	frames  uint32             // counter of handings out
 	leased  int
-	burying int           // on their way to the dead letters
-	paused  bool          // the member does not read on
-	idle    chan struct{} // closed when it is not busy; nil = nobody waits for that
+	burying int  // on their way to the dead letters
+	paused  bool // the member does not read on
+	// unsought says that it began anew elsewhere: what is read belongs to the incarnation before, until the member was
+	// told.
+	unsought bool
+	idle     chan struct{} // closed when it is not busy; nil = nobody waits for that
 
 	// Of the park log, see park.go.
 	position    ledger.Position // where it began
@@ -49,11 +55,19 @@ type partition struct {
 	sending     bool               // an append is in flight
 	early       []*slot            // parked, ready, and beyond what was fetched
 
+	skips map[int64]control.Place // what operators want done with events
+
+	sides    []*partition       // replays beside it, see replay.go
+	replayed map[uint32]bool    // those that are over, by epoch
+	shadowed map[string][]*slot // ready, while another one of their key is with a worker, here or in a replay
+	replay   *replay            // nil = it is no replay
+
 	copied   int64 // base of the last copy in the state log
 	copiedAt time.Time
 	stands   bool // it does not go on by itself: lost, or what is stored of it is of a newer build
 	lost     *autobus.PositionLost
 	newer    error // what a newer build wrote, of the position or of the event that would be next
+	newerAt  int64 // where the event stands
 }
 
 type phase int
@@ -65,8 +79,18 @@ const (
 	closed
 )
 
-// fence grows with every handing out of the partition, over all incarnations.
-func (p *partition) fence(counter uint32) uint64 { return uint64(p.incarnation)<<32 | uint64(counter) }
+// fence grows with every handing out of the partition, over all incarnations, its replays among them.
+func (p *partition) fence(counter uint32) uint64 {
+	return uint64(p.counters().incarnation)<<32 | uint64(counter)
+}
+
+// counters is the partition that counts the frames: of a replay the one beside which it goes.
+func (p *partition) counters() *partition {
+	if p.replay != nil {
+		return p.replay.main
+	}
+	return p
+}
 
 // track takes a record that was read. The slot is nil when there is nothing to hand out now; false means that there is
 // no room for it yet.
@@ -78,8 +102,12 @@ func (p *partition) track(g *group, a *arrival) (next *slot, ok bool) {
 	case a.offset < p.recall && p.recalled(a.offset, attempts):
 		p.ledger.Done(a.offset)
 		return nil, true
+	case p.skipped(a.offset):
+		p.ledger.Done(a.offset)
+		g.bus.metrics.settled.WithLabelValues(settledSkipped).Inc()
+		return nil, true
 	case a.newer != nil:
-		p.newer = a.newer // and nothing behind it is handed out either: its key is not known
+		p.newer, p.newerAt = a.newer, a.offset // and nothing behind it is handed out either: its key is not known
 		g.tellNewer(p)
 		return nil, false
 	case a.slot == nil:
@@ -127,17 +155,24 @@ func (p *partition) finish(s *slot) (next *slot) {
 	s.state = done
 	p.ledger.Done(s.record.Offset)
 	delete(p.slots, s.record.Offset)
-	p.bytes -= s.record.Size()
+	if !s.hollow() {
+		p.bytes -= s.record.Size()
+	}
 	if !s.inLane {
 		return nil
 	}
-	lane := p.lanes[s.lane][1:]
-	if len(lane) == 0 {
+	lane := p.lanes[s.lane]
+	switch {
+	case len(lane) == 1:
 		delete(p.lanes, s.lane)
 		return nil
+	case lane[0] != s: // an operator ended it before its turn
+		i := slices.Index(lane, s)
+		p.lanes[s.lane] = slices.Delete(lane, i, i+1)
+		return nil
 	}
-	p.lanes[s.lane] = lane
-	return lane[0]
+	p.lanes[s.lane] = lane[1:]
+	return lane[1]
 }
 
 // laneOf says for whom an event waits: those of a lane go one after the other, to the lane's favourite worker.

@@ -27,6 +27,10 @@ const (
 // (Kafka forgets the commits of groups that are idle for long), both only if made under the seek epoch in force, and
 // the subscription's record. What cannot be read does not count: then events come again, none is skipped.
 func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit) (map[kafka.TP]int64, error) {
+	// Who had a partition before may know of a move of it that was not yet heard of here.
+	if err := g.bus.cfg.Control.Barrier(ctx); err != nil {
+		return nil, err
+	}
 	if err := g.bus.cfg.State.Barrier(ctx); err != nil {
 		return nil, err
 	}
@@ -49,9 +53,7 @@ func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit)
 		if !ok { // it has no leader, say; that must not keep the others from starting
 			have = everywhere
 		}
-		p := g.begin(tp, commit, have)
-		g.parts[tp] = p
-		g.bus.leases.add(g, p)
+		p := g.begin(tp, commit, have, 0)
 		from[tp] = p.ledger.Base()
 		if p.lost != nil {
 			g.tellLost(p)
@@ -67,8 +69,8 @@ func (g *group) assigned(ctx context.Context, commits map[kafka.TP]kafka.Commit)
 }
 
 // begin makes the next incarnation of a partition. One that cannot go on (its position is lost, or a newer build wrote
-// it) stands: it is never opened.
-func (g *group) begin(tp kafka.TP, commit kafka.Commit, log kafka.Bounds) *partition {
+// it) stands: it is never opened. Its number is above least.
+func (g *group) begin(tp kafka.TP, commit kafka.Commit, log kafka.Bounds, least uint32) *partition {
 	at := g.bus.stored(g.name, g.value, tp, commit, log)
 	var newer error
 	for _, err := range at.doubts {
@@ -79,15 +81,17 @@ func (g *group) begin(tp kafka.TP, commit kafka.Commit, log kafka.Bounds) *parti
 		g.bus.cfg.Logger.Error("stored position is not readable and does not count; events may come again",
 			"subscription", g.name, "topic", tp.Topic, "partition", tp.Partition, "error", err)
 	}
-	incarnation := at.incarnation + 1
-	p := &partition{tp: tp, topicID: hexID(commit.TopicID), typ: g.topics[tp.Topic], incarnation: incarnation,
-		nonce: newNonce(), stands: at.newer, newer: newer,
+	incarnation := max(at.incarnation, least) + 1
+	p := &partition{tp: tp, topicID: commit.TopicID, typ: g.topics[tp.Topic], incarnation: incarnation,
+		epoch: at.SeekEpoch, nonce: newNonce(), stands: at.newer, newer: newer, skips: g.skipsOf(tp),
 		ledger: ledger.Resume(at.Position, incarnation), position: at.Position,
 		slots: map[int64]*slot{}, lanes: map[string][]*slot{}, lives: map[int64]int64{}, copied: -1}
 	if !p.stands && at.lost(log) {
 		p.stands = true
 		p.lost = &autobus.PositionLost{Type: p.typ, Partition: tp.Partition, From: at.Base, To: log.First}
 	}
+	g.parts[tp] = p
+	g.bus.leases.add(g, p)
 	return p
 }
 
@@ -107,6 +111,7 @@ func (g *group) save(ctx context.Context, m *kafka.Member) {
 		g.mendGrave(bounded)
 		err := g.saveParts(bounded, m, g.dirty())
 		g.noteCommit(err)
+		g.saveReplays(bounded, g.sideParts())
 		if err != nil && ctx.Err() == nil {
 			g.bus.metrics.commitErrors.Inc()
 			g.bus.cfg.Logger.Warn("commit positions", "subscription", g.name, "error", err)
@@ -156,7 +161,7 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 		}
 		base, metadata, seq := p.ledger.Encode()
 		commits[p.tp] = kafka.Commit{Offset: base, Metadata: metadata}
-		list = append(list, saving{part: p, seq: seq, base: base, epoch: g.value.SeekEpoch, opens: p.phase == opening,
+		list = append(list, saving{part: p, seq: seq, base: base, epoch: p.epoch, opens: p.phase == opening,
 			copy: p.phase != open || base != p.copied && time.Since(p.copiedAt) >= copyEvery})
 	}
 	g.mu.Unlock()
@@ -191,7 +196,7 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 func (g *group) copyPosition(ctx context.Context, s saving) error {
 	p := s.part
 	err := g.bus.cfg.State.PutPosition(ctx, g.name, p.tp.Topic, p.tp.Partition, control.Position{Offset: s.base,
-		SeekEpoch: s.epoch, Incarnation: p.incarnation, Time: time.Now().UTC(), TopicID: p.topicID})
+		SeekEpoch: s.epoch, Incarnation: p.incarnation, Time: time.Now().UTC(), TopicID: hexID(p.topicID)})
 	if err != nil {
 		return fmt.Errorf("copy position of %s/%d: %w", p.tp.Topic, p.tp.Partition, err)
 	}
@@ -215,8 +220,14 @@ func (g *group) confirm(s saving, copied bool) {
 		p.committed = true
 		signal(g.parking) // opens it when it knows what is parked
 	}
+	g.attemptsSaved(p, s.seq)
+	g.dispatch()
+}
+
+// attemptsSaved lets go what waited for its attempt to be stored.
+func (g *group) attemptsSaved(p *partition, seq uint64) {
 	for sl := range g.unsaved {
-		if sl.part == p && sl.saved <= s.seq {
+		if sl.part == p && sl.saved <= seq {
 			delete(g.unsaved, sl)
 			sl.saved = 0
 			if sl.state == ready {
@@ -224,7 +235,6 @@ func (g *group) confirm(s saving, copied bool) {
 			}
 		}
 	}
-	g.dispatch()
 }
 
 // fault takes note of a partition that cannot be read on.
@@ -232,8 +242,8 @@ func (g *group) fault(f kafka.PartitionFault) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := g.parts[f.TP]
-	if p == nil && f.Partition >= 0 {
-		return // it went meanwhile
+	if p == nil && f.Partition >= 0 || p != nil && p.unsought {
+		return // it went meanwhile, or is read elsewhere from now on
 	}
 	if p == nil || !errors.Is(f.Err, &autobus.Error{Reason: autobus.ReasonPositionLost}) {
 		g.bus.cfg.Logger.Warn("read partition", "subscription", g.name, "topic", f.Topic, "partition", f.Partition,

@@ -13,6 +13,7 @@ import (
 // While the breaker is open nothing counts.
 func (g *group) fail(sl *slot, delay time.Duration, why string) {
 	sl.failure, sl.alone = why, false
+	defer g.freeKey(sl)
 	counts := g.failed(sl, why)
 	r := g.policy.Retry
 	late := r.MaxTime > 0 && time.Since(sl.first)+delay > time.Duration(r.MaxTime)
@@ -59,12 +60,26 @@ func backoff(waits []autobus.Duration, n int) time.Duration {
 
 // exhaust ends an event that is not to be tried again, as the policy says.
 func (g *group) exhaust(sl *slot) {
-	if g.policy.OnExhausted == autobus.Drop {
+	switch g.policy.OnExhausted {
+	case autobus.Drop:
 		g.finish(sl, settledDropped)
-		return
+	case autobus.Hold:
+		if sl.part.replay == nil { // no operator could name it
+			g.hold(sl)
+			return
+		}
+		g.entomb(sl)
+	case autobus.Stop:
+		g.stop(sl)
+	default:
+		g.entomb(sl)
 	}
+}
+
+func (g *group) entomb(sl *slot) {
 	sl.state = burying
 	sl.part.burying++
+	g.freeKey(sl)
 	g.bury(sl)
 }
 

@@ -194,7 +194,11 @@ func (g *group) collect(s *session) news {
 	s.revoked, s.lost = nil, nil
 	s.drained = s.drained || n.draining
 	now := time.Now()
-	frames := map[*partition]autobus.Lease{}
+	type frame struct {
+		lease   autobus.Lease
+		counter uint32
+	}
+	frames := map[*partition]frame{}
 	n.deliveries = make([]autobus.Delivery, 0, len(s.out))
 	out, late := s.out, false
 	s.out = nil
@@ -205,12 +209,16 @@ func (g *group) collect(s *session) news {
 			g.finish(sl, settledExpired)
 			continue
 		}
-		if frames[sl.part] == "" {
-			sl.part.frames++
-			frames[sl.part] = lease{nonce: sl.part.nonce, partition: sl.part.tp.Partition, counter: sl.part.frames,
+		f, ok := frames[sl.part]
+		if !ok {
+			counts := sl.part.counters()
+			counts.frames++
+			f.counter = counts.frames
+			f.lease = lease{nonce: sl.part.nonce, partition: sl.part.tp.Partition, counter: f.counter,
 				instance: g.bus.cfg.Instance}.frame()
+			frames[sl.part] = f
 		}
-		n.deliveries = append(n.deliveries, g.lease(s, sl, now, frames[sl.part]))
+		n.deliveries = append(n.deliveries, g.lease(s, sl, now, f.lease, f.counter))
 	}
 	s.busy = len(n.deliveries) > 0
 	if late {
@@ -229,10 +237,10 @@ func (g *group) free(s *session) {
 }
 
 // lease hands a slot out, in the partition's newest frame.
-func (g *group) lease(s *session, sl *slot, now time.Time, frame autobus.Lease) autobus.Delivery {
+func (g *group) lease(s *session, sl *slot, now time.Time, frame autobus.Lease, counter uint32) autobus.Delivery {
 	p := sl.part
 	p.leased++
-	sl.lease, sl.state = p.frames, leased
+	sl.lease, sl.state = counter, leased
 	if sl.first.IsZero() {
 		sl.first = now
 	}

@@ -168,7 +168,7 @@ func (g *group) settleOne(p *partition, l lease, o autobus.Outcome) *autobus.Err
 	}
 	sl := p.slots[l.offset]
 	if p.phase == closed || sl == nil || sl.state != leased || sl.lease != l.counter {
-		if l.counter > p.frames {
+		if l.counter > p.counters().frames {
 			return neverGiven()
 		}
 		return autobus.NewError(autobus.ReasonLeaseStale, "the delivery was settled before or its lease ran out")
@@ -208,6 +208,7 @@ func (g *group) settleOne(p *partition, l lease, o autobus.Outcome) *autobus.Err
 func (g *group) finish(sl *slot, how string) {
 	p := sl.part
 	next := p.finish(sl)
+	g.freeKey(sl)
 	g.bus.metrics.settled.WithLabelValues(how).Inc()
 	g.unpark(sl)
 	if next != nil {

@@ -19,6 +19,8 @@ import (
 //	  key               (backoff)   (dead letter)
 //
 // One that is redriven begins as copying: until the park log has it, it is a dead letter and nothing else.
+//
+// Where the policy says so, an exhausted one is holding instead of burying: it waits until an operator acts.
 type slot struct {
 	part    *partition
 	record  kafka.Record
@@ -32,6 +34,8 @@ type slot struct {
 	alone   bool      // its worker died with others in hand: it comes again with nothing beside it
 	failure string    // why the last attempt failed
 	expires time.Time // after that nobody is to begin it; zero = it may always be
+	shadow  bool      // ready, but for another event of its key that a replay or the main flow has ready
+	held    int64     // the subscription's record by which it waits for an operator; 0 = it does not
 	bare    bool      // too large for a dead letter: only where it stands is told
 
 	letter int64 // one past the number of the dead letter that it was redriven from; 0 = of none
@@ -52,7 +56,9 @@ func (sl *slot) expired() bool {
 }
 
 // busy reports whether something of the partition is with workers, or on its way to the dead letters or the park log.
-func (p *partition) busy() bool { return p.leased > 0 || p.burying > 0 || p.sending || len(p.out) > 0 }
+func (p *partition) busy() bool {
+	return p.phase != closed && (p.leased > 0 || p.burying > 0 || p.sending || len(p.out) > 0)
+}
 
 // rest tells whoever waits for it that nothing is.
 func (p *partition) rest() {
@@ -69,6 +75,7 @@ const (
 	ready                    // to be handed out
 	leased                   // handed out; at is the lease's end
 	pausing                  // failed; at is when it may come again
+	holding                  // exhausted: until an operator acts
 	burying                  // exhausted: on its way to the dead letters; at is when to try again
 	copying                  // redriven: it is there once its copy is written
 	done

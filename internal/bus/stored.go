@@ -42,20 +42,21 @@ type storedPosition struct {
 func (b *Bus) stored(name string, v control.Subscription, tp kafka.TP, commit kafka.Commit, log kafka.Bounds) (
 	out storedPosition) {
 	at, recorded := v.Positions[tp.Topic][tp.Partition]
-	out.Position = ledger.Position{Base: at, SeekEpoch: v.SeekEpoch}
+	epoch := v.Epoch(tp.Topic, tp.Partition)
+	out.Position = ledger.Position{Base: at, SeekEpoch: epoch}
 	id := hexID(commit.TopicID)
 	out.remade = otherTopic(v.TopicIDs[tp.Topic], id)
 	doubt := func(err error) { out.doubts = append(out.doubts, err) }
 	if commit.Offset >= 0 {
 		pos, err := ledger.Decode(commit.Offset, commit.Metadata)
-		if err == nil && pos.SeekEpoch == v.SeekEpoch && pos.End() > log.End {
+		if err == nil && pos.SeekEpoch == epoch && pos.End() > log.End {
 			err = fmt.Errorf("%w: it knows of offsets that the log does not have", ledger.ErrDoubt)
 		}
 		switch {
 		case err != nil:
 			out.newer = errors.Is(err, ledger.ErrVersion)
 			doubt(err)
-		case pos.SeekEpoch == v.SeekEpoch && pos.Base >= out.Base:
+		case pos.SeekEpoch == epoch && pos.Base >= out.Base:
 			out.Position, recorded = pos, true
 		}
 		out.incarnation = pos.Incarnation
@@ -67,7 +68,7 @@ func (b *Bus) stored(name string, v control.Subscription, tp kafka.TP, commit ka
 	}
 	if ok {
 		out.incarnation = max(out.incarnation, saved.Incarnation)
-		if saved.SeekEpoch == v.SeekEpoch {
+		if saved.SeekEpoch == epoch {
 			out.remade = out.remade || otherTopic(saved.TopicID, id)
 			if saved.Offset > out.Base {
 				out.Base, recorded = saved.Offset, true

@@ -38,6 +38,7 @@ const (
 	WhyUnreadable  = "unreadable"    // a newer version wrote what comes next
 	WhyLost        = "position_lost" // retention overtook it
 	WhyCommits     = "commits_failing"
+	WhyPaused      = "paused"   // by an operator, or stopped by an event
 	WhyNoTypes     = "no_types" // its patterns match nothing that exists
 	WhyBreaker     = "breaker"
 	WhyGrave       = "dead_letters_failing"
@@ -45,6 +46,7 @@ const (
 	WhyStarting    = "starting" // partitions are on their way to this instance, or being opened
 	WhyFull        = "workers_full"
 	WhySlow        = "workers_slow" // they hold all that could be handed out
+	WhyHeld        = "held"         // what is left waits for an operator
 	WhyParked      = "key_parked"
 	WhyRetrying    = "retrying"      // what is left waits for its next attempt
 	WhyElsewhere   = "ask_elsewhere" // another instance has what does not move, and knows more

@@ -35,6 +35,7 @@ func (q *inquiry) judgeHere() {
 	if c := q.sightings.commits; c.err != nil && time.Since(c.since) > 2*saveEvery {
 		q.add(whyProblem, WhyCommits, here, "autobus doctor", "cannot commit positions, for %s: %v", age(c.since), c.err)
 	}
+	q.judgePause()
 	if len(q.types) == 0 {
 		q.add(whyProblem, WhyNoTypes, q.name, "autobus types list", "no type that exists matches %s",
 			strings.Join(q.value.Policy.Types, ", "))
@@ -43,6 +44,26 @@ func (q *inquiry) judgeHere() {
 		q.add(whyProblem, WhyBreaker, here, "mend what the workers depend on; it goes on by itself",
 			"most attempts fail, so it only probes, since %s: %s", age(i.Breaker.Since), i.Breaker.Reason)
 	}
+}
+
+// judgePause tells who paused it.
+func (q *inquiry) judgePause() {
+	p := q.value.Paused
+	if p == nil {
+		return
+	}
+	why := ""
+	if p.Why != "" {
+		why = ": " + clipFailure(p.Why)
+	}
+	fix := "autobus subscription resume " + q.name
+	if at := p.Stopped; at != nil {
+		where := fmt.Sprintf("%s/%d/%d", q.types[at.Topic], at.Partition, at.Offset)
+		q.add(whyProblem, WhyPaused, q.name, "autobus offsets skip "+q.name+" "+where+", or mend what fails; then "+fix,
+			"is stopped, since %s, by the event at %s, which has no attempts left%s", age(p.Since), where, why)
+		return
+	}
+	q.add(whyProblem, WhyPaused, q.name, fix, "is paused, since %s, by %s%s", age(p.Since), p.By, why)
 }
 
 // judgeFlow finds why nothing ends, where nothing is wrong by itself.
@@ -100,6 +121,10 @@ func (q *inquiry) judgeWorkers(here string) {
 	case s.burying > 0:
 		q.add(whyProblem, WhyGrave, deadLetters(q.name), "autobus doctor", "%s cannot be written to it; the last one: %s",
 			some(s.burying, "event"), clipFailure(s.buried))
+	case s.holding > 0:
+		q.add(whyProblem, WhyHeld, here, "autobus offsets retry "+q.name+" TYPE/PARTITION/OFFSET, or skip in its place",
+			"%s without attempts left, and what comes after it of its key, until an operator acts",
+			some(s.holding, "event")+" held")
 	case i != nil && i.Parked > 0:
 		q.add(whyProblem, WhyParked, park(q.name), "the oldest undone event says why; it comes again by itself",
 			"all that is left at this instance is parked: %s that failed, or come after one of their key that did%s",

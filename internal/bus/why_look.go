@@ -39,6 +39,7 @@ type sightings struct {
 	pausing  int
 	next     time.Time // when the first of those comes again
 	longest  time.Time // the first delivery of what is leased
+	holding  int
 	burying  int
 	buried   string // why the last one could not be
 	commits  commitFault
@@ -110,6 +111,8 @@ func (g *group) sight(p *partition, s *sightings) sighting {
 			if s.longest.IsZero() || sl.first.Before(s.longest) {
 				s.longest = sl.first
 			}
+		case holding:
+			s.holding++
 		case burying:
 			s.burying++
 			s.buried = sl.failure

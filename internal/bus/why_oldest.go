@@ -20,8 +20,8 @@ type UndoneEvent struct {
 	ID        string    `json:"id,omitempty"`  // absent where it is not known, or the asker may not receive it
 	Key       string    `json:"key,omitempty"` // as above
 	Since     time.Time `json:"since,omitzero"`
-	// State is ready, leased, retrying, waiting (behind an earlier event of its key), burying; unread where nobody has
-	// looked at it yet, so that the filter may leave it out; or elsewhere, when another instance has its partition or
+	// State is ready, leased, retrying, waiting (behind an earlier event of its key), burying, held; unread where nobody
+	// has looked at it yet, so that the filter may leave it out; or elsewhere, when another instance has its partition or
 	// none has.
 	State     string    `json:"state"`
 	Parked    bool      `json:"parked,omitempty"`
@@ -50,6 +50,9 @@ func undone(sl *slot) *UndoneEvent {
 		e.State, e.Next = "retrying", sl.at.UTC()
 	case burying:
 		e.State = "burying"
+		e.Attempts++
+	case holding:
+		e.State = "held"
 		e.Attempts++
 	default:
 		e.State = "ready"

@@ -96,7 +96,6 @@ func (s *suite) create(t *testing.T) {
 			"wait":         {func(p *autobus.Policy) { p.AckWait = 1 }, autobus.ReasonSubscriptionInvalid},
 			"attempts":     {func(p *autobus.Policy) { p.Retry.MaxAttempts = 15 }, autobus.ReasonSubscriptionInvalid},
 			"exhausted":    {func(p *autobus.Policy) { p.OnExhausted = "burn" }, autobus.ReasonSubscriptionInvalid},
-			"hold":         {func(p *autobus.Policy) { p.OnExhausted = "hold" }, autobus.ReasonUnimplemented},
 		} {
 			p := s.policy(s.types.Work)
 			c.change(&p)

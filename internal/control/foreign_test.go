@@ -93,7 +93,7 @@ func TestAClusterOfANewerVersionIsLeftAlone(t *testing.T) {
 	if _, err := l.CreateTopic(t.Context(), kafka.NewTopic{Name: control.Topic, Partitions: 1, Replicas: 1}); err != nil {
 		t.Fatal(err)
 	}
-	first := []byte(`{"version":2,"kind":"cluster","name":"main","prev":-1,"change":"X","value":{"realm":1}}`)
+	first := []byte(`{"version":3,"kind":"cluster","name":"main","prev":-1,"change":"X","value":{"realm":1}}`)
 	if _, err := l.Write(t.Context(), kafka.Record{TP: kafka.TP{Topic: control.Topic}, Time: time.Now(),
 		Value: first}); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -51,6 +52,14 @@ func TestStoredFormsStayReadable(t *testing.T) {
 		KindSubject: Subject{Versions: []SubjectVersion{{Version: 1, ID: 7, Deleted: true},
 			{Version: 2, ID: 9, Spec: "1.1.0"}}, SchemaSettings: SchemaSettings{Compatibility: "FULL"}},
 		KindSchemaSettings: SchemaSettings{Compatibility: "FULL_TRANSITIVE", Policy: "LENIENT", Mode: "READONLY"},
+		KindSubscription + "-surgery": Subscription{Policy: autobus.Policy{Types: []string{"a.b.v1"}}, Created: at,
+			Positions: map[string]map[int32]int64{"a.b.v1": {0: 17}}, SeekEpoch: 2,
+			Epochs: map[string]map[int32]uint32{"a.b.v1": {0: 41}},
+			Paused: &Pause{Since: at, By: "ops", Why: "the depot is closed", Stopped: &Place{Topic: "a.b.v1", Offset: 20}},
+			Skips:  []Place{{Topic: "a.b.v1", Offset: 18}, {Topic: "a.b.v1", Partition: 1, Offset: 3, Again: true, Change: 40}},
+			Replays: []Replay{{Epoch: 42, From: map[string]map[int32]int64{"a.b.v1": {0: 5}},
+				To: map[string]map[int32]int64{"a.b.v1": {0: 9}}, Key: new("k"), Start: at, End: at.Add(time.Hour), By: "ops",
+				Why: "a bug", Created: at}}},
 		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
 			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
 		KindSecret: Secret{Key: []byte("0123456789abcdef")},
@@ -66,7 +75,7 @@ func TestStoredFormsStayReadable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join("testdata", name+".v1.json")
+			file := filepath.Join("testdata", fmt.Sprintf("%s.v%d.json", name, r.Version))
 			if *update {
 				if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
 					t.Fatal(err)

@@ -59,16 +59,21 @@ func (s *State) PutPosition(ctx context.Context, subscription, topic string, par
 	return s.Put(ctx, PositionKey(subscription, topic, partition), raw)
 }
 
-// RemovePositions removes all copies of a subscription, so that another one of the same name does not begin where this
-// one ended. Run must be running.
+// RemovePositions removes all copies of a subscription and what is stored of its replays, so that another one of the
+// same name does not begin where this one ended. Run must be running.
 func (s *State) RemovePositions(ctx context.Context, subscription string) error {
+	return errors.Join(s.removeAll(ctx, positionPrefix+subscription+"/"), s.removeAll(ctx, "replay/"+subscription+"/"))
+}
+
+// removeAll removes what has keys that begin so.
+func (s *State) removeAll(ctx context.Context, prefix string) error {
 	if err := s.Barrier(ctx); err != nil {
 		return err
 	}
 	var keys []string
 	s.mu.RLock()
 	for key := range s.values {
-		if strings.HasPrefix(key, positionPrefix+subscription+"/") {
+		if strings.HasPrefix(key, prefix) {
 			keys = append(keys, key)
 		}
 	}

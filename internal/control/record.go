@@ -13,7 +13,19 @@ import (
 
 // Version is the newest form of records this build reads and writes. The envelope (kind, name, prev) keeps its
 // meaning in every version, so that an older build follows the log even where it cannot read a value.
-const Version = 1
+const Version = 2
+
+// former is a value whose form depends on what it says: what an older build would pass over without harm it may still
+// read.
+type former interface{ form() int }
+
+// formOf is the version of a value: 1 unless the value says more.
+func formOf(value any) int {
+	if f, ok := value.(former); ok {
+		return f.form()
+	}
+	return 1
+}
 
 // None is the Prev of a record that replaces nothing.
 const None = -1
@@ -40,7 +52,7 @@ func NewRecord(kind, name string, prev int64, value any) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("control record %s %s: %w", kind, name, err)
 	}
-	return Record{Offset: None, Version: Version, Kind: kind, Name: name, Prev: prev, Value: raw}, nil
+	return Record{Offset: None, Version: formOf(value), Kind: kind, Name: name, Prev: prev, Value: raw}, nil
 }
 
 // Decode reads a record's value. A value written by a newer build is ReasonTypeUnreadable: whatever it governs must

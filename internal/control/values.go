@@ -104,6 +104,12 @@ type Subscription struct {
 	// SeekEpoch grows with every move of the positions; what was committed under another one does not count.
 	SeekEpoch uint32    `json:"seek_epoch"`
 	Created   time.Time `json:"created"`
+
+	// The rest is surgery, see surgery.go: a record with any of it has version 2.
+	Epochs  map[string]map[int32]uint32 `json:"epochs,omitempty"` // seek epochs of partitions that were moved alone
+	Paused  *Pause                      `json:"paused,omitempty"`
+	Skips   []Place                     `json:"skips,omitempty"`
+	Replays []Replay                    `json:"replays,omitempty"`
 }
 
 // Schema is a schema under its id. Ids are given to one schema for good: the record of an id is never replaced, so that

@@ -73,6 +73,7 @@ var exitOfReason = map[autobus.Reason]int{
 	autobus.ReasonRequestInvalid:      ExitUsage,
 	autobus.ReasonModeInvalid:         ExitUsage,
 	autobus.ReasonFilterInvalid:       ExitUsage,
+	autobus.ReasonPositionInvalid:     ExitUsage,
 	autobus.ReasonConfigInvalid:       ExitUsage,
 	autobus.ReasonSpecInvalid:         ExitFound,
 	autobus.ReasonSpecIncompatible:    ExitFound,

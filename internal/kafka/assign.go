@@ -116,6 +116,7 @@ func (m *Member) drop(client *kgo.Client, tps []TP) {
 	defer m.mu.Unlock()
 	for _, tp := range tps {
 		delete(m.held, tp)
+		delete(m.sought, tp)
 	}
 	if len(tps) > 0 {
 		client.ResumeFetchPartitions(byTopic(tps...))

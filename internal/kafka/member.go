@@ -45,6 +45,7 @@ type Member struct {
 	wake    context.CancelFunc // ends the asking under way
 	moved   chan struct{}      // closed and replaced when polls, polling or given change
 	fenced  bool               // the group threw this member out while it was joining again
+	sought  map[TP]*seek       // what Seek asked for and nothing came of yet
 }
 
 // holding is one assignment of a partition. Another one of the same partition is another holding.
@@ -57,6 +58,7 @@ type holding struct {
 func newMember(l *Log, g Group, t Times) *Member {
 	m := &Member{log: l, group: g, times: t, logger: l.logger.With("group", g.ID), turn: make(chan struct{}, 1),
 		callbacks: make(chan struct{}, 1), held: map[TP]*holding{}, moved: make(chan struct{}), wake: func() {}}
+		held: map[TP]*holding{}, sought: map[TP]*seek{}, moved: make(chan struct{}), wake: func() {}}
 	m.life, m.kill = context.WithCancel(context.Background())
 	m.staying, m.leave = context.WithCancel(m.life)
 	return m
@@ -86,6 +88,7 @@ func (m *Member) Poll(ctx context.Context) ([]Record, []PartitionFault, error) {
 		}
 		records, faults := m.take(m.client.PollRecords(asking, pollRecords))
 		cancel()
+		m.seekAgain()
 		m.findFirst(ctx, faults)
 		if len(records)+len(faults) > 0 { // also when ctx ended: the client does not return them twice
 			return records, faults, nil
@@ -124,6 +127,9 @@ func (m *Member) take(fetches kgo.Fetches) (records []Record, faults []Partition
 		tp := TP{p.Topic, p.Partition}
 		whole := p.Topic != "" && p.Partition < 0
 		if !whole && p.Topic != "" && !m.started(tp) {
+			return
+		}
+		if m.astray(tp, p.Records) {
 			return
 		}
 		for _, r := range p.Records {

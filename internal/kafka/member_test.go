@@ -163,3 +163,68 @@ func TestMemberSettings(t *testing.T) {
 		t.Errorf("balancers %v", balancers)
 	}
 }
+
+// After Seek what comes is from the new place on, whatever the client had read ahead or was paused for, also where the
+// log has a hole just there.
+func TestSeekGoesOnElsewhere(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *kafka.Log) {
+		topic := bustest.Prefix()
+		create(t, l, topic, 2, nil)
+		ps := partitions(topic, 2)
+		const n = 3000
+		values := make([]string, n)
+		for i := range values {
+			values[i] = fmt.Sprint(i)
+		}
+		for _, tp := range ps {
+			write(t, l, tp, values...)
+		}
+		m, err := kafka.JoinQuickly(t.Context(), l, kafka.Group{ID: topic, Topics: []string{topic},
+			Start: func(_ context.Context, commits map[kafka.TP]kafka.Commit) (map[kafka.TP]int64, error) {
+				return map[kafka.TP]int64{ps[0]: 0, ps[1]: 0}, nil
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Leave(context.Background())
+		next := map[kafka.TP]int64{}
+		poll := func() {
+			if next[ps[0]] == n && next[ps[1]] == n {
+				return // nothing would come
+			}
+			records, faults, err := m.Poll(t.Context())
+			if err != nil || len(faults) > 0 {
+				t.Fatal(faults, err)
+			}
+			for _, r := range records {
+				if r.Offset != next[r.TP] {
+					t.Fatalf("offset %d of partition %d came, want %d", r.Offset, r.Partition, next[r.TP])
+				}
+				next[r.TP]++
+			}
+		}
+		for i, at := range []int64{0, 2500, 10, 10, n, 1499} {
+			poll()
+			if i%2 == 1 {
+				m.Pause(ps[0])
+			}
+			m.Seek(t.Context(), map[kafka.TP]int64{ps[0]: at, {Topic: topic, Partition: 7}: 1})
+			next[ps[0]] = at
+		}
+		for next[ps[0]] < n || next[ps[1]] < n {
+			poll()
+		}
+		if err := kafka.DeleteRecords(t.Context(), l, ps[0], 100); err != nil {
+			t.Fatal(err)
+		}
+		m.Seek(t.Context(), map[kafka.TP]int64{ps[0]: 99})
+		_, faults, err := m.Poll(t.Context())
+		if err != nil || len(faults) != 1 || faults[0].First != 100 {
+			t.Fatal(faults, err)
+		}
+		m.Seek(t.Context(), map[kafka.TP]int64{ps[0]: 100})
+		for next[ps[0]] = 100; next[ps[0]] < n; {
+			poll()
+		}
+	})
+}

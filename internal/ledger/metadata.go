@@ -45,15 +45,21 @@ type Position struct {
 func (p Position) End() int64 { return max(p.Base, p.first+int64(p.count)) }
 
 // DoneAbove is how many offsets from Base on the position claims done.
-func (p Position) DoneAbove() int {
+func (p Position) DoneAbove() int { return p.DoneIn(p.Base, math.MaxInt64) }
+
+// DoneIn is how many offsets of [from, to) above Base the position claims done.
+func (p Position) DoneIn(from, to int64) int {
 	n := 0
 	for i := range p.count {
-		if p.first+int64(i) >= p.Base && nibble(p.states, i) == done {
+		if at := p.first + int64(i); at >= max(from, p.Base) && at < to && nibble(p.states, i) == done {
 			n++
 		}
 	}
 	return n
 }
+
+// IsDone reports whether an offset is done, as far as the position knows.
+func (p Position) IsDone(offset int64) bool { return offset < p.Base || p.DoneIn(offset, offset+1) > 0 }
 
 // Encode gives the offset and the metadata to commit; seq is for Saved.
 func (l *Ledger) Encode() (base int64, metadata string, seq uint64) {
