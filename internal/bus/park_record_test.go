@@ -48,10 +48,20 @@ func letterFacts() []kafka.Record {
 	}
 }
 
+// heldFacts are those of an event that waits for an operator.
+func heldFacts() []kafka.Record {
+	src := source{kafka.TP{Topic: "orders.order.placed.v1", Partition: 11}, 42}
+	event := kafka.Record{TP: src.TP, Offset: 17, Time: time.UnixMilli(1_795_000_000_123), Key: []byte("o-1"),
+		Value: []byte(`{"id":"o-1"}`)}
+	return []kafka.Record{fact{kind: kindCopy, source: src, copyID: copyID{3, 17, 0, 0}, key: event.Key, attempt: 8,
+		held: 311, reason: "no such article"}.copyRecord(&event)}
+}
+
 // A golden file may be added, never changed: what is parked outlives builds.
 func TestParkedRecordsStayReadable(t *testing.T) {
 	parkGolden(t, "park.v1.txt", parkFacts())
 	parkGolden(t, "park-letter.v1.txt", letterFacts())
+	parkGolden(t, "park-held.v1.txt", heldFacts())
 }
 
 func parkGolden(t *testing.T, name string, records []kafka.Record) {
@@ -105,6 +115,11 @@ func TestParkedRecordsComeBack(t *testing.T) {
 		f, ok, err := parseFact(&r)
 		if !ok || err != nil || f.copyID != (copyID{3, 17, 0, 17}) || f.source != src || i == 0 && f.spent != 8 {
 			t.Errorf("of a letter: %+v, %v, %v", f, ok, err)
+		}
+	}
+	for _, r := range heldFacts() {
+		if f, ok, err := parseFact(&r); !ok || err != nil || f.held != 311 || f.reason != "no such article" {
+			t.Errorf("of one that is held: %+v, %v, %v", f, ok, err)
 		}
 	}
 	event := original(src, 17, &records[1])

@@ -92,6 +92,7 @@ func TestHeldEventsWaitForAnOperator(t *testing.T) {
 	f := open(t)
 	p := earliest
 	p.OnExhausted, p.Retry.MaxAttempts = autobus.Hold, 1
+	f.SetLinger(time.Millisecond)
 	f.put(t, "shop", p)
 	w := f.worker(t, autobus.Subscription{Name: "shop"})
 	f.orders(t, 4, "a", "b")
@@ -118,7 +119,6 @@ func TestHeldEventsWaitForAnOperator(t *testing.T) {
 	// They are held by the next owner too.
 	b, stop := f.another(t)
 	w.leave(t, nil)
-	f.SetLinger(time.Millisecond)
 	w = b.worker(t, autobus.Subscription{Name: "shop"})
 	until(t, "the next owner does not hold them", func() bool {
 		i, err := b.Describe(b.ctx, "shop")
