@@ -33,7 +33,7 @@ func (g *group) readReplay(ctx context.Context, p *partition) {
 		}
 		if reader == nil {
 			var err error
-			if reader, err = g.bus.cfg.Log.ReadOn(from); err != nil {
+			if reader, err = g.bus.cfg.Log.ReadPlaces(from); err != nil {
 				g.bus.cfg.Logger.Warn("read replay", "subscription", g.name, "error", err)
 				wait(ctx, readAgain)
 				continue

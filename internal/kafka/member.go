@@ -57,8 +57,8 @@ type holding struct {
 
 func newMember(l *Log, g Group, t Times) *Member {
 	m := &Member{log: l, group: g, times: t, logger: l.logger.With("group", g.ID), turn: make(chan struct{}, 1),
-		callbacks: make(chan struct{}, 1), held: map[TP]*holding{}, moved: make(chan struct{}), wake: func() {}}
-		held: map[TP]*holding{}, sought: map[TP]*seek{}, moved: make(chan struct{}), wake: func() {}}
+		callbacks: make(chan struct{}, 1), held: map[TP]*holding{}, sought: map[TP]*seek{}, moved: make(chan struct{}),
+		wake: func() {}}
 	m.life, m.kill = context.WithCancel(context.Background())
 	m.staying, m.leave = context.WithCancel(m.life)
 	return m

@@ -31,9 +31,6 @@ func (l *Log) Read(from map[TP]int64) (*Reader, error) { return l.read(from) }
 
 // ReadPlaces is Read, with the markers of transactions as records: for who has to know how far he is.
 func (l *Log) ReadPlaces(from map[TP]int64) (*Reader, error) {
-// ReadOn opens a reader like Read to which markers of transactions come as records, so that one that is to read up to
-// some offset and no further sees that it got there.
-func (l *Log) ReadOn(from map[TP]int64) (*Reader, error) {
 	return l.read(from, kgo.KeepControlRecords())
 }
 
