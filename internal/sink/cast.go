@@ -23,16 +23,15 @@ type Bad struct {
 
 // SQLSTATEs of values.
 const (
-	stateTruncated  = "22001" // string_data_right_truncation
-	stateRange      = "22003" // numeric_value_out_of_range
-	stateDateForm   = "22007" // invalid_datetime_format
-	stateDateRange  = "22008" // datetime_field_overflow
-	stateCharacter  = "22021" // character_not_in_repertoire
-	stateJSON       = "22032" // invalid_json_text
-	stateText       = "22P02" // invalid_text_representation
-	stateUnicode    = "22P05" // untranslatable_character
-	stateNull       = "23502" // not_null_violation
-	stateUnreadable = "2203F" // sql_json_scalar_required: the data is not what the sink can read
+	stateTruncated = "22001" // string_data_right_truncation
+	stateRange     = "22003" // numeric_value_out_of_range
+	stateDateForm  = "22007" // invalid_datetime_format
+	stateDateRange = "22008" // datetime_field_overflow
+	stateCharacter = "22021" // character_not_in_repertoire
+	stateJSON      = "22032" // invalid_json_text
+	stateText      = "22P02" // invalid_text_representation
+	stateUnicode   = "22P05" // untranslatable_character
+	stateNull      = "23502" // not_null_violation
 )
 
 func bad(state, format string, args ...any) *Bad {
