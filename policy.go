@@ -95,8 +95,8 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 func (d Duration) String() string { return time.Duration(d).String() }
 
 // Start is where a reader begins. The zero value is the end: only what comes from now on. Its JSON form is "latest",
-// "earliest", {"time": "..."} or {"cursors": {"<type>": {"<partition>": <offset>}}}; beside cursors "others": "earliest"
-// is for a tail that goes on: what they do not name came since.
+// "earliest", {"time": "..."} or {"cursors": {"<type>": {"<partition>": <offset>}}}. Beside cursors, "others":
+// "earliest" is for a tail that goes on: what they do not name came since.
 type Start struct {
 	Earliest bool
 	Time     time.Time                  // the first record at or after it; wins over Earliest unless zero

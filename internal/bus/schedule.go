@@ -68,7 +68,7 @@ func answerable(e *autobus.Event) *autobus.Error {
 	}
 	_, asks := e.Ext(autobus.ExtReplyTo)
 	if _, reply := autobus.RequestType(e.Type); reply || asks {
-		return autobus.NewError(autobus.ReasonScheduleInvalid, "neither replies nor requests that wait for them are scheduled").
+		return autobus.NewError(autobus.ReasonScheduleInvalid, "what somebody waits for a reply to is not scheduled").
 			WithHint("Send it now, or leave replyto away.")
 	}
 	return nil

@@ -98,6 +98,16 @@ func TestTimesThatCannotBeKept(t *testing.T) {
 			t.Errorf("%s: %+v", name, rc)
 		}
 	}
+	waits := later("a", "waits", now.Add(time.Hour))
+	waits.SetExt(autobus.ExtReplyTo, "x")
+	reply := later("a", "reply", now.Add(time.Hour))
+	reply.Type += ".reply"
+	for _, e := range []autobus.Event{waits, reply} {
+		rc := f.publish(f.ctx, t, &autobus.Batch{Events: []autobus.Event{e}})[0]
+		if reason(rc) != autobus.ReasonScheduleInvalid {
+			t.Errorf("%s: %+v", e.ID, rc)
+		}
+	}
 	list, err := f.ScheduleList(f.ctx, bus.ScheduleQuery{})
 	if err != nil || len(list.Schedules) != 0 {
 		t.Errorf("the list is %+v, %v", list, err)
