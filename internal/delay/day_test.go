@@ -14,7 +14,7 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// TestDelaysInFakeTime keeps records for up to 40 days, through every tier, on a broker in a virtual network.
+// TestDelaysInFakeTime keeps records for up to three days, through every tier, on a broker in a virtual network.
 func TestDelaysInFakeTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vn := new(kfake.VirtualNetwork)
@@ -24,11 +24,11 @@ func TestDelaysInFakeTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer cluster.Close()
-		// Each heartbeat and each empty answer of a month would be played.
+		// Each heartbeat and each empty answer of days would be played.
 		log, err := kafka.Open(t.Context(), kafka.Config{Name: "test", Brokers: cluster.ListenAddrs(),
 			ClientID: "autobus/test/here", Dial: vn.DialContext, Logger: quiet,
 			Times: &kafka.Times{Session: time.Hour, Heartbeat: 20 * time.Minute, Rebalance: time.Hour, Topics: time.Hour,
-				Fetch: 4 * time.Second}})
+				Fetch: 30 * time.Second}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +36,8 @@ func TestDelaysInFakeTime(t *testing.T) {
 		s := newStation(t, log)
 		stop := s.work(t)
 		defer stop()
-		delays := []time.Duration{time.Second, 63 * time.Second, 70 * time.Second, 3 * time.Minute, time.Hour, 24 * time.Hour}
+		delays := []time.Duration{time.Second, 63 * time.Second, 70 * time.Second, 3 * time.Minute, time.Hour, 24 * time.Hour,
+			80 * time.Hour}
 		began := time.Now()
 		for i, d := range delays {
 			s.keep(t, fmt.Sprint(i), began.Add(d))

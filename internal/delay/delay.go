@@ -6,7 +6,7 @@
 //	                             1024 s      256 s       256 s       64 s        in memory
 //
 // Each tier _autobus.delay.<n> holds what it has for one constant time, 1 s x 4^n, so that its partitions are queues:
-// only the head is looked at, there is no index and nothing to build again. From a tier a record hops to the largest
+// only the head is waited for, there is no index and nothing to build again. From a tier a record hops to the largest
 // one that it still has time for. What is due soon stands in _autobus.delay.due, whose worker holds it in memory.
 //
 // It owns these topics, the group that shares them between instances, and where each of its partitions stands. It

@@ -16,6 +16,7 @@ const (
 	batchMost = 500                   // records that hop or are released together
 	unsorted  = 4 * batchMost         // records that arrived and were not looked at yet
 	heldMost  = 96 << 20              // bytes held of all that is due soon, shared by its partitions
+	tierMost  = 256 << 10             // bytes held of a partition of a tier
 	tries     = 10                    // of a release, a second apart; then the record is put off
 	putOffBy  = 64*time.Second + lead // into the first tier
 )
@@ -69,11 +70,9 @@ func (s *shelf) take(records []kafka.Record) {
 	}
 }
 
-// throttle has the partition read on only while there is room for more. A tier is read when all that was read before
-// has left it; what is due soon is read on as long as it fits, because the next record may be due at once. It is called
-// with s.mu.
+// throttle has the partition read on only while there is room for more. It is called with s.mu.
 func (s *shelf) throttle() {
-	stop := s.full || len(s.arrivals) > unsorted || s.tier.hold > 0 && len(s.arrivals) > 0
+	stop := s.full || len(s.arrivals) > unsorted
 	switch {
 	case stop && !s.paused:
 		s.membership.member.Pause(s.tp)
@@ -324,9 +323,10 @@ func (s *shelf) commit() {
 	}
 }
 
-// makeRoom judges whether more is to be read.
+// makeRoom judges whether more is to be read. Of a tier some records behind its head do, so that they are there when
+// their time comes too; of what is due soon all that fits, because the next record may be due at once.
 func (s *shelf) makeRoom() {
-	full := s.held.Len() > 0
+	full := s.held.Len() >= batchMost || s.bytes >= tierMost
 	if s.tier.hold == 0 {
 		full = s.marks.span() >= maxSpan || s.bytes >= heldMost/int(s.keeper.partitions(s.tp.Topic))
 	}
