@@ -50,12 +50,12 @@ func (o *options) later(q url.Values) *autobus.Error {
 	if err != nil {
 		return err
 	}
-	ok := true
 	switch {
 	case q.Has("deliver_at") && q.Has("delay"):
 		return autobus.NewError(autobus.ReasonScheduleInvalid, "both deliver_at and delay are given")
 	case q.Has("deliver_at"):
 		// A + that nobody escaped is a space; a time has no other.
+		var ok bool
 		if o.at, ok = autobus.ParseTime(strings.ReplaceAll(at, " ", "+")); !ok {
 			return autobus.NewError(autobus.ReasonScheduleInvalid, "deliver_at %q is not RFC 3339 with an offset",
 				edge.Clip(at)).WithHint("Send it as 2026-01-31T15:04:05Z or with an offset such as %%2B03:00.")
