@@ -4,6 +4,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/autobus-io/autobus/internal/control"
@@ -113,8 +114,8 @@ func (g *group) dropCancelled(p *partition) {
 	for _, job := range g.value.Replays {
 		named[job.Epoch] = true
 	}
-	for i := len(p.sides) - 1; i >= 0; i-- {
-		if side := p.sides[i]; !named[side.epoch] {
+	for _, side := range slices.Clone(p.sides) {
+		if !named[side.epoch] {
 			g.drop(side)
 		}
 	}

@@ -36,7 +36,7 @@ func (f *fixture) replay(t *testing.T, name string, s bus.Slice) bus.Replayed {
 func (f *fixture) replayDone(t *testing.T, name string) {
 	t.Helper()
 	var got []bus.ReplayInfo
-	until(t, fmt.Sprint("the replay does not end"), func() bool {
+	until(t, "the replay does not end", func() bool {
 		i, err := f.Describe(f.ctx, name)
 		if err != nil {
 			t.Fatal(err)
