@@ -24,8 +24,11 @@ func (a *app) newDLQCommand() *cobra.Command {
 		a.newDLQRedriveCommand(), a.newDLQDropCommand(), a.newDLQEditCommand())
 }
 
-// lettersPath is where the API has the dead letters of a subscription.
+// lettersPath is where the API has the dead letters of a subscription, or of what was scheduled.
 func lettersPath(name string) (string, error) {
+	if name == bus.Schedules {
+		return "/v1/subscriptions/" + name + "/dead-letters", nil
+	}
 	path, err := subscriptionPath(name)
 	return path + "/dead-letters", err
 }

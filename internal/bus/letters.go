@@ -150,7 +150,7 @@ func (b *Bus) letterBounds(ctx context.Context, name string) (kafka.Bounds, erro
 		return kafka.Bounds{}, err
 	}
 	have, exists := bounds[tp]
-	if !exists {
+	if !exists && name != Schedules { // nothing scheduled ever failed
 		who, _ := autobus.PrincipalOf(ctx)
 		_, err = b.known(ctx, who, name)
 	}

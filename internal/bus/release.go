@@ -75,8 +75,8 @@ const (
 	// scheduleGivenUp is for how long it is tried to publish what is due.
 	scheduleGivenUp = 7 * 24 * time.Hour
 
-	// Schedules is the name under which the dead letters of scheduled events are found, in the place of a subscription's.
-	// No subscription can have it.
+	// Schedules stands in the place of a subscription's name where the dead letters of scheduled events are found. No
+	// subscription can have it.
 	Schedules = "_schedules"
 )
 

@@ -175,6 +175,9 @@ func TestATypeRetiredMeanwhile(t *testing.T) {
 	})
 	f.schedule(f.ctx, t, later("a", "one", time.Now().Add(time.Second)))
 	retired.Store(true)
+	if none, err := f.DeadLetters(f.ctx, bus.Schedules, bus.LetterQuery{}); err != nil || len(none.Letters) != 0 {
+		t.Errorf("at first there are %+v, %v", none, err)
+	}
 	var letters bus.DeadLetters
 	until(t, "there is no dead letter", func() bool {
 		letters, _ = f.DeadLetters(f.ctx, bus.Schedules, bus.LetterQuery{Events: true})

@@ -165,6 +165,10 @@ func TestOneStatusForManyResults(t *testing.T) {
 				b.Resolve(i, autobus.Receipt{Status: autobus.Unknown, Err: autobus.NewError(autobus.ReasonOutcomeUnknown, "")})
 				return
 			}
+			if b.Events[i].Subject == "later" {
+				b.Resolve(i, autobus.Receipt{Status: autobus.Written, Scheduled: &autobus.Scheduled{ID: "x"}})
+				return
+			}
 			written()
 		},
 	}
@@ -178,6 +182,7 @@ func TestOneStatusForManyResults(t *testing.T) {
 		{"invalid", 422, ""}, {"invalid invalid", 422, ""}, {"conflict", 409, ""}, {"forbidden", 403, ""}, {"type", 404, ""},
 		{"large", 413, ""}, {"invalid conflict", 422, ""}, {"capacity", 503, "1"}, {"capacity capacity", 503, "1"},
 		{"quota", 429, "2"}, {"quota capacity", 422, ""}, {"weak", 503, "1"}, {"unknown unknown", 504, ""},
+		{"later", 202, ""}, {"later later", 202, ""}, {"later ok", 207, ""}, {"later invalid", 207, ""},
 	} {
 		var events []string
 		for i, subject := range strings.Fields(c.subjects) {
@@ -186,6 +191,43 @@ func TestOneStatusForManyResults(t *testing.T) {
 		a := s.post(t, "/v1/events", "application/cloudevents-batch+json", "["+strings.Join(events, ",")+"]")
 		if a.Status != c.status || a.Header.Get("Retry-After") != c.retryAfter || len(a.Results) != len(events) {
 			t.Errorf("%s: status %d, Retry-After %q: %s", c.subjects, a.Status, a.Header.Get("Retry-After"), a.Body)
+		}
+	}
+}
+
+func TestRequestsThatSchedule(t *testing.T) {
+	at := time.Date(2026, 12, 24, 7, 0, 0, 5_000_000, time.UTC)
+	kept := make(chan autobus.Event, 1)
+	bus := &fakeBus{settle: func(b *autobus.Batch, i int, _ func()) {
+		kept <- b.Events[i]
+		b.Resolve(i, autobus.Receipt{Status: autobus.Written, Scheduled: &autobus.Scheduled{ID: "a.b.v1~x", At: at}})
+	}}
+	s := serve(t, bus, open(), Config{})
+	when := func() time.Time {
+		t.Helper()
+		e := <-kept
+		text, _ := e.Ext(autobus.ExtDeliverAt)
+		when, ok := autobus.ParseTime(text)
+		if !ok {
+			t.Errorf("deliverat is %q", text)
+		}
+		return when
+	}
+	a := s.post(t, "/v1/events/"+placed+"?deliver_at=2026-12-24T08:00:00.005+01:00", "application/json", `{}`)
+	want := `"status":"written","type":"` + placed + `","scheduled":{"id":"a.b.v1~x","at":"2026-12-24T07:00:00.005Z"}`
+	if a.Status != http.StatusAccepted || !strings.Contains(a.Body, want) || !when().Equal(at) {
+		t.Errorf("%d %s, for %s", a.Status, a.Body, when())
+	}
+	for _, c := range [][2]string{{"/v1/events/" + placed, "application/json"}, {"/v1/events/" + placed, mediaNDJSON},
+		{"/v1/events", mediaStructured}} {
+		body := "{}\n"
+		if c[1] == mediaStructured {
+			body = structured("")
+		}
+		before := time.Now()
+		s.post(t, c[0]+"?delay=10m", c[1], body)
+		if w := when(); w.Before(before.Add(10*time.Minute)) || w.After(time.Now().Add(10*time.Minute)) {
+			t.Errorf("%v: delayed by %s", c, time.Until(w))
 		}
 	}
 }
