@@ -106,7 +106,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"subs", "create", "g", "--type", "a", "--ack-wait", "0s"}, "--ack-wait is 0s"},
 		{[]string{"subs", "create", "g", "--type", "a", "--ack-wait", "10ms"}, "is not between 1s and 15m0s"},
 		{[]string{"subs", "create", "g", "--type", "a", "--order", "up"}, "use key, partition or none"},
-		{[]string{"subs", "create", "g", "--type", "a", "--on-exhausted", "cry"}, "use dlq or drop"},
+		{[]string{"subs", "create", "g", "--type", "a", "--on-exhausted", "cry"}, "use dlq, hold, drop or stop"},
 		{[]string{"subs", "create", "g", "--type", "a", "--from", "never"}, "no place to begin"},
 		{[]string{"subs", "lag"}, "no subscription"},
 		{[]string{"subs", "delete", "G"}, "cannot name a subscription"},
