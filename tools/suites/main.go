@@ -12,7 +12,7 @@
 // skipped; under CI=true a skip is a failure.
 //
 // It refuses to know what is tested. A package gets the real cluster when its tests import internal/bustest; such
-// packages run after each other, or two at a time where they leave the cluster as it is, all others side by side.
+// packages run after each other, or in two lanes where they leave the cluster as it is, all others side by side.
 package main
 
 import (

@@ -22,7 +22,6 @@ import (
 
 const (
 	harness     = "internal/bustest" // who imports it in tests gets the real cluster
-	longest     = "test/conformance" // of those that leave the cluster as it is
 	clients     = "test/clients"     // needs programs of other projects
 	lintVersion = "v2.15.0"          // of golangci-lint
 	lintModule  = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint"
@@ -85,9 +84,13 @@ func (r *runner) Run(ctx context.Context) error {
 		defer c.stop()
 	}
 	if clusterErr == nil {
-		gentle, alone := r.apart(shared)
-		r.test(ctx, c.env(), sharedLimit, []string{"-p=2", "-count=1"}, gentle)
-		r.test(ctx, c.env(), sharedLimit, []string{"-p=1", "-count=1"}, alone)
+		gentle, pushing, alone := r.apart(shared)
+		one := []string{"-p=1", "-count=1"}
+		var beside sync.WaitGroup
+		beside.Go(func() { r.test(ctx, c.env(), sharedLimit, one, gentle) })
+		r.test(ctx, c.env(), sharedLimit, one, pushing)
+		beside.Wait()
+		r.test(ctx, c.env(), sharedLimit, one, alone)
 	}
 	if ctx.Err() != nil {
 		r.failures() // what is known by then: an interrupted run is often one that hung
@@ -128,20 +131,21 @@ func (r *runner) packages(ctx context.Context) (plain, shared []string, err erro
 	}
 }
 
-// apart parts the packages that share the cluster: those that leave it as it is mostly wait, and do so two at a time,
-// the longest first; those that kill its brokers, or load it, have it to themselves.
-func (r *runner) apart(shared []string) (gentle, alone []string) {
+// apart parts the packages that share the cluster. Those that leave it as it is mostly wait: they run one after the
+// other, beside those that bring specs into force, of which a cluster has one set. Those that kill its brokers, or load
+// it, have it to themselves.
+func (r *runner) apart(shared []string) (gentle, pushing, alone []string) {
 	for _, pkg := range shared {
 		switch name := r.name(pkg); {
-		case name == longest:
-			gentle = slices.Insert(gentle, 0, pkg)
+		case name == ".", strings.HasPrefix(name, "examples/"), name == "test/conformance":
+			pushing = append(pushing, pkg)
 		case strings.HasPrefix(name, "test/"), name == harness, name == "internal/kafka":
 			alone = append(alone, pkg)
 		default:
 			gentle = append(gentle, pkg)
 		}
 	}
-	return gentle, alone
+	return gentle, pushing, alone
 }
 
 // name is the name of a package's suite: its folder, "." for the root.
