@@ -55,6 +55,7 @@ var law = map[string][]string{
 	"internal/admin": {".", "spec", "internal/kafka", "internal/control", "internal/bus",
 		"internal/edge", "internal/quota"},
 	"internal/relay":   {".", "outbox"},
+	"internal/bridge":  {".", "ipc", "internal/edge"},
 	"internal/doctor":  {".", "spec", "internal/kafka", "internal/control", "internal/registry"},
 	"internal/bench":   {".", "internal/kafka"},
 	"internal/bustest": {".", "internal/kafka"},
@@ -65,7 +66,8 @@ var law = map[string][]string{
 // Planes: the data plane touches every event and never imports the control plane.
 var (
 	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/delay",
-		"internal/bus", "internal/peer", "internal/relay", "internal/edge", "internal/sink", "internal/mirror"}
+		"internal/bus", "internal/peer", "internal/relay", "internal/bridge", "internal/edge", "internal/sink",
+		"internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin", "internal/doctor", "internal/bench"}
 )
