@@ -117,6 +117,19 @@ func TestUsage(t *testing.T) {
 		{[]string{"outbox", "run", "--dsn", "host=x", "--server", "ftp://x"}, "give an address such as"},
 		{[]string{"outbox", "drop"}, "no rows are named"},
 		{[]string{"outbox", "refused", "x"}, "is no number of a row"},
+		{[]string{"bridge", "nope"}, "its commands: call, respond"},
+		{[]string{"bridge", "call"}, "no type to ask for"},
+		{[]string{"bridge", "call", "x"}, "is no type"},
+		{[]string{"bridge", "call", "--route", "pricing:80=a.b.v1"}, "the host without a port"},
+		{[]string{"bridge", "call", "--route", "p=a.b.v1", "--route", "P=a.c.v1"}, "names p twice"},
+		{[]string{"bridge", "call", "a.b.v1", "--allow", "10.0.0.1"}, "write a network as"},
+		{[]string{"bridge", "call", "a.b.v1", "--wait", "0s"}, "--wait is 0s"},
+		{[]string{"bridge", "respond"}, "no type"},
+		{[]string{"bridge", "respond", "a.b.v1"}, "--to is"},
+		{[]string{"bridge", "respond", "a.b.v1", "--to", "localhost:8000"}, "scheme, host and port alone"},
+		{[]string{"bridge", "respond", "a.b.v1", "--to", "http://h/base"}, "scheme, host and port alone"},
+		{[]string{"bridge", "respond", "a.b.v1", "--to", "http://h", "--path", "x"}, "begin it with a slash"},
+		{[]string{"bridge", "respond", "a.b.v1", "--to", "http://h", "--workers", "0"}, "--workers is 0"},
 		{[]string{"types", "show"}, "no type"},
 		{[]string{"types", "show", "a.b.v1", "c.d.v1"}, "accepts 1 arg"},
 		{[]string{"token", "revoke"}, "no token id"},
@@ -174,6 +187,7 @@ func TestUnreachable(t *testing.T) {
 		{"publish", "a.b.v1", "-d", "{}"}, {"publish", "a.b.v1", "-d", "{}", "--count", "3"}, {"tail", "a.b.v1"},
 		{"types", "list"}, {"consume", "a.b.v1", "-g", "g"}, {"consume", "-g", "g", "--exec", "true"}, {"subs", "list"},
 		{"subs", "create", "g", "--type", "a"}, {"subs", "delete", "g", "--yes"},
+		{"bridge", "call", "a.b.v1"}, {"bridge", "respond", "a.b.v1", "--to", "http://127.0.0.1:1"},
 	} {
 		// Port 1 is nobody's.
 		code, out, stderr := invoke(t, "", append(args, "--server", "http://127.0.0.1:1")...)

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/autobus-io/autobus"
-	"github.com/autobus-io/autobus/client"
 	"github.com/autobus-io/autobus/ipc"
 )
 
@@ -70,26 +69,11 @@ func (r *replyFlags) run(ctx context.Context) error {
 	case r.workers < 1, r.count < 0:
 		return usage("--workers is %d, --count %d", r.workers, r.count).WithHint("Give a worker at least.")
 	}
-	c, err := r.app.api()
+	bus, hangUp, err := r.app.dial(ctx, "autobus-cli", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	// The client tries for ever; whether the bus is there and takes the token is asked before.
-	_, err = c.get(ctx, "/v1/status", r.app.timeout)
-	c.close()
-	if err != nil {
-		return err
-	}
-	bus, err := client.New(client.Config{URL: c.base.String(), Token: c.token, Service: "autobus-cli",
-		Version: readBuildInfo().Version, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangUpTime)
-		defer cancel()
-		_ = bus.Close(closing) // what it would say is that something is in flight, and that was told
-	}()
+	defer hangUp()
 	return r.work(ctx, bus)
 }
 

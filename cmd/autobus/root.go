@@ -79,7 +79,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newPublishCommand(),
 		a.newTailCommand(),
 		a.newConsumeCommand(),
-		a.newRequestCommand(), a.newReplyCommand(),
+		a.newRequestCommand(), a.newReplyCommand(), a.newBridgeCommand(),
 		a.newSubscriptionCommand(), a.newWhyCommand(), a.newOffsetsCommand(), a.newReplayCommand(),
 		a.newDLQCommand(), a.newJobCommand(), a.newSchedulesCommand(),
 		a.newOutboxCommand(),
