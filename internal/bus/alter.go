@@ -53,14 +53,10 @@ func (b *Bus) alter(ctx context.Context, name string, a Audit,
 // mayOperate finds a subscription that the principal may operate on. It may be one that a spec declares: what it is
 // stands there, where it stands does not.
 func (b *Bus) mayOperate(ctx context.Context, name string) error {
-	who, known := autobus.PrincipalOf(ctx)
-	switch {
-	case !known:
-		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to manage subscriptions")
-	case !who.May(autobus.VerbManage, name):
-		return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to manage %q", who.Name, clipName(name))
+	who, err := mayManage(ctx, name)
+	if err == nil {
+		_, err = b.known(ctx, who, name)
 	}
-	_, err := b.known(ctx, who, name)
 	return err
 }
 

@@ -120,6 +120,18 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	if err != nil {
 		return err
 	}
+	if err := p.admit(e, i); err != nil {
+		return err
+	}
+	it := item{index: i, route: r, at: at}
+	if t == nil {
+		it.hint = p.bus.unspecifiedHint(r)
+	}
+	return p.stamp(it, t, e)
+}
+
+// admit refuses what nothing but its batch, a full disk or a quota speaks against.
+func (p *publish) admit(e *autobus.Event, i int) *autobus.Error {
 	if id, ok := p.batch.Admit(i); !ok {
 		return predecessorFailed(id)
 	}
@@ -128,14 +140,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	}
 	// Last, so that only what would be appended uses the quota up. If what waits for a refused event of its key did,
 	// there would be nothing left for that one.
-	if err := p.quota.Take(e.Size()); err != nil {
-		return err
-	}
-	it := item{index: i, route: r, at: at}
-	if t == nil {
-		it.hint = p.bus.unspecifiedHint(r)
-	}
-	return p.stamp(it, t, e)
+	return p.quota.Take(e.Size())
 }
 
 func predecessorFailed(id string) *autobus.Error {

@@ -39,13 +39,7 @@ func (p *publish) prepareReply(ctx context.Context, known bool, i int, request s
 	}
 	id, _ := e.Ext(autobus.ExtCausationID)
 	e.Key = []byte(id)
-	if id, ok := p.batch.Admit(i); !ok {
-		return predecessorFailed(id)
-	}
-	if err := p.bus.cfg.Full(int64(e.Size())); err != nil {
-		return err
-	}
-	if err := p.quota.Take(e.Size()); err != nil {
+	if err := p.admit(e, i); err != nil {
 		return err
 	}
 	return p.stamp(item{index: i, route: p.bus.replies.route(e.Type), to: &to}, nil, e)

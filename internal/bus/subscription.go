@@ -67,17 +67,26 @@ func (b *Bus) checkSubscription(ctx context.Context, name string, p autobus.Poli
 	if a.Spec {
 		return nil // their types are declared beside them, and pushing them was granted
 	}
-	who, known := autobus.PrincipalOf(ctx)
-	if !known {
-		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to manage subscriptions")
-	}
-	if !who.May(autobus.VerbManage, name) {
-		return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to manage %s", who.Name, name)
+	who, err := mayManage(ctx, name)
+	if err != nil {
+		return err
 	}
 	if err := mayReadAll(who, p.Types); err != nil {
 		return err
 	}
 	return b.typesExist(ctx, who, p.Types)
+}
+
+// mayManage gives the principal of ctx, if it may manage a subscription.
+func mayManage(ctx context.Context, name string) (autobus.Principal, error) {
+	who, known := autobus.PrincipalOf(ctx)
+	switch {
+	case !known:
+		return who, autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to manage subscriptions")
+	case !who.May(autobus.VerbManage, name):
+		return who, autobus.NewError(autobus.ReasonForbidden, "%s has no grant to manage %q", who.Name, clipName(name))
+	}
+	return who, nil
 }
 
 func (b *Bus) typesExist(ctx context.Context, who autobus.Principal, types []string) error {
@@ -245,13 +254,11 @@ func (b *Bus) startOf(ctx context.Context, s autobus.Start, topics []string) (ma
 // DeleteSubscription ends a subscription for good: its workers are told, and what it had read is forgotten. Its dead
 // letters stay.
 func (b *Bus) DeleteSubscription(ctx context.Context, name string, a Audit) error {
-	who, known := autobus.PrincipalOf(ctx)
-	switch {
-	case !known:
-		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to manage subscriptions")
-	case !who.May(autobus.VerbManage, name):
-		return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to manage %q", who.Name, clipName(name))
-	case b.declared(name):
+	who, err := mayManage(ctx, name)
+	if err != nil {
+		return err
+	}
+	if b.declared(name) {
 		return autobus.NewError(autobus.ReasonManagedBySpec, "subscription %s is declared by a spec", name)
 	}
 	for range changeAttempts {
