@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/spec"
@@ -118,7 +117,7 @@ func (b *Bus) request(who autobus.Principal, t *spec.Type, e *autobus.Event) ([]
 	b.lock()
 	defer b.unlock()
 	if asks || wantsReply {
-		if err := inTime(e, b.clock.now()); err != nil {
+		if err := spec.CheckDeadline(e, b.clock.now()); err != nil {
 			return nil, err
 		}
 	}
@@ -133,19 +132,6 @@ func (b *Bus) request(who autobus.Principal, t *spec.Type, e *autobus.Event) ([]
 		return nil, autobus.NewError(autobus.ReasonNoResponder, "no subscription serves %s", e.Type)
 	}
 	return responders, nil
-}
-
-func inTime(e *autobus.Event, now time.Time) *autobus.Error {
-	s, has := e.Ext(autobus.ExtExpiryTime)
-	switch {
-	case !has:
-		return nil
-	case e.Expiry().IsZero():
-		return autobus.NewError(autobus.ReasonEventInvalid, "the extension %s is no time", autobus.ExtExpiryTime)
-	case e.Expired(now):
-		return autobus.NewError(autobus.ReasonDeadlinePassed, "the deadline %s is over", s)
-	}
-	return nil
 }
 
 // responders lists the subscriptions that name a type in full.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/autobus-io/autobus"
 )
@@ -21,6 +22,22 @@ type Reply struct {
 
 // mediaProblem is the content type of a problem (RFC 9457).
 const mediaProblem = "application/problem+json"
+
+// CheckDeadline refuses a request whose deadline (autobus.ExtExpiryTime) cannot be read, ReasonEventInvalid, or is over at
+// now, ReasonDeadlinePassed. One without a deadline is in time.
+func CheckDeadline(request *autobus.Event, now time.Time) *autobus.Error {
+	s, has := request.Ext(autobus.ExtExpiryTime)
+	switch {
+	case !has:
+		return nil
+	case request.Expiry().IsZero():
+		return autobus.NewError(autobus.ReasonEventInvalid, "the extension %s is no time", autobus.ExtExpiryTime).
+			WithHint("Write it as 2026-01-31T15:04:05Z.")
+	case request.Expired(now):
+		return autobus.NewError(autobus.ReasonDeadlinePassed, "the deadline %s is over", s)
+	}
+	return nil
+}
 
 // CheckReply holds a reply against the limits and the messages that the type of the request declares. t is nil where no
 // spec declares the request. An error that names no message is ReasonEventInvalid; so is any reply to a type that

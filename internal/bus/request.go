@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
@@ -31,7 +30,7 @@ func (p *publish) request(ctx context.Context, t *spec.Type, e *autobus.Event, i
 	case wantsReply && !p.who.May(autobus.VerbRequest, e.Type):
 		return autobus.NewError(autobus.ReasonForbidden, "%s has no grant to request %q", p.who.Name, e.Type)
 	case asks || wantsReply:
-		if err := inTime(e, p.now); err != nil {
+		if err := spec.CheckDeadline(e, p.now); err != nil {
 			return err
 		}
 	}
@@ -59,21 +58,6 @@ func (p *publish) request(ctx context.Context, t *spec.Type, e *autobus.Event, i
 		p.responders = map[int][]string{}
 	}
 	p.responders[i] = responders
-	return nil
-}
-
-// inTime refuses a request whose deadline cannot be read or is over.
-func inTime(e *autobus.Event, now time.Time) *autobus.Error {
-	s, has := e.Ext(autobus.ExtExpiryTime)
-	switch {
-	case !has:
-		return nil
-	case e.Expiry().IsZero():
-		return autobus.NewError(autobus.ReasonEventInvalid, "the extension %s is no time", autobus.ExtExpiryTime).
-			WithHint("Write it as 2026-01-31T15:04:05Z.")
-	case e.Expired(now):
-		return autobus.NewError(autobus.ReasonDeadlinePassed, "the deadline %s is over", s)
-	}
 	return nil
 }
 
