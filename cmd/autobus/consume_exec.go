@@ -58,11 +58,17 @@ func (c *consumer) begin(ctx context.Context) {
 }
 
 func (c *consumer) command(ctx context.Context, j *job) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "sh", "-c", c.flags.exec)
+	cmd := shell(ctx, c.flags.exec, c.environment(j))
 	cmd.Stdin = bytes.NewReader(j.data)
 	cmd.Stdout, cmd.Stderr = c.app.out, c.app.err
-	cmd.Env = append(os.Environ(), c.environment(j)...)
-	// A process group of its own: the terminal's Ctrl-C is for consume, which lets the command finish.
+	return cmd
+}
+
+// shell is a command of --exec, with more environment. It has a process group of its own: the terminal's Ctrl-C is for
+// the bus's command, which lets it finish.
+func shell(ctx context.Context, line string, env []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = commandGrace

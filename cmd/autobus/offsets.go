@@ -39,20 +39,12 @@ func (a *app) newOffsetsShowCommand() *cobra.Command {
 		Args:              named("subscription", "autobus offsets show shipping", cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeSubscription,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := subscriptionPath(args[0])
-			if err != nil {
-				return err
-			}
-			doc, err := a.getDoc(cmd.Context(), path+"/lag")
+			doc, lag, err := a.getLag(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			if a.output != "table" {
 				return a.emit(doc)
-			}
-			lag, err := readLag(doc)
-			if err != nil {
-				return err
 			}
 			var rows [][]string
 			for _, p := range lag.Partitions {
@@ -76,15 +68,7 @@ func (a *app) newOffsetsExportCommand() *cobra.Command {
 		Args:              named("subscription", "autobus offsets export shipping", cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeSubscription,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := subscriptionPath(args[0])
-			if err != nil {
-				return err
-			}
-			doc, err := a.getDoc(cmd.Context(), path+"/lag")
-			if err != nil {
-				return err
-			}
-			lag, err := readLag(doc)
+			_, lag, err := a.getLag(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

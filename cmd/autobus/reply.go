@@ -8,10 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
 	"os/exec"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,18 +112,14 @@ func (r *replyFlags) answer(ctx context.Context, q *ipc.Request) (any, error) {
 	if r.echo {
 		return ipc.Raw{ContentType: q.ContentType, Data: q.Data}, nil
 	}
-	cmd := exec.CommandContext(ctx, "sh", "-c", r.exec)
+	env := []string{"AUTOBUS_ID=" + withoutNUL(q.ID), "AUTOBUS_TYPE=" + q.Type,
+		"AUTOBUS_SOURCE=" + withoutNUL(q.Source), "AUTOBUS_ATTEMPT=" + strconv.Itoa(q.Attempt)}
+	if until := q.Expiry(); !until.IsZero() {
+		env = append(env, "AUTOBUS_DEADLINE="+until.Format(time.RFC3339Nano))
+	}
+	cmd := shell(ctx, r.exec, env)
 	var out bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(q.Data), &out, r.app.err
-	cmd.Env = append(os.Environ(), "AUTOBUS_ID="+withoutNUL(q.ID), "AUTOBUS_TYPE="+q.Type,
-		"AUTOBUS_SOURCE="+withoutNUL(q.Source), "AUTOBUS_ATTEMPT="+strconv.Itoa(q.Attempt))
-	if until := q.Expiry(); !until.IsZero() {
-		cmd.Env = append(cmd.Env, "AUTOBUS_DEADLINE="+until.Format(time.RFC3339Nano))
-	}
-	// A process group of its own: the terminal's Ctrl-C is for reply, which lets the command finish.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = commandGrace
 	err := cmd.Run()
 	answer := ipc.Raw{ContentType: "application/json", Data: bytes.TrimRight(out.Bytes(), "\n")}
 	if !json.Valid(answer.Data) {

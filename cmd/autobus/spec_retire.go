@@ -114,15 +114,7 @@ func (r *specRetire) live(ctx context.Context, name string) ([]typeReader, error
 
 // undone is how many events of a type a subscription has not done.
 func (r *specRetire) undone(ctx context.Context, subscription, name string) (int64, error) {
-	path, err := subscriptionPath(subscription)
-	if err != nil {
-		return 0, err
-	}
-	doc, err := r.getDoc(ctx, path+"/lag")
-	if err != nil {
-		return 0, err
-	}
-	lag, err := readLag(doc)
+	_, lag, err := r.getLag(ctx, subscription)
 	if err != nil {
 		return 0, err
 	}

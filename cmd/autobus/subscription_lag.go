@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -23,25 +24,30 @@ func (a *app) newSubscriptionLagCommand() *cobra.Command {
 		Args:              named("subscription", "autobus subscription lag shipping", cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeSubscription,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := subscriptionPath(args[0])
-			if err != nil {
-				return err
-			}
-			doc, err := a.getDoc(cmd.Context(), path+"/lag")
+			doc, lag, err := a.getLag(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			if a.output != "table" {
 				return a.emit(doc)
 			}
-			lag, err := readLag(doc)
-			if err != nil {
-				return err
-			}
 			a.printLag(lag)
 			return nil
 		},
 	}
+}
+
+// getLag asks for the lag of a subscription. doc is what the bus answered.
+func (a *app) getLag(ctx context.Context, name string) (doc []byte, lag bus.Lag, err error) {
+	path, err := subscriptionPath(name)
+	if err != nil {
+		return nil, lag, err
+	}
+	if doc, err = a.getDoc(ctx, path+"/lag"); err != nil {
+		return nil, lag, err
+	}
+	lag, err = readLag(doc)
+	return doc, lag, err
 }
 
 func readLag(doc []byte) (lag bus.Lag, err error) {
