@@ -30,50 +30,42 @@ func (m *planner) warn(line int, hint, format string, args ...any) {
 }
 
 // columnsOf are the columns of one type: the sink's and its own, which come instead of those of the same name.
-func (m *planner) columnsOf(entry TypeEntry) (out []Column) {
-	own := map[string]Column{}
-	for _, c := range entry.Columns {
-		own[c.Name] = c
-	}
-	for _, c := range m.file.Columns {
-		if o, ok := own[c.Name]; ok {
-			delete(own, c.Name)
-			c = o
-		}
-		if !c.Off {
-			out = append(out, c)
-		}
-	}
-	for _, c := range entry.Columns {
-		if _, ok := own[c.Name]; ok && !c.Off {
-			out = append(out, c)
-		}
-	}
+func (m *planner) columnsOf(entry TypeEntry) []Column {
+	out := overridden(m.file.Columns, entry.Columns, func(c Column) (string, bool) { return c.Name, c.Off })
 	if entry.Mode == ModeDelete { // it needs to know the row, nothing else
 		out = slices.DeleteFunc(out, func(c Column) bool { return !slices.Contains(m.file.Key, c.Name) })
 	}
 	return out
 }
 
-func (m *planner) childrenOf(entry TypeEntry) (out []Child) {
+func (m *planner) childrenOf(entry TypeEntry) []Child {
 	if entry.Mode == ModeDelete {
 		return nil
 	}
-	own := map[string]Child{}
-	for _, c := range entry.Children {
-		own[c.Table] = c
+	return overridden(m.file.Children, entry.Children, func(c Child) (string, bool) { return c.Table, c.Off })
+}
+
+// overridden is what is common to all types with a type's own in the place of those of the same name, then the rest of
+// its own; without those that are off.
+func overridden[T any](common, own []T, as func(T) (name string, off bool)) (out []T) {
+	left := map[string]T{}
+	for _, c := range own {
+		name, _ := as(c)
+		left[name] = c
 	}
-	for _, c := range m.file.Children {
-		if o, ok := own[c.Table]; ok {
-			delete(own, c.Table)
+	for _, c := range common {
+		name, _ := as(c)
+		if o, ok := left[name]; ok {
+			delete(left, name)
 			c = o
 		}
-		if !c.Off {
+		if _, off := as(c); !off {
 			out = append(out, c)
 		}
 	}
-	for _, c := range entry.Children {
-		if _, ok := own[c.Table]; ok && !c.Off {
+	for _, c := range own {
+		name, off := as(c)
+		if _, ok := left[name]; ok && !off {
 			out = append(out, c)
 		}
 	}
