@@ -8,6 +8,29 @@ from .errors import ReplyError, error
 from .event import Reply
 
 
+class Progress:
+    """How far a request is."""
+
+    def __init__(self, query: Query):
+        self._query = query
+
+    @property
+    def id(self) -> str:
+        return self._query.id
+
+    @property
+    def got(self) -> int:
+        return len(self._query.got)
+
+    @property
+    def missing(self) -> list[str]:
+        return self._query.missing
+
+    @property
+    def duplicates(self) -> int:
+        return self._query.duplicates
+
+
 def check_ask(want: int, timeout: float) -> None:
     if want == 0 or want < ALL:
         raise error("request_invalid", f"{want} replies cannot be waited for",

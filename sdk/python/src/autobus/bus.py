@@ -15,18 +15,19 @@ from ._base import Base, make_event
 from ._engine import Engine
 from ._inbox import ALL, Query
 from ._invoke import Invoker
-from ._ask import answer_of, check_ask
+from ._ask import Progress, answer_of, check_ask
 from .event import Event, Reply
 from .hooks import Chain
 from .receipt import Receipt
 
 
-class Replies:
+class Replies(Progress):
     """The replies to one request as they come: iterate over it. `got`, `missing` and `duplicates` tell at any time how
     far it is; `missing` lists the subscriptions that serve the type and did not reply."""
 
     def __init__(self, bus: Bus, query: Query):
-        self._bus, self._query = bus, query
+        super().__init__(query)
+        self._bus = bus
 
     def __aiter__(self) -> AsyncIterator[Reply]:
         return self
@@ -40,22 +41,6 @@ class Replies:
     async def close(self) -> None:
         """Gives the replies up that did not come yet."""
         self._bus._engine.soon(self._query.close)
-
-    @property
-    def id(self) -> str:
-        return self._query.id
-
-    @property
-    def got(self) -> int:
-        return len(self._query.got)
-
-    @property
-    def missing(self) -> list[str]:
-        return self._query.missing
-
-    @property
-    def duplicates(self) -> int:
-        return self._query.duplicates
 
 
 class Bus(Base):

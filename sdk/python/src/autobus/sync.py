@@ -12,7 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
-from ._ask import answer_of, check_ask
+from ._ask import Progress, answer_of, check_ask
 from ._base import Base, make_event
 from ._engine import Engine
 from ._inbox import ALL, Query
@@ -22,11 +22,12 @@ from .hooks import Chain
 from .receipt import Receipt
 
 
-class Replies:
+class Replies(Progress):
     """As autobus.Replies, for a plain loop."""
 
     def __init__(self, bus: Bus, query: Query):
-        self._bus, self._query = bus, query
+        super().__init__(query)
+        self._bus = bus
 
     def __iter__(self) -> Iterator[Reply]:
         return self
@@ -40,22 +41,6 @@ class Replies:
     def close(self) -> None:
         """Gives the replies up that did not come yet."""
         self._bus._engine.soon(self._query.close)
-
-    @property
-    def id(self) -> str:
-        return self._query.id
-
-    @property
-    def got(self) -> int:
-        return len(self._query.got)
-
-    @property
-    def missing(self) -> list[str]:
-        return self._query.missing
-
-    @property
-    def duplicates(self) -> int:
-        return self._query.duplicates
 
 
 class Bus(Base):
