@@ -33,7 +33,7 @@ suites-update: ## run every suite and write test/suites.txt
 
 .PHONY: golden-update
 golden-update: ## write the golden files and generated documents from the code
-	go test . ./cmd/autobus ./spec ./internal/bus ./internal/control ./internal/ledger -run 'Reference|StayReadable' -update
+	go test . ./cmd/autobus ./spec ./internal/bus ./internal/control ./internal/delay ./internal/ledger -run 'Reference|StayReadable' -update
 
 .PHONY: lint
 lint: ## run the linters of .golangci.yml

@@ -4,7 +4,6 @@ package bus
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,8 +13,6 @@ import (
 
 	"github.com/autobus-io/autobus/internal/kafka"
 )
-
-var updatePark = flag.Bool("update-park", false, "write the golden file of the park log's records anew")
 
 // parkFacts are one record of each kind.
 func parkFacts() []kafka.Record {
@@ -75,7 +72,7 @@ func parkGolden(t *testing.T, name string, records []kafka.Record) {
 		got.WriteByte('\n')
 	}
 	file := filepath.Join("testdata", name)
-	if *updatePark {
+	if *update {
 		if err := os.WriteFile(file, got.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -70,23 +70,7 @@ func TestRecordsStayReadable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			stamp := stamper{now: now, events: 1}
 			rec := stamp.record(r, nil, &e)
-			got, err := json.MarshalIndent(store(rec), "", "  ")
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join("testdata", "record-"+name+".v1.json")
-			if *update {
-				if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(got)+"\n" != string(want) {
-				t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
-			}
+			golden(t, "record-"+name+".v1.json", store(rec))
 			back := decode("main", "orders.order.placed.v1", &rec)
 			if !back.Time.Equal(e.Time) {
 				t.Errorf("time %s came back as %s", e.Time, back.Time)
@@ -157,23 +141,29 @@ func TestDeadLettersStayReadable(t *testing.T) {
 	for name, bare := range map[string]bool{"deadletter": false, "deadletter-bare": true} {
 		sl.bare = bare
 		letter := deadLetter("dlq.shipping", sl, at.Add(time.Hour))
-		got, err := json.MarshalIndent(store(letter), "", "  ")
-		if err != nil {
+		golden(t, name+".v1.json", store(letter))
+	}
+}
+
+// golden holds what is stored against its golden file. One may be added, never changed.
+func golden(t *testing.T, name string, stored any) {
+	t.Helper()
+	got, err := json.MarshalIndent(stored, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join("testdata", name+".v1.json")
-		if *update {
-			if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got)+"\n" != string(want) {
-			t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
-		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got)+"\n" != string(want) {
+		t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
 	}
 }
 

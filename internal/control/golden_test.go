@@ -78,19 +78,7 @@ func TestStoredFormsStayReadable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join("testdata", fmt.Sprintf("%s.v%d.json", name, r.Version))
-			if *update {
-				if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(bytes.TrimSpace(want), got) {
-				t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
-			}
+			want := golden(t, fmt.Sprintf("%s.v%d.json", name, r.Version), got)
 			read, change, err := decode(42, want)
 			if err != nil || change != "CHANGE" || !reflect.DeepEqual(read, r) {
 				t.Errorf("read back %+v (change %s, error %v), want %+v", read, change, err, r)
@@ -104,6 +92,25 @@ func TestStoredFormsStayReadable(t *testing.T) {
 	}
 }
 
+// golden holds what this build writes against a golden file, and gives what the file has.
+func golden(t *testing.T, name string, got []byte) []byte {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytes.TrimSpace(want), got) {
+		t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, want)
+	}
+	return want
+}
+
 // The copy of a position is no control record and has a version of its own.
 func TestPositionsStayReadable(t *testing.T) {
 	least := Position{Version: PositionVersion, Offset: 4_294_967_296, SeekEpoch: 2, Incarnation: 7,
@@ -111,24 +118,11 @@ func TestPositionsStayReadable(t *testing.T) {
 	full := least
 	full.TopicID = "000102030405060708090a0b0c0d0e0f"
 	for name, want := range map[string]Position{"position": least, "position-topic": full} {
-		file := filepath.Join("testdata", name+".v1.json")
 		got, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *update {
-			if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		golden, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(bytes.TrimSpace(golden), got) {
-			t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, golden)
-		}
-		if got, err := decodePosition(golden); err != nil || got != want {
+		if got, err := decodePosition(golden(t, name+".v1.json", got)); err != nil || got != want {
 			t.Errorf("read back %+v, error %v", got, err)
 		}
 	}
@@ -145,24 +139,12 @@ func TestJobProgressStaysReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join("testdata", "job-progress.v1.json")
-	if *update {
-		if err := os.WriteFile(file, append(got, '\n'), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	golden, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(bytes.TrimSpace(golden), got) {
-		t.Errorf("this build writes\n%s\nthe golden file has\n%s", got, golden)
-	}
+	stored := golden(t, "job-progress.v1.json", got)
 	key := jobKey("j1", want)
 	if key != "job/j1/orders.order.placed.v1/11/7" {
 		t.Errorf("its key is %s", key)
 	}
-	if id, read, err := decodeJobProgress(key, golden); err != nil || id != "j1" || !reflect.DeepEqual(read, want) {
+	if id, read, err := decodeJobProgress(key, stored); err != nil || id != "j1" || !reflect.DeepEqual(read, want) {
 		t.Errorf("read back %+v of %s, error %v", read, id, err)
 	}
 	for key, raw := range map[string]string{key: `{"version":2}`, "job/j1": `{"version":1}`,
