@@ -46,27 +46,34 @@ func TestTopicsAndPartitionsThatComeLaterAreRead(t *testing.T) {
 	})
 }
 
+// joinFilled joins a group of its own on a topic of two partitions, each with n records that count from 0.
+func joinFilled(t *testing.T, l *kafka.Log, n int) (m *kafka.Member, ps []kafka.TP, values []string) {
+	t.Helper()
+	topic := bustest.Prefix()
+	create(t, l, topic, 2, nil)
+	ps = partitions(topic, 2)
+	values = make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprint(i)
+	}
+	for _, tp := range ps {
+		write(t, l, tp, values...)
+	}
+	m, err := kafka.JoinQuickly(t.Context(), l, kafka.Group{ID: topic, Topics: []string{topic},
+		Start: func(_ context.Context, commits map[kafka.TP]kafka.Commit) (map[kafka.TP]int64, error) {
+			return map[kafka.TP]int64{ps[0]: 0, ps[1]: 0}, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, ps, values
+}
+
 // Paused partitions drop what the client read ahead. It has to come again, once and in order.
 func TestPauseAndResumeLoseNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *kafka.Log) {
-		topic := bustest.Prefix()
-		create(t, l, topic, 2, nil)
-		ps := partitions(topic, 2)
 		const n = 5000
-		values := make([]string, n)
-		for i := range values {
-			values[i] = fmt.Sprint(i)
-		}
-		for _, tp := range ps {
-			write(t, l, tp, values...)
-		}
-		m, err := kafka.JoinQuickly(t.Context(), l, kafka.Group{ID: topic, Topics: []string{topic},
-			Start: func(_ context.Context, commits map[kafka.TP]kafka.Commit) (map[kafka.TP]int64, error) {
-				return map[kafka.TP]int64{ps[0]: 0, ps[1]: 0}, nil
-			}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		m, ps, values := joinFilled(t, l, n)
 		defer m.Leave(context.Background())
 		got := map[kafka.TP][]string{}
 		for polls := 0; len(got[ps[0]])+len(got[ps[1]]) < 2*n; polls++ {
@@ -168,24 +175,8 @@ func TestMemberSettings(t *testing.T) {
 // log has a hole just there.
 func TestSeekGoesOnElsewhere(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *kafka.Log) {
-		topic := bustest.Prefix()
-		create(t, l, topic, 2, nil)
-		ps := partitions(topic, 2)
 		const n = 3000
-		values := make([]string, n)
-		for i := range values {
-			values[i] = fmt.Sprint(i)
-		}
-		for _, tp := range ps {
-			write(t, l, tp, values...)
-		}
-		m, err := kafka.JoinQuickly(t.Context(), l, kafka.Group{ID: topic, Topics: []string{topic},
-			Start: func(_ context.Context, commits map[kafka.TP]kafka.Commit) (map[kafka.TP]int64, error) {
-				return map[kafka.TP]int64{ps[0]: 0, ps[1]: 0}, nil
-			}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		m, ps, _ := joinFilled(t, l, n)
 		defer m.Leave(context.Background())
 		next := map[kafka.TP]int64{}
 		poll := func() {
@@ -208,7 +199,7 @@ func TestSeekGoesOnElsewhere(t *testing.T) {
 			if i%2 == 1 {
 				m.Pause(ps[0])
 			}
-			m.Seek(t.Context(), map[kafka.TP]int64{ps[0]: at, {Topic: topic, Partition: 7}: 1})
+			m.Seek(t.Context(), map[kafka.TP]int64{ps[0]: at, {Topic: ps[0].Topic, Partition: 7}: 1})
 			next[ps[0]] = at
 		}
 		for next[ps[0]] < n || next[ps[1]] < n {
