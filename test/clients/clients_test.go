@@ -4,7 +4,7 @@
 // client for Python against the schema registry of a running `autobus dev`, and AsyncAPI's own parser against the specs
 // that this repository has and makes.
 //
-// The programs are brought by tools/clients.sh, which make test calls; without them the tests are skipped.
+// The programs are brought by make test; without them the tests are skipped.
 package clients
 
 import (
@@ -27,18 +27,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// programs is the folder of the programs.
-func programs(t *testing.T, name string) string {
+// brought is where make test put a program.
+func brought(t *testing.T, variable string) string {
 	t.Helper()
-	dir := os.Getenv("AUTOBUS_TEST_CLIENTS")
-	if dir == "" {
-		t.Skip("make test brings what this needs; else: tools/clients.sh " + name + " DIR, then AUTOBUS_TEST_CLIENTS=DIR")
+	where := os.Getenv(variable)
+	if where == "" {
+		t.Skip("make test brings what this needs, and sets " + variable)
 	}
-	dir = filepath.Join(dir, name)
-	if _, err := os.Stat(filepath.Join(dir, "made-from")); err != nil {
-		t.Skip("tools/clients.sh " + name + " did not bring what this needs")
-	}
-	return dir
+	return where
 }
 
 // build makes the program under test.
@@ -104,7 +100,7 @@ func dev(t *testing.T, bin, specs string) (api, kafka string) {
 }
 
 func TestConfluentSerializers(t *testing.T) {
-	python := filepath.Join(programs(t, "python"), "bin", "python")
+	python := brought(t, "AUTOBUS_TEST_PYTHON")
 	specs, err := filepath.Abs("python/specs")
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +131,7 @@ func documents(t *testing.T, dir string) (n int) {
 }
 
 func TestAsyncAPIParser(t *testing.T) {
-	node := programs(t, "node")
+	node := brought(t, "AUTOBUS_TEST_ASYNCAPI")
 	check, err := filepath.Abs("asyncapi/check.mjs")
 	if err != nil {
 		t.Fatal(err)

@@ -9,10 +9,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -91,13 +89,9 @@ func pytest(ctx context.Context, dir, python string) *Suite {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pythonLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, python, "-m", "pytest", "--junitxml="+report)
+	cmd := tests(ctx, []string{"AUTOBUS_BIN=" + bin, "PYTHONPATH=" + src, "PYTHONDONTWRITEBYTECODE=1"},
+		python, "-m", "pytest", "--junitxml="+report)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "AUTOBUS_BIN="+bin, "PYTHONPATH="+src, "PYTHONDONTWRITEBYTECODE=1")
-	// A group of its own, so that an interrupt reaches what the tests started.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = 20 * time.Second
 	out, runErr := cmd.CombinedOutput()
 	text, err := os.ReadFile(report)
 	if err == nil {

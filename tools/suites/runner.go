@@ -218,12 +218,7 @@ func (r *runner) test(ctx context.Context, env []string, limit time.Duration, fl
 		return
 	}
 	args := slices.Concat([]string{"test", "-race", "-json", fmt.Sprintf("-timeout=%s", limit)}, flags, pkgs)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	// A group of its own, so that an interrupt reaches the test binaries and what they started.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
-	cmd.WaitDelay = 20 * time.Second
-	cmd.Env = append(os.Environ(), env...)
+	cmd := tests(ctx, env, "go", args...)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		cmd.Stderr = os.Stderr
@@ -240,6 +235,17 @@ func (r *runner) test(ctx context.Context, env []string, limit time.Duration, fl
 		r.add(&Suite{Name: "go test", Broken: true,
 			Output: fmt.Sprintf("%s%d of %d packages reported; go test: %v\n", rest, len(suites), len(pkgs), err)})
 	}
+}
+
+// tests is a program that runs tests, with more environment. It has a process group of its own, so that an interrupt
+// reaches what the tests started.
+func tests(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 20 * time.Second
+	return cmd
 }
 
 func (r *runner) skip(what, why string) {
