@@ -21,6 +21,7 @@ type Policy struct {
 	AckWait     Duration          `json:"ack_wait,omitempty"`     // how long a lease lives; default DefaultAckWait
 	Retry       RetryPolicy       `json:"retry,omitzero"`         // of what was not acked
 	OnExhausted OnExhausted       `json:"on_exhausted,omitempty"` // default ToDeadLetters
+	Delivery    PolicyDelivery    `json:"delivery,omitzero"`      // default: workers come and take the events
 	Owner       string            `json:"owner,omitempty"`        // whom to tell when it does not go on
 }
 

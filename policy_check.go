@@ -48,6 +48,9 @@ func (p *Policy) Check() *Error {
 			return invalidPolicy("%s", err.Detail)
 		}
 	}
+	if err := p.Delivery.check(); err != nil {
+		return err
+	}
 	return p.checkRetry()
 }
 

@@ -56,6 +56,7 @@ var law = map[string][]string{
 		"internal/edge", "internal/quota"},
 	"internal/relay":   {".", "outbox"},
 	"internal/bridge":  {".", "ipc", "internal/edge"},
+	"internal/push":    {"."},
 	"internal/doctor":  {".", "spec", "internal/kafka", "internal/control", "internal/registry"},
 	"internal/bench":   {".", "internal/kafka"},
 	"internal/bustest": {".", "internal/kafka"},
@@ -66,8 +67,8 @@ var law = map[string][]string{
 // Planes: the data plane touches every event and never imports the control plane.
 var (
 	dataPlane = []string{"internal/kafka", "internal/ledger", "internal/wire", "internal/quota", "internal/delay",
-		"internal/bus", "internal/peer", "internal/relay", "internal/bridge", "internal/edge", "internal/sink",
-		"internal/mirror"}
+		"internal/bus", "internal/peer", "internal/relay", "internal/bridge", "internal/push", "internal/edge",
+		"internal/sink", "internal/mirror"}
 	controlPlane = []string{"internal/registry", "internal/codegen", "internal/monitor", "internal/repartition",
 		"internal/admin", "internal/doctor", "internal/bench"}
 )

@@ -30,6 +30,7 @@ func (r *parser) subscriptionPolicy(doc, op place) autobus.Policy {
 		{"window", func(p *autobus.Policy, at place) { p.Window = r.window(at) }},
 		{"ack-wait", func(p *autobus.Policy, at place) { p.AckWait = r.duration(at) }},
 		{"on-exhausted", func(p *autobus.Policy, at place) { p.OnExhausted = autobus.OnExhausted(r.text(at)) }},
+		{"delivery", func(p *autobus.Policy, at place) { p.Delivery = r.delivery(at) }},
 		{"owner", func(p *autobus.Policy, at place) { p.Owner = r.text(at) }},
 	})
 	r.policyKeys(r.said(op, "x-on-failure"), &p, []policyKey{
@@ -91,6 +92,7 @@ func (r *parser) keysOf(p place, known []string) []string {
 // asInSpecs turns what begins with the name of a policy's field into what specs call it.
 func asInSpecs(s string) string {
 	for _, names := range [][2]string{{"ack_wait", "ack-wait"}, {"on_exhausted", "on-exhausted"},
+		{"delivery.push.secret_file", "delivery.push.secret-file"},
 		{"retry.backoff", "retries"}, {"retry.max_attempts", "max-attempts"}, {"retry.max_time", "max-time"},
 		{"retry", "x-on-failure"}} {
 		if rest, ok := strings.CutPrefix(s, names[0]); ok {

@@ -48,6 +48,8 @@ type config struct {
 	Limits limitsConfig `yaml:"limits"`
 	// What one principal may ask of this instance. Without any quota one service can take all there is from the others.
 	Quotas quotasConfig `yaml:"quotas"`
+	// Subscriptions whose events the bus sends to HTTP endpoints, see docs/howto/push.md. Give all instances the same.
+	Push pushConfig `yaml:"push"`
 	// What the instance writes about itself, to stderr.
 	Log logConfig `yaml:"log"`
 }
@@ -141,6 +143,16 @@ type principalQuota struct {
 	Connections number `yaml:"connections"`
 	// As in default.
 	Burst time.Duration `yaml:"burst"`
+}
+
+type pushConfig struct {
+	// Networks of endpoints that are not on the public internet and may be reached nevertheless, such as
+	// [10.20.0.0/16, 127.0.0.0/8]. Whoever may manage a subscription can let the bus post to any address in them.
+	Allow []string `yaml:"allow"`
+	// Folder of the files that subscriptions name as secret_file. Empty means that requests cannot be signed.
+	Secrets string `yaml:"secrets"`
+	// What the bus calls itself in the CloudEvents webhook handshake, a host's name. Empty means autobus.
+	Origin string `yaml:"origin"`
 }
 
 type logConfig struct {

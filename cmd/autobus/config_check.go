@@ -45,6 +45,7 @@ func (c *config) check(p *problems) {
 		p.at("limits.drain", "%s is negative", c.Limits.Drain).next("give a duration such as 20s")
 	}
 	c.Quotas.check(p)
+	c.Push.check(p)
 	p.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	p.oneOf("log.format", c.Log.Format, "text", "json")
 }

@@ -27,6 +27,7 @@ type devFlags struct {
 	kafkaPort int
 	specs     string
 	sinks     []string
+	secrets   string
 	noDemo    bool
 	verbose   bool
 
@@ -72,6 +73,7 @@ func (a *app) newDevCommand() *cobra.Command {
 	f.IntVar(&d.kafkaPort, "kafka-port", 9092, "port of the embedded Kafka broker; 0 = any free one")
 	f.StringVar(&d.specs, "specs", "", "folder of AsyncAPI specs, reloaded when it changes (default ./specs if there)")
 	f.StringSliceVar(&d.sinks, "sink", nil, "file of a sink to run; its tables are made (autobus sink)")
+	f.StringVar(&d.secrets, "push-secrets", "", "folder of the files that subscriptions name as secret_file")
 	f.BoolVar(&d.noDemo, "no-demo", false, "no made-up orders")
 	f.StringVar(&d.durability, "durability", durabilityOS,
 		"what is acknowledged survives a kill (os) or also a power cut (fsync)")
@@ -145,6 +147,9 @@ func (d *devFlags) settings() (settings, error) {
 			return settings{}, usage("--sink: %s", err).WithHint("Name the file of a sink.")
 		}
 	}
+	if info, err := os.Stat(d.secrets); d.secrets != "" && (err != nil || !info.IsDir()) {
+		return settings{}, usage("--push-secrets: %s is not a folder", d.secrets).WithHint("Name the folder of the secrets.")
+	}
 	var builtin spec.Files
 	if !d.noDemo {
 		var err error
@@ -170,6 +175,7 @@ func (d *devFlags) settings() (settings, error) {
 	}
 	s := settings{
 		dev: true, instance: host, listen: loopbackAddr(d.port), specs: d.specs, sinks: d.sinks, builtin: builtin,
+		push:   pushSettings{allow: loopbackNets(), secrets: d.secrets},
 		drain:  2 * time.Second,
 		hosts:  []string{"localhost", "127.0.0.1", "::1"},
 		logger: slog.New(slog.NewTextHandler(d.app.err, &slog.HandlerOptions{Level: level})),

@@ -26,6 +26,7 @@ func testSettings(t *testing.T) settings {
 	}
 	return settings{
 		dev: true, instance: "test", listen: "127.0.0.1:0", builtin: builtin, drain: time.Second,
+		push:  pushSettings{allow: loopbackNets()},
 		hosts: []string{"localhost", "127.0.0.1"}, kafka: kafka.Config{Name: "test"},
 		embedded: &kafka.EmbeddedConfig{Addr: "127.0.0.1:0"},
 		logger:   slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -27,6 +27,7 @@ import (
 	"github.com/autobus-io/autobus/internal/edge/ws"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/peer"
+	"github.com/autobus-io/autobus/internal/push"
 	"github.com/autobus-io/autobus/internal/quota"
 	"github.com/autobus-io/autobus/internal/registry"
 	"github.com/autobus-io/autobus/ipc"
@@ -53,6 +54,7 @@ type settings struct {
 	sinks     []string // files of the sinks that run within the instance
 	drain     time.Duration
 	quotas    quota.Config
+	push      pushSettings
 	logger    *slog.Logger
 }
 
@@ -72,6 +74,7 @@ type instance struct {
 	callers  *ipc.Callers // of those who ask by HTTP
 	quotas   *quota.Quotas
 	tokens   *admin.Tokens
+	pusher   *push.Pusher
 	peers    *peer.Pool // nil = the instance works alone
 	ready    *admin.Readiness
 	started  time.Time
@@ -80,6 +83,7 @@ type instance struct {
 
 	core   *stage // what edges stand on: it ends after them
 	edges  *stage
+	pushes *stage // it ends first: what is under way is settled while everything else works
 	failed chan error
 }
 
@@ -87,7 +91,7 @@ type instance struct {
 // ready for traffic is told apart, by ready. What was opened before an error is closed again.
 func start(ctx context.Context, s settings) (in *instance, err error) {
 	in = &instance{settings: s, logger: s.logger, metrics: prometheus.NewRegistry(), ready: &admin.Readiness{},
-		core: newStage(), edges: newStage(), failed: make(chan error, 1), started: time.Now()}
+		core: newStage(), edges: newStage(), pushes: newStage(), failed: make(chan error, 1), started: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, in.stop())
@@ -123,6 +127,7 @@ func start(ctx context.Context, s settings) (in *instance, err error) {
 	if err = in.openBus(ctx); err != nil {
 		return in, err
 	}
+	in.run(in.pushes, "push", func(ctx context.Context) error { return in.pusher.Run(ctx, in.bus) })
 	in.serve()
 	in.runSinks()
 	return in, nil
@@ -193,6 +198,8 @@ func (in *instance) openBus(ctx context.Context) error {
 	if in.embedded != nil {
 		cfg.Full = in.embedded.Full
 	}
+	in.pusher = in.newPusher()
+	cfg.CheckPush, cfg.Pushes = in.pusher.Check, in.pushInfo
 	in.bus = bus.New(cfg)
 	in.run(in.core, "bus", in.bus.Run)
 	in.callers = ipc.NewCallers(in.bus)

@@ -122,8 +122,8 @@ func (c *config) settings(a *app, p *problems) settings {
 		instance: c.Instance, advertise: c.Advertise, listen: c.Listen,
 		schemas: c.SchemaRegistry.Listen, tls: c.TLS.load(p), insecure: c.Insecure,
 		kafka: c.openKafka(p), named: c.Kafka.Name != "", specs: c.Specs, sinks: c.Sinks, drain: c.Limits.Drain,
-		quotas: c.Quotas.open(),
-		peers:  c.peerKeys(p), peerTLS: c.peerTLS(p),
+		quotas: c.Quotas.open(), push: c.Push.open(),
+		peers: c.peerKeys(p), peerTLS: c.peerTLS(p),
 	}
 	if s.instance == "" {
 		host, err := os.Hostname()

@@ -57,10 +57,11 @@ func (in *instance) wait(ctx context.Context) error {
 // appendsTimeout is how long the brokers may take for what was handed to them before the stop.
 const appendsTimeout = 10 * time.Second
 
-// stop ends the instance in stages: workers hand back, edges drain, the bus drains, what they stand on ends, the log
-// closes. It works on an instance that is not fully open.
+// stop ends the instance in stages: pushing ends, workers hand back, edges drain, the bus drains, what they stand on
+// ends, the log closes. It works on an instance that is not fully open.
 func (in *instance) stop() error {
 	in.ready.SetDraining()
+	in.pushes.end()
 	if in.bus != nil {
 		// While requests are still answered: workers settle what they have in hand.
 		handing, cancel := context.WithTimeout(context.Background(), appendsTimeout)

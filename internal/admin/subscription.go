@@ -19,8 +19,7 @@ const maxPolicyBytes = 256 << 10
 // policyBody is what PUT takes: a policy, and what the protocol names besides and this build does not do.
 type policyBody struct {
 	autobus.Policy
-	Delivery json.RawMessage `json:"delivery"`
-	SLA      json.RawMessage `json:"sla"`
+	SLA json.RawMessage `json:"sla"`
 }
 
 func (e *Edge) mountSubscriptions(mux *http.ServeMux) {
@@ -95,11 +94,9 @@ func readPolicy(body []byte) (autobus.Policy, error) {
 		return b.Policy, autobus.NewError(autobus.ReasonSubscriptionInvalid, "the policy cannot be read: %s",
 			edge.JSONFault(err))
 	}
-	for name, value := range map[string]json.RawMessage{"delivery": b.Delivery, "sla": b.SLA} {
-		if s := string(value); s != "" && s != "null" && s != "false" {
-			return b.Policy, autobus.NewError(autobus.ReasonUnimplemented, "%s is not offered yet", name).
-				WithHint("Leave it away.")
-		}
+	if s := string(b.SLA); s != "" && s != "null" && s != "false" {
+		return b.Policy, autobus.NewError(autobus.ReasonUnimplemented, "sla is not offered yet").
+			WithHint("Leave it away.")
 	}
 	return b.Policy, nil
 }

@@ -55,6 +55,12 @@ type Config struct {
 	// Full says why so many bytes more may not be written, or nil. Only the embedded broker has such a limit.
 	Full func(bytes int64) *autobus.Error
 
+	// CheckPush refuses an endpoint that this instance would not push to; nil = it pushes to none.
+	CheckPush func(context.Context, autobus.Push) *autobus.Error
+
+	// Pushes tells how pushing goes here; nil = as if it pushed nothing.
+	Pushes func(subscription string) (PushInfo, bool)
+
 	Quotas *quota.Quotas // what principals may publish; nil = anything
 
 	Embedded bool // one copy by nature: every route is best-effort
@@ -87,6 +93,9 @@ var _ autobus.Bus = (*Bus)(nil)
 func New(cfg Config) *Bus {
 	if cfg.Full == nil {
 		cfg.Full = func(int64) *autobus.Error { return nil }
+	}
+	if cfg.Pushes == nil {
+		cfg.Pushes = func(string) (PushInfo, bool) { return PushInfo{}, false }
 	}
 	b := &Bus{
 		cfg:        cfg,

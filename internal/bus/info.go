@@ -22,6 +22,7 @@ type SubscriptionInfo struct {
 	ManagedBy string         `json:"managed_by,omitempty"` // the file that declares it
 	Created   time.Time      `json:"created"`
 	Replays   []ReplayInfo   `json:"replays,omitempty"`  // until the next one is asked for, also those that are done
+	Push      *PushInfo      `json:"push,omitempty"`     // how pushing goes at this instance
 	Instance  *InstanceGroup `json:"instance,omitempty"` // what this instance has of it; absent when nothing
 }
 
@@ -170,6 +171,9 @@ func (b *Bus) tell(name string, v *control.Subscription) SubscriptionInfo {
 				i.State = "breaker"
 			}
 		}
+	}
+	if p, ok := b.cfg.Pushes(name); ok {
+		i.Push = &p
 	}
 	for r := range v.Replays {
 		i.Replays = append(i.Replays, b.replayInfo(name, v, &v.Replays[r]))

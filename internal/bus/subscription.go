@@ -65,13 +65,16 @@ func (b *Bus) checkSubscription(ctx context.Context, name string, p autobus.Poli
 		return err
 	}
 	if a.Spec {
-		return nil // their types are declared beside them, and pushing them was granted
+		return b.checkPush(ctx, p) // their types are declared beside them, and pushing them was granted
 	}
 	who, err := mayManage(ctx, name)
 	if err != nil {
 		return err
 	}
 	if err := mayReadAll(who, p.Types); err != nil {
+		return err
+	}
+	if err := b.checkPush(ctx, p); err != nil {
 		return err
 	}
 	return b.typesExist(ctx, who, p.Types)

@@ -42,6 +42,7 @@ const (
 	WhyNoTypes     = "no_types" // its patterns match nothing that exists
 	WhyBreaker     = "breaker"
 	WhyGrave       = "dead_letters_failing"
+	WhyPush        = "push_blocked" // the endpoint takes no event, whichever
 	WhyNoWorkers   = "no_workers"
 	WhyStarting    = "starting" // partitions are on their way to this instance, or being opened
 	WhyFull        = "workers_full"
@@ -185,7 +186,7 @@ func (q *inquiry) conclude() {
 func (f *WhyFinding) rank() int {
 	severities := []string{whyProblem, whyWarning, whyOK}
 	checks := []string{WhyKafka, WhyNoLeader, WhyUnreadable, WhyLost, WhyCommits, WhyNoTypes, WhyBreaker, WhyGrave,
-		WhyNoWorkers, WhyStarting, WhyFull, WhySlow, WhyParked, WhyRetrying, WhyElsewhere, WhyUnexplained,
+		WhyPush, WhyNoWorkers, WhyStarting, WhyFull, WhySlow, WhyParked, WhyRetrying, WhyElsewhere, WhyUnexplained,
 		whyDeadLetters, whyQuota}
 	return slices.Index(severities, f.Severity)*len(checks) + slices.Index(checks, f.Check)
 }

@@ -40,6 +40,7 @@ func (q *inquiry) judgeHere() {
 		q.add(whyProblem, WhyNoTypes, q.name, "autobus types list", "no type that exists matches %s",
 			strings.Join(q.value.Policy.Types, ", "))
 	}
+	q.judgePush(here)
 	if i := q.out.Instance; i != nil && i.Breaker != nil {
 		q.add(whyProblem, WhyBreaker, here, "mend what the workers depend on; it goes on by itself",
 			"most attempts fail, so it only probes, since %s: %s", age(i.Breaker.Since), i.Breaker.Reason)
