@@ -32,7 +32,26 @@ func (b *Bus) Publish(ctx context.Context, batch *autobus.Batch) error {
 		}
 	}
 	p.append()
+	p.pace(ctx)
 	return nil
+}
+
+// mostPause is the longest pause of a publish beyond a quota.
+const mostPause = 100 * time.Millisecond
+
+// pace returns after about the time in which the quota would let pass what it refused, at most mostPause; what was
+// accepted is under way meanwhile. Edges read nothing more from that connection until then, so that a client which goes
+// on at full speed beyond its quota costs others little. Kafka mutes the channels of such clients likewise.
+func (p *publish) pace(ctx context.Context) {
+	if p.over == 0 {
+		return
+	}
+	timer := time.NewTimer(min(p.over, mostPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func (b *Bus) newPublish(batch *autobus.Batch, who autobus.Principal, now time.Time) *publish {
@@ -61,6 +80,7 @@ type publish struct {
 	batch *autobus.Batch
 	who   autobus.Principal
 	quota *quota.Account
+	over  time.Duration // the sum of what the quota told refused events to wait
 	stamper
 	parts  []*part
 	turn   turn
@@ -140,7 +160,11 @@ func (p *publish) admit(e *autobus.Event, i int) *autobus.Error {
 	}
 	// Last, so that only what would be appended uses the quota up. If what waits for a refused event of its key did,
 	// there would be nothing left for that one.
-	return p.quota.Take(e.Size())
+	err := p.quota.Take(e.Size())
+	if err != nil {
+		p.over += err.RetryAfter
+	}
+	return err
 }
 
 func predecessorFailed(id string) *autobus.Error {

@@ -89,3 +89,30 @@ func TestQuotaCountsWhatWouldBeAppended(t *testing.T) {
 		}
 	}
 }
+
+// Who goes on beyond his quota is answered at the pace of the quota, unless he is gone.
+func TestAPublishBeyondTheQuotaIsPaced(t *testing.T) {
+	f := open(t, limited(quota.Limits{Events: 1}))
+	who := as("limited", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"})
+	begun := time.Now()
+	b := &autobus.Batch{Events: []autobus.Event{keyed("1", "a"), keyed("2", "b")}}
+	if err := f.Publish(who, b); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(begun)
+	if rs := b.Wait(t.Context()); rs[0].Status != autobus.Written || rs[1].Err.Reason != autobus.ReasonQuota {
+		t.Fatalf("%+v", rs)
+	}
+	if took < 100*time.Millisecond {
+		t.Errorf("after %s the next frame was read", took)
+	}
+	ended, cancel := context.WithCancel(who)
+	cancel()
+	b = &autobus.Batch{Events: []autobus.Event{keyed("3", "c")}}
+	if err := f.Publish(ended, b); err != nil {
+		t.Fatal(err)
+	}
+	if rs := b.Wait(t.Context()); rs[0].Err == nil || rs[0].Err.Reason != autobus.ReasonQuota {
+		t.Errorf("%+v", rs)
+	}
+}
