@@ -22,6 +22,10 @@ const (
 	chunk = 64 << 10
 )
 
+// endless is how much of an over-long line is read in search of its end. Beyond it the stream breaks: a client that
+// sends no newline would keep a processor busy for as long as it likes.
+const endless = 16 << 20
+
 // lines splits a stream into lines without waiting for more than it has. A line is a part of the buffer, which is
 // never written again where a line was given out: it may be kept.
 type lines struct {
@@ -35,14 +39,15 @@ type lines struct {
 	from int   // where the current line begins
 	seen int   // no line ends between from and here
 	long bool  // the current line is already over max; its bytes are dropped
+	lost int   // how many of them were
 	err  error // what ended the stream
 
 	begun time.Time
 }
 
 // next gives the next line without white space around it. With wait it reads until there is one; without, it gives
-// errNotYet instead of reading. An over-long line is errLong, once, and the next call goes on behind it. The last line
-// needs no newline when the stream ends in io.EOF.
+// errNotYet instead of reading. An over-long line is errLong, once, and the next call goes on behind it, unless it
+// is endless. The last line needs no newline when the stream ends in io.EOF.
 func (l *lines) next(wait bool) ([]byte, error) {
 	for {
 		if i := bytes.IndexByte(l.buf[l.seen:], '\n'); i >= 0 {
@@ -54,7 +59,11 @@ func (l *lines) next(wait bool) ([]byte, error) {
 		l.seen = len(l.buf)
 		if l.long || len(l.buf)-l.from > l.max {
 			l.long = true
+			l.lost += len(l.buf) - l.from
 			l.buf, l.seen = l.buf[:l.from], l.from
+			if l.err == nil && l.lost > endless {
+				l.err = autobus.NewError(autobus.ReasonEventTooLarge, "%d bytes of a line have come, and not yet its end", l.lost)
+			}
 		}
 		if l.err != nil {
 			rest := l.buf[l.from:]
@@ -72,7 +81,7 @@ func (l *lines) next(wait bool) ([]byte, error) {
 }
 
 func (l *lines) give(line []byte) ([]byte, error) {
-	l.begun = time.Time{}
+	l.begun, l.lost = time.Time{}, 0
 	if l.long || len(line) > l.max {
 		l.long = false
 		return nil, errLong

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/autobus-io/autobus"
 )
 
 func all(l *lines) (out []string, end error) {
@@ -124,4 +126,32 @@ func (p *pieces) Read(b []byte) (int, error) {
 	n := copy(b[:min(len(b), max(p.n, 1))], p.rest)
 	p.rest = p.rest[n:]
 	return n, nil
+}
+
+// unending is a line without an end.
+type unending struct{ read int }
+
+func (u *unending) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '['
+	}
+	u.read += len(p)
+	return len(p), nil
+}
+
+func TestALineWithoutAnEndBreaksTheStream(t *testing.T) {
+	r := &unending{}
+	l := lines{r: io.MultiReader(strings.NewReader("a\n"), r), max: 100}
+	if line, err := l.next(true); string(line) != "a" || err != nil {
+		t.Fatalf("%q, %v", line, err)
+	}
+	for range 2 {
+		var e *autobus.Error
+		if _, err := l.next(true); !errors.As(err, &e) || e.Reason != autobus.ReasonEventTooLarge {
+			t.Fatal(err)
+		}
+	}
+	if r.read < endless || r.read > endless+2*chunk {
+		t.Errorf("%d bytes were read", r.read)
+	}
 }
