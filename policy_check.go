@@ -48,7 +48,7 @@ func (p *Policy) Check() *Error {
 			return invalidPolicy("%s", err.Detail)
 		}
 	}
-	if err := p.Delivery.check(); err != nil {
+	if err := p.Delivery.check(p.windowOrDefault()); err != nil {
 		return err
 	}
 	return p.checkRetry()
@@ -96,12 +96,8 @@ func (p Policy) WithDefaults() Policy {
 	case p.Order == "":
 		p.Order = OrderKey
 	}
-	w := Window{}
-	if p.Window != nil {
-		w = *p.Window
-	}
-	w = w.WithDefaults()
-	p.Window = &w
+	w := p.windowOrDefault()
+	p.Window, p.Delivery = &w, p.Delivery.withDefaults(w)
 	if p.AckWait == 0 {
 		p.AckWait = DefaultAckWait
 	}
@@ -115,6 +111,13 @@ func (p Policy) WithDefaults() Policy {
 		p.OnExhausted = ToDeadLetters
 	}
 	return p
+}
+
+func (p *Policy) windowOrDefault() Window {
+	if p.Window == nil {
+		return Window{}.WithDefaults()
+	}
+	return p.Window.WithDefaults()
 }
 
 // WithDefaults fills in what a window does not say.

@@ -5,6 +5,7 @@ package autobus
 import (
 	"net/netip"
 	"net/url"
+	"time"
 )
 
 // PolicyDelivery says how events reach whoever handles them. The zero value: workers come and take them.
@@ -27,18 +28,21 @@ type Push struct {
 	Handshake bool `json:"handshake,omitempty"`
 }
 
-// PushBatch says how many events one request carries at most.
+// PushBatch says when a request is full: at whichever limit is reached first. One event always fits.
 type PushBatch struct {
-	Events int `json:"events"`
+	Events int      `json:"events,omitempty"` // at most what the window holds; default DefaultBatchEvents, or the window
+	Bytes  int      `json:"bytes,omitempty"`  // of events, as Event.Size counts; default DefaultBatchBytes
+	Wait   Duration `json:"wait,omitempty"`   // of the first event for others, at most 1m; default DefaultBatchWait
 }
 
 // Bounds of a Push.
 const (
 	maxURLBytes        = 2 << 10
 	maxSecretFileBytes = 255
+	maxBatchWait       = Duration(time.Minute)
 )
 
-func (d PolicyDelivery) check() *Error {
+func (d PolicyDelivery) check(window Window) *Error {
 	p := d.Push
 	if p == nil {
 		return nil
@@ -62,10 +66,39 @@ func (d PolicyDelivery) check() *Error {
 	case len(p.SecretFile) > maxSecretFileBytes:
 		return invalidPolicy("delivery.push.secret_file has %d bytes, at most %d are allowed", len(p.SecretFile),
 			maxSecretFileBytes)
-	case p.Batch != nil && (p.Batch.Events < 1 || p.Batch.Events > MaxWindowEvents):
-		return invalidPolicy("delivery.push.batch.events is %d, not 1 to %d", p.Batch.Events, MaxWindowEvents)
+	case p.Batch != nil:
+		return p.Batch.check(window)
 	}
 	return nil
+}
+
+func (b *PushBatch) check(window Window) *Error {
+	switch {
+	case b.Events < 0 || b.Events > MaxWindowEvents:
+		return invalidPolicy("delivery.push.batch.events is %d, not 1 to %d", b.Events, MaxWindowEvents)
+	case b.Events > window.Events:
+		return invalidPolicy("delivery.push.batch.events is %d, and the window holds %d", b.Events, window.Events).
+			WithHint("Raise the window: it is what all requests together hold.")
+	case b.Bytes < 0 || b.Bytes > MaxWindowBytes:
+		return invalidPolicy("delivery.push.batch.bytes is %d, not 1 to %d", b.Bytes, MaxWindowBytes)
+	case b.Wait < 0 || b.Wait > maxBatchWait:
+		return invalidPolicy("delivery.push.batch.wait is %s, not 0s to %s", b.Wait, maxBatchWait)
+	}
+	return nil
+}
+
+// withDefaults fills in what a batch does not say.
+func (d PolicyDelivery) withDefaults(window Window) PolicyDelivery {
+	if d.Push == nil || d.Push.Batch == nil {
+		return d
+	}
+	push, batch := *d.Push, *d.Push.Batch
+	batch.Events = orDefault(batch.Events, min(DefaultBatchEvents, window.Events))
+	batch.Bytes = orDefault(batch.Bytes, DefaultBatchBytes)
+	batch.Wait = orDefault(batch.Wait, Duration(DefaultBatchWait))
+	push.Batch = &batch
+	d.Push = &push
+	return d
 }
 
 func loopbackHost(host string) bool {

@@ -145,7 +145,7 @@ func (w *Worker) withDefaults() Worker {
 	return d
 }
 
-func orDefault[T int | time.Duration](v, otherwise T) T {
+func orDefault[T int | time.Duration | Duration](v, otherwise T) T {
 	if v == 0 {
 		return otherwise
 	}

@@ -56,7 +56,11 @@ func (r *parser) policyKeys(from place, p *autobus.Policy, known []policyKey) {
 	for i, k := range known {
 		names[i] = k.name
 	}
-	for _, k := range r.keysOf(from, names) {
+	keys := r.keysOf(from, names)
+	slices.SortFunc(keys, func(a, b string) int { // what others are judged by comes first, wherever it stands
+		return slices.Index(names, a) - slices.Index(names, b)
+	})
+	for _, k := range keys {
 		at := from.child(k)
 		next := *p
 		known[slices.Index(names, k)].set(&next, at)

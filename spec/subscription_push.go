@@ -25,8 +25,15 @@ func (r *parser) push(at place) *autobus.Push {
 			p.Handshake = r.yes(in)
 		case "batch":
 			p.Batch = &autobus.PushBatch{}
-			for _, b := range r.keysOf(in, []string{"events"}) {
-				p.Batch.Events = r.number(in.child(b), 1, autobus.MaxWindowEvents)
+			for _, b := range r.keysOf(in, []string{"events", "bytes", "wait"}) {
+				switch of := in.child(b); b {
+				case "events":
+					p.Batch.Events = r.number(of, 1, autobus.MaxWindowEvents)
+				case "bytes":
+					p.Batch.Bytes = r.number(of, 1, autobus.MaxWindowBytes)
+				case "wait":
+					p.Batch.Wait = r.duration(of)
+				}
 			}
 		}
 	}

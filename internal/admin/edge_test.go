@@ -217,7 +217,7 @@ func TestStatusTellsWhatIsUnreadable(t *testing.T) {
 		var names []string
 		for _, u := range got.Unreadable {
 			names = append(names, u.Kind+" "+u.Name)
-			if !strings.Contains(u.Detail, "has version 3, this build reads up to 2") {
+			if !strings.Contains(u.Detail, "has version 4, this build reads up to 3") {
 				t.Errorf("%s: %s", u.Name, u.Detail)
 			}
 		}

@@ -4,6 +4,7 @@ package control_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -93,7 +94,8 @@ func TestAClusterOfANewerVersionIsLeftAlone(t *testing.T) {
 	if _, err := l.CreateTopic(t.Context(), kafka.NewTopic{Name: control.Topic, Partitions: 1, Replicas: 1}); err != nil {
 		t.Fatal(err)
 	}
-	first := []byte(`{"version":3,"kind":"cluster","name":"main","prev":-1,"change":"X","value":{"realm":1}}`)
+	first := fmt.Appendf(nil, `{"version":%d,"kind":"cluster","name":"main","prev":-1,"change":"X","value":{"realm":1}}`,
+		control.Version+1)
 	if _, err := l.Write(t.Context(), kafka.Record{TP: kafka.TP{Topic: control.Topic}, Time: time.Now(),
 		Value: first}); err != nil {
 		t.Fatal(err)

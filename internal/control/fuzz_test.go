@@ -32,7 +32,7 @@ func seeds(f *testing.F, pattern string, but ...string) {
 // FuzzRecord: whatever stands in the control log is a record that can be written again as it was read, or none. Its
 // value is one of its kind or an error.
 func FuzzRecord(f *testing.F) {
-	seeds(f, "*.v*.json", `{"version":3,"kind":"route","name":"x","value":{}}`, `{"version":1,"kind":"route","name":"x"}`,
+	seeds(f, "*.v*.json", `{"version":4,"kind":"route","name":"x","value":{}}`, `{"version":1,"kind":"route","name":"x"}`,
 		`{"version":1,"kind":"token","name":"x","value":null}`, `{}`)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r, change, err := decode(7, raw)

@@ -60,13 +60,17 @@ func TestStoredFormsStayReadable(t *testing.T) {
 			Replays: []Replay{{Epoch: 42, From: map[string]map[int32]int64{"a.b.v1": {0: 5}},
 				To: map[string]map[int32]int64{"a.b.v1": {0: 9}}, Key: new("k"), Start: at, End: at.Add(time.Hour), By: "ops",
 				Why: "a bug", Created: at}}},
+		KindSubscription + "-push": Subscription{Created: at, Positions: map[string]map[int32]int64{"a.b.v1": {0: 17}},
+			Policy: autobus.Policy{Types: []string{"a.b.v1"}, Delivery: autobus.PolicyDelivery{Push: &autobus.Push{
+				URL: "https://shop.example/events", SecretFile: "shop", Handshake: true, Batch: &autobus.PushBatch{Events: 50,
+					Bytes: 1 << 16, Wait: autobus.Duration(time.Second)}}}}},
 		KindToken: Token{ID: "k1", Principal: "checkout", Hash: "cd34", Created: at,
 			Grants: []autobus.Grant{{Verb: autobus.VerbPublish, Pattern: "orders.*"}}},
 		KindSecret: Secret{Key: []byte("0123456789abcdef")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind := name
-			for _, form := range []string{"-topics", "-surgery", "-edit"} {
+			for _, form := range []string{"-topics", "-surgery", "-edit", "-push"} {
 				kind = strings.TrimSuffix(kind, form)
 			}
 			r, err := NewRecord(kind, "the-name", 41, value)

@@ -13,7 +13,7 @@ import (
 
 // Version is the newest form of records this build reads and writes. The envelope (kind, name, prev) keeps its
 // meaning in every version, so that an older build follows the log even where it cannot read a value.
-const Version = 2
+const Version = 3
 
 // former is a value whose form depends on what it says: what an older build would pass over without harm it may still
 // read.

@@ -56,8 +56,11 @@ func (s *Subscription) Epoch(topic string, partition int32) uint32 {
 }
 
 // form is 2 for what a build that knows no surgery would get wrong: it would hand out what is paused, and go on where
-// it must not.
+// it must not. It is 3 for what is pushed: a build that knows no push would lose the endpoint with the next change.
 func (s Subscription) form() int {
+	if s.Policy.Delivery != (autobus.PolicyDelivery{}) {
+		return 3
+	}
 	waits := s.Policy.OnExhausted == autobus.Hold || s.Policy.OnExhausted == autobus.Stop
 	if len(s.Epochs) > 0 || s.Paused != nil || len(s.Skips) > 0 || len(s.Replays) > 0 || waits {
 		return 2

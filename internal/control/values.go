@@ -105,7 +105,7 @@ type Subscription struct {
 	SeekEpoch uint32    `json:"seek_epoch"`
 	Created   time.Time `json:"created"`
 
-	// The rest is surgery, see surgery.go: a record with any of it has version 2.
+	// The rest is surgery, see surgery.go, which also says what version a record has.
 	Epochs  map[string]map[int32]uint32 `json:"epochs,omitempty"` // seek epochs of partitions that were moved alone
 	Paused  *Pause                      `json:"paused,omitempty"`
 	Skips   []Place                     `json:"skips,omitempty"`

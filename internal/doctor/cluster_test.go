@@ -133,7 +133,7 @@ func TestNewerRecordsAreNamed(t *testing.T) {
 		return err
 	})
 	report := look(t, Target{Log: l, Embedded: true})
-	expect(t, found(t, report.Findings, CheckVersions, "route refunds.refund.made.v1"), Problem, "has version 3")
+	expect(t, found(t, report.Findings, CheckVersions, "route refunds.refund.made.v1"), Problem, "has version 4")
 	expect(t, found(t, report.Findings, CheckTopics, "type orders.order.placed.v1"), OK, "")
 }
 
