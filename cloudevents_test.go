@@ -5,6 +5,7 @@ package autobus_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -256,6 +257,16 @@ func TestEventsRoundTrip(t *testing.T) {
 		}
 		same(t, &e, &back)
 	})
+}
+
+func TestEncodeHeader(t *testing.T) {
+	for value, want := range map[string]string{"": "", "a-b/c?": "a-b/c?", "a b": "a%20b", `"50%"`: "%2250%25%22",
+		"Größe": "Gr%C3%B6%C3%9Fe", "a\r\nb\x7f": "a%0D%0Ab%7F"} {
+		got := autobus.EncodeHeader(value)
+		if back, err := url.PathUnescape(got); got != want || err != nil || back != value {
+			t.Errorf("%q is written as %q, want %q; read back as %q, %v", value, got, want, back, err)
+		}
+	}
 }
 
 func FuzzParseEvent(f *testing.F) {

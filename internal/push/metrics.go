@@ -18,8 +18,9 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "autobus_push_requests_total",
-			Help: "Requests to endpoints: done; failed, which counts as an attempt; blocked, which is about the endpoint; " +
-				"gone, which pauses the subscription; given_up, because the lease was lost or the instance stops."},
+			Help: "Requests to endpoints: done; partly, of a batch some events are not; failed, which counts as an " +
+				"attempt; blocked, which is about the endpoint; gone, which pauses the subscription; given_up, because the " +
+				"lease was lost or the instance stops."},
 			[]string{"outcome"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "autobus_push_duration_seconds",
 			Help:    "Time of a request to an endpoint, the wait for its rate included.",
@@ -29,7 +30,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		open: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_push_subscriptions",
 			Help: "Subscriptions that this instance pushes."}),
 	}
-	for _, o := range []string{"done", "failed", "blocked", "gone", "given_up"} {
+	for _, o := range []string{"done", "partly", "failed", "blocked", "gone", "given_up"} {
 		m.requests.WithLabelValues(o)
 	}
 	if r != nil {

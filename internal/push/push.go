@@ -157,7 +157,8 @@ func (p *Pusher) work(ctx context.Context, bus autobus.Bus, at *endpoint) {
 	w := autobus.Worker{Bus: bus, Subscription: at.name, Workers: concurrency(at.policy), Window: at.policy.Window,
 		Grace: grace, Logger: p.cfg.Logger}
 	if b := at.push.Batch; b != nil {
-		w.HandleBatch, w.Limits.Events = at.handle, b.Events
+		w.HandleBatch = at.handle
+		w.Limits = autobus.BatchLimits{Events: b.Events, Bytes: b.Bytes, Wait: time.Duration(b.Wait)}
 	} else {
 		w.Handle = func(ctx context.Context, d *autobus.Delivery) error {
 			return at.handle(ctx, []*autobus.Delivery{d})

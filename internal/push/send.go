@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 	"github.com/autobus-io/autobus"
 )
 
-// maxAnswer is read of an answer, so that the connection can be used again; nothing in it is looked at.
+// maxAnswer is read of an answer, so that the connection can be used again. Only one to a batch is looked at.
 const maxAnswer = 16 << 10
 
 // verdict is what an answer means.
@@ -66,8 +67,28 @@ func (e *endpoint) post(ctx context.Context, ds []*autobus.Delivery) verdict {
 		return e.unanswered(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	v := judge(res.StatusCode, res.Header, time.Now())
+	if e.push.Batch != nil && v.err == nil {
+		return e.judgeEach(ctx, v, res, ds)
+	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // it said by its status what there is to say
-	return judge(res.StatusCode, res.Header, time.Now())
+	return v
+}
+
+// judgeEach reads what a successful answer to a batch says of its events.
+func (e *endpoint) judgeEach(ctx context.Context, v verdict, res *http.Response, ds []*autobus.Delivery) verdict {
+	body, err := io.ReadAll(io.LimitReader(res.Body, int64(maxOutcomes(len(ds)))+1))
+	if err != nil {
+		return e.unanswered(ctx, fmt.Errorf("the endpoint's answer broke off: %w", err))
+	}
+	es, said, err := outcomes(res.Header, res.StatusCode, body, ds)
+	switch {
+	case err != nil:
+		v.err, v.outcome = err, "failed"
+	case said && slices.ContainsFunc(es, func(err error) bool { return err != nil }):
+		v.err, v.outcome = es, "partly"
+	}
+	return v
 }
 
 // unanswered judges a request without an answer: who cannot be reached is no matter of the event, who was reached and
@@ -163,7 +184,7 @@ func (e *endpoint) request(ctx context.Context, ds []*autobus.Delivery, keys [][
 func binary(h http.Header, ev *autobus.Event) {
 	set := func(name, value string) {
 		if value != "" {
-			h.Set("ce-"+name, encode(value))
+			h.Set("ce-"+name, autobus.EncodeHeader(value))
 		}
 	}
 	h.Set("ce-specversion", "1.0")
@@ -177,8 +198,9 @@ func binary(h http.Header, ev *autobus.Event) {
 	set("dataschema", ev.DataSchema)
 	for _, x := range ev.Extensions {
 		set(x.Name, x.Value)
-		if x.Name == autobus.ExtTraceParent || x.Name == autobus.ExtTraceState {
-			h.Set(x.Name, encode(x.Value)) // where tracing looks for it
+		trace := x.Name == autobus.ExtTraceParent || x.Name == autobus.ExtTraceState
+		if trace && !strings.ContainsFunc(x.Value, func(c rune) bool { return c < ' ' || c > '~' }) {
+			h.Set(x.Name, x.Value) // where tracing looks for it, which decodes nothing
 		}
 	}
 	if ev.Data == nil {
@@ -189,17 +211,4 @@ func binary(h http.Header, ev *autobus.Event) {
 		content = "application/json"
 	}
 	h.Set("Content-Type", content)
-}
-
-// encode writes an attribute as the HTTP binding of CloudEvents asks.
-func encode(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c > '~' || c == '"' || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }

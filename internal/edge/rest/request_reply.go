@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -25,7 +24,7 @@ func writeReply(w http.ResponseWriter, r *http.Request, reply *ipc.Reply) {
 	h := w.Header()
 	set := func(name, value string) {
 		if value != "" {
-			h.Set("Ce-"+name, encodeHeader(value))
+			h.Set("Ce-"+name, autobus.EncodeHeader(value))
 		}
 	}
 	set("Specversion", "1.0")
@@ -55,23 +54,6 @@ func writeReply(w http.ResponseWriter, r *http.Request, reply *ipc.Reply) {
 	w.WriteHeader(http.StatusOK)
 	// A client that left does not read its answer; there is nobody to tell.
 	_, _ = w.Write(reply.Data) //nolint:gosec // data of its own content type, sent as such with nosniff
-}
-
-// encodeHeader writes an attribute as the HTTP binding of CloudEvents asks: what is no printable ASCII, a space, a
-// quote or a percent sign is percent-encoded.
-func encodeHeader(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		if c := value[i]; c <= ' ' || c > '~' || c == '"' || c == '%' {
-			const hex = "0123456789ABCDEF"
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
 
 // appendReply appends one of several replies, on one line.
