@@ -89,8 +89,9 @@ func subscriptionPath(name string) (string, error) {
 
 func (a *app) newSubscriptionDescribeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "describe NAME",
-		Short: "Show one subscription: its policy, and what the instance that answers has of it",
+		Use:     "describe NAME",
+		Aliases: []string{"show"},
+		Short:   "Show one subscription: its policy, and what the instance that answers has of it",
 		Long: "Show one subscription: its policy, and what the instance that answers has of it.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
 		Example:           "  autobus subscription describe shipping\n  autobus subs describe shipping -o json",
@@ -138,6 +139,7 @@ func (a *app) describe(s *bus.SubscriptionInfo) error {
 		{"start", strings.Trim(string(start), `"`)}, {"order", string(p.Order)},
 		{"window", fmt.Sprintf("%d events, %d bytes", p.Window.Events, p.Window.Bytes)},
 		{"ack wait", p.AckWait.String()}, {"retry", retry}, {"on exhausted", string(p.OnExhausted)},
+		{"push", pushedTo(p.Delivery.Push)},
 		{"created", s.Created.Format(time.RFC3339)},
 	} {
 		if row[1] != "" {
@@ -147,6 +149,9 @@ func (a *app) describe(s *bus.SubscriptionInfo) error {
 	for _, r := range s.Replays {
 		rows = append(rows, []string{"replay " + r.ID, fmt.Sprintf("%s, %d of %d offsets, %s to %s", r.State, r.Done, r.Total,
 			r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))})
+	}
+	if s.Push != nil {
+		rows = append(rows, []string{"pushing here", pushGoes(s.Push)})
 	}
 	if i := s.Instance; i != nil {
 		rows = append(rows, []string{"this instance", fmt.Sprintf("%d sessions, %d leased, %d ready, %d waiting", i.Sessions,

@@ -24,6 +24,7 @@ type subscriptionFlags struct {
 	window      int
 	ackWait     time.Duration
 	onExhausted string
+	push        pushFlags
 }
 
 func (a *app) newSubscriptionCreateCommand() *cobra.Command {
@@ -38,10 +39,13 @@ func (a *app) newSubscriptionCreateCommand() *cobra.Command {
 		Example: "  autobus subscription create shipping --type 'orders.*' --from earliest\n" +
 			"  autobus subscription create bob-kz --type orders.order.placed.v1 --filter \"data.country == 'kz'\" \\\n" +
 			"    --ack-wait 2m --max-attempts 5 --owner bob\n" +
-			"  autobus subscription create mails --type orders.order.placed.v1 --queue",
+			"  autobus subscription create mails --type orders.order.placed.v1 --queue\n" +
+			"  autobus subscription create mails --type orders.order.placed.v1 --push https://mails.example/events \\\n" +
+			"    --secret-file mails",
 		Args: named("subscription", "autobus subscription create shipping --type 'orders.*'", cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.ordered = cmd.Flags().Changed("order")
+			s.push.note(cmd)
 			return s.create(cmd, args[0])
 		},
 	}
@@ -57,6 +61,7 @@ func (a *app) newSubscriptionCreateCommand() *cobra.Command {
 	f.StringVar(&s.onExhausted, "on-exhausted", string(autobus.ToDeadLetters),
 		"what becomes of an event without attempts left: dlq, hold, drop or stop")
 	f.StringVar(&s.policy.Owner, "owner", "", "whom to tell when it does not go on")
+	s.push.flags(f)
 	_ = cmd.RegisterFlagCompletionFunc("type", a.completeTypes)
 	return cmd
 }
@@ -82,6 +87,10 @@ func (s *subscriptionFlags) check() (proposal, error) {
 	pr.policy.Order, pr.policy.OnExhausted = autobus.Order(s.order), autobus.OnExhausted(s.onExhausted)
 	pr.policy.AckWait = autobus.Duration(s.ackWait)
 	pr.policy.Window = &autobus.Window{Events: s.window}
+	var err error
+	if pr.policy.Delivery, err = s.push.delivery(); err != nil {
+		return pr, err
+	}
 	if err := pr.begin(s.from); err != nil {
 		return pr, err
 	}
@@ -118,6 +127,9 @@ func (s *subscriptionFlags) create(cmd *cobra.Command, name string) error {
 		return nil
 	}
 	s.app.note("Made subscription %s, which begins at %s.", name, s.from)
+	if s.push.url != "" {
+		s.app.note("Its events are posted to %s; autobus subscription describe %s shows how that goes.", s.push.url, name)
+	}
 	return nil
 }
 
