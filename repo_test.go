@@ -57,7 +57,7 @@ var law = map[string][]string{
 	"internal/relay":   {".", "outbox"},
 	"internal/bridge":  {".", "ipc", "internal/edge"},
 	"internal/push":    {"."},
-	"internal/doctor":  {".", "spec", "internal/kafka", "internal/control", "internal/registry"},
+	"internal/doctor":  {".", "spec", "internal/kafka", "internal/control", "internal/delay", "internal/registry"},
 	"internal/bench":   {".", "internal/kafka"},
 	"internal/bustest": {".", "internal/kafka"},
 	"cmd/autobus":      {"*"},

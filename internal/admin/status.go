@@ -47,6 +47,9 @@ type status struct {
 
 	// DeadLetters are those that retention takes soon, of subscriptions for which the asker has a grant.
 	DeadLetters []bus.ExpiringLetters `json:"dead_letters_expiring"`
+
+	// Delayed are events that were to be published later, that nobody works on, and that retention takes soon.
+	Delayed []bus.ExpiringDelayed `json:"delayed_expiring"`
 }
 
 // unreadable is a control record in force or a partition of a subscription; the asker has a grant for it.
@@ -103,6 +106,7 @@ func (e *Edge) describe(ctx context.Context, p autobus.Principal) status {
 	}
 	s.Unreadable = e.unreadable(p, b.Unreadable)
 	s.DeadLetters = slices.DeleteFunc(b.Expiring, func(x bus.ExpiringLetters) bool { return !concerns(p, x.Subscription) })
+	s.Delayed = b.Delayed
 	s.Cluster, s.Control.Lag = e.askCluster(ctx)
 	s.Control.Offset = cfg.Control.End()
 	if em := cfg.Embedded; em != nil {

@@ -116,7 +116,7 @@ func New(cfg Config) *Bus {
 }
 
 // Run checks the routes when they appear and every 60 s, lets the groups work, reads the replies to the inboxes here,
-// publishes what is due, and looks which dead letters retention takes soon, until ctx ends.
+// publishes what is due, and looks what retention takes soon that nobody decided about, until ctx ends.
 func (b *Bus) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { b.routes.run(ctx) })
@@ -151,6 +151,7 @@ type Status struct {
 	Buffer     kafka.BufferUsage `json:"buffer"`
 	Unreadable []Unreadable      `json:"unreadable"` // of partitions that this instance holds
 	Expiring   []ExpiringLetters `json:"expiring"`   // dead letters that retention takes soon
+	Delayed    []ExpiringDelayed `json:"delayed"`    // delayed events that it takes soon
 }
 
 // DuplicateStatus tells how far back the table of duplicates reaches: ids known now, at most, and the age of the
@@ -164,5 +165,5 @@ type DuplicateStatus struct {
 // Status describes the bus as it is now.
 func (b *Bus) Status() Status {
 	return Status{Routes: b.routes.status(), Duplicates: b.duplicates.status(), Buffer: b.cfg.Log.InFlight(),
-		Unreadable: b.unreadable(), Expiring: b.expiring.now()}
+		Unreadable: b.unreadable(), Expiring: b.expiring.now(), Delayed: b.expiring.delayedNow()}
 }

@@ -60,5 +60,8 @@ func RedrivenCopies(records []kafka.Record) (map[int64]int, error) {
 	return out, nil
 }
 
+// LookForNeglected looks which delayed events retention takes soon, as if it were now.
+func (b *Bus) LookForNeglected(ctx context.Context, now time.Time) { b.expiring.lookDelayed(ctx, now) }
+
 // LookForExpiring looks which dead letters retention takes soon, as if it were now.
 func (b *Bus) LookForExpiring(ctx context.Context, now time.Time) { b.expiring.look(ctx, now) }

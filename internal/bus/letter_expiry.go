@@ -4,7 +4,7 @@ package bus
 
 import (
 	"context"
-	"slices"
+	"errors"
 	"sync"
 	"time"
 
@@ -12,11 +12,12 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// When dead letters that retention will take are told of.
+// When what retention will take is told of.
 const (
 	expiryLook  = 10 * time.Minute
 	expiryFirst = 10 * time.Second // after the start, when there is much else to do
 	expirySoon  = 24 * time.Hour   // before; but no more than a quarter of what they are kept for
+	expiryTime  = 30 * time.Second // for the brokers' answers about delayed events
 )
 
 // ExpiringLetters is dead letters of a subscription that retention takes soon, and that nobody decided about. Public:
@@ -27,18 +28,43 @@ type ExpiringLetters struct {
 	From         time.Time `json:"from"` // when the first one may go
 }
 
-// expiring looks after dead letters before it is too late: what retention takes, nobody can redrive.
+// ExpiringDelayed is delayed events in one topic of theirs that nobody works on, and that retention takes soon: they
+// will never be published. Public: it is a part of the status.
+type ExpiringDelayed struct {
+	Topic string    `json:"topic"`
+	Count int64     `json:"count"`
+	From  time.Time `json:"from"` // when the first one may go
+}
+
+// expiring looks after what is lost when nobody acts: what retention takes, nobody can redrive or publish.
 type expiring struct {
 	bus *Bus
 
-	mu   sync.Mutex
-	last []ExpiringLetters
+	mu      sync.Mutex
+	last    []ExpiringLetters
+	delayed []ExpiringDelayed
 }
 
 func (x *expiring) now() []ExpiringLetters {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return append([]ExpiringLetters{}, x.last...)
+}
+
+// of is what was found of a subscription the last time.
+func (x *expiring) of(name string) ExpiringLetters {
+	for _, e := range x.now() {
+		if e.Subscription == name {
+			return e
+		}
+	}
+	return ExpiringLetters{}
+}
+
+func (x *expiring) delayedNow() []ExpiringDelayed {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return append([]ExpiringDelayed{}, x.delayed...)
 }
 
 func (x *expiring) run(ctx context.Context) {
@@ -50,21 +76,43 @@ func (x *expiring) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		x.lookDelayed(ctx, time.Now())
 		x.look(ctx, time.Now())
 		timer.Reset(expiryLook)
 	}
 }
 
+// lookDelayed looks at delayed events. When it cannot, what was said of them stays.
+func (x *expiring) lookDelayed(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, expiryTime)
+	defer cancel()
+	found, err := x.bus.delays.Neglected(ctx, now)
+	if err != nil {
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			x.bus.cfg.Logger.Info("look which delayed events expire", "error", err)
+		}
+		return
+	}
+	var out []ExpiringDelayed
+	total := int64(0)
+	for _, n := range found {
+		out = append(out, ExpiringDelayed(n))
+		total += n.Count
+		x.bus.cfg.Logger.Error("nobody works on delayed events, and they will be gone soon", "topic", n.Topic, "count",
+			n.Count, "from", n.From)
+	}
+	x.bus.metrics.neglected.Set(float64(total))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.delayed = out
+}
+
 // look goes over all subscriptions. One that cannot be looked at keeps what was said of it.
 func (x *expiring) look(ctx context.Context, now time.Time) {
-	before := x.now()
 	var found []ExpiringLetters
 	total := int64(0)
 	for _, rec := range x.bus.cfg.Control.All(control.KindSubscription) {
-		old := ExpiringLetters{Subscription: rec.Name}
-		if i := slices.IndexFunc(before, func(e ExpiringLetters) bool { return e.Subscription == rec.Name }); i >= 0 {
-			old = before[i]
-		}
+		old := x.of(rec.Name)
 		e, err := x.lookAt(ctx, rec.Name, now)
 		if err != nil {
 			if ctx.Err() != nil {

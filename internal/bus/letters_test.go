@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,5 +209,41 @@ func TestLettersThatExpireAreTold(t *testing.T) {
 	f.LookForExpiring(f.ctx, time.Now().Add(kept-time.Hour))
 	if got := f.Status().Expiring; len(got) != 1 || got[0].Count != 1 {
 		t.Errorf("after two were dropped: %+v", got)
+	}
+	if w := f.why(t); slices.ContainsFunc(w.Findings, expires) {
+		t.Errorf("what is kept for two weeks more is told: %+v", w.Findings)
+	}
+}
+
+// TestWhyTellsOfLettersThatExpire, as they are now and not as they were some minutes ago.
+func TestWhyTellsOfLettersThatExpire(t *testing.T) {
+	f := open(t)
+	f.put(t, "shop", autobus.Policy{Types: []string{orders}})
+	old := kafka.Record{TP: kafka.TP{Topic: "dlq.shop"}, Value: []byte("{}"),
+		Time: time.Now().Add(time.Hour - 14*24*time.Hour)}
+	if _, err := f.log.Write(f.ctx, old); err != nil {
+		t.Fatal(err)
+	}
+	w := f.why(t)
+	i := slices.IndexFunc(w.Findings, expires)
+	if i < 0 || w.Findings[i].Where != "dlq.shop" || !strings.Contains(w.Findings[i].What, "deletes 1 dead letter that") ||
+		!strings.Contains(w.Findings[i].What, time.Now().Add(time.Hour).UTC().Format("2006-01-02")) {
+		t.Errorf("findings %+v", w.Findings)
+	}
+}
+
+func expires(f bus.WhyFinding) bool { return f.Check == "dead_letters_expire" }
+
+// TestNeglectedDelaysAreTold looks at a scheduled event as if it were a week later.
+func TestNeglectedDelaysAreTold(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	f := open(t, func(c *bus.Config, _ *kafka.Config) { c.Metrics = reg })
+	f.schedule(f.ctx, t, later("a", "one", time.Now().Add(time.Hour)))
+	for after, want := range map[time.Duration]float64{24 * time.Hour: 0, 7 * 24 * time.Hour: 1} {
+		f.LookForNeglected(f.ctx, time.Now().Add(after))
+		got := f.Status().Delayed
+		if n := counted(t, reg, "autobus_delayed_expiring"); n != want || len(got) != int(want) {
+			t.Errorf("after %s: %+v, the metric is %v", after, got, n)
+		}
 	}
 }

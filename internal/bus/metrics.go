@@ -32,6 +32,7 @@ type metrics struct {
 	parked        prometheus.Gauge
 	redriven      prometheus.Counter
 	expiring      prometheus.Gauge
+	neglected     prometheus.Gauge
 	breakers      prometheus.Gauge
 	inboxes       prometheus.Gauge
 }
@@ -73,6 +74,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Dead letters that this instance brought back to their subscription."}),
 		expiring: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_dead_letters_expiring",
 			Help: "Dead letters that retention takes soon; each instance counts those of the whole cluster."}),
+		neglected: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_delayed_expiring",
+			Help: "Delayed events that nobody works on and retention takes within 24 hours; each instance counts those of " +
+				"the whole cluster."}),
 		breakers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_breakers_open",
 			Help: "Subscriptions of this instance whose breaker is open: most of their attempts fail."}),
 		inboxes: prometheus.NewGauge(prometheus.GaugeOpts{Name: "autobus_inboxes_open",
@@ -88,7 +92,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg != nil {
 		reg.MustRegister(events, m.refused, m.duration, m.duplicates, m.tails, m.filterErrors, m.sessions, m.delivered,
 			m.redelivered, m.settled, m.commitErrors, m.unreadable, m.positionsLost, m.bareLetters, m.relayed, m.forwarded,
-			m.parked, m.breakers, m.inboxes, m.redriven, m.expiring)
+			m.parked, m.breakers, m.inboxes, m.redriven, m.expiring,
+			m.neglected)
 	}
 	return m
 }

@@ -58,6 +58,7 @@ const (
 // Checks of findings that are no verdict.
 const (
 	whyDeadLetters = "dead_letters"
+	whyExpiring    = "dead_letters_expire" // of them, those that retention takes soon
 	whyQuota       = "quota"
 )
 
@@ -142,6 +143,7 @@ func (b *Bus) Why(ctx context.Context, name string) (Why, error) {
 			q.watch(ctx)
 		}
 		q.judgeFlow()
+		q.judgeLetters(ctx)
 	}
 	q.findOldest(ctx, reached, who.May(autobus.VerbPeek, name) ||
 		who.May(autobus.VerbSubscribe, name) && mayReadAll(who, v.Policy.Types) == nil)
@@ -187,7 +189,7 @@ func (f *WhyFinding) rank() int {
 	severities := []string{whyProblem, whyWarning, whyOK}
 	checks := []string{WhyKafka, WhyNoLeader, WhyUnreadable, WhyLost, WhyCommits, WhyNoTypes, WhyBreaker, WhyGrave,
 		WhyPush, WhyNoWorkers, WhyStarting, WhyFull, WhySlow, WhyParked, WhyRetrying, WhyElsewhere, WhyUnexplained,
-		whyDeadLetters, whyQuota}
+		whyExpiring, whyDeadLetters, whyQuota}
 	return slices.Index(severities, f.Severity)*len(checks) + slices.Index(checks, f.Check)
 }
 

@@ -3,6 +3,7 @@
 package bus
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -90,10 +91,6 @@ func (q *inquiry) judgeFlow() {
 		q.add(whyWarning, WhyParked, park(q.name), "autobus subscription describe "+q.name,
 			"%s parked: failed, or after one of their key that did", some(int(w.Parked), "event"))
 	}
-	if w.DeadLetters > 0 {
-		q.add(whyWarning, whyDeadLetters, deadLetters(q.name), "autobus dlq stats "+q.name, "has %s",
-			some(int(w.DeadLetters), "dead letter"))
-	}
 	if a := q.bus.cfg.Quotas.Status(w.Owner); w.Owner != "" && a != nil && a.Connections > 0 && a.Open >= a.Connections {
 		q.add(whyWarning, whyQuota, w.Owner, "close some, or raise its quota",
 			"its owner has all %d connections of its quota open here: more workers are refused", a.Connections)
@@ -103,6 +100,26 @@ func (q *inquiry) judgeFlow() {
 	}
 	for _, e := range w.Elsewhere {
 		q.add(whyOK, WhyElsewhere, "instance "+e.Instance, e.next(q.name), "has %s of it", some(e.Partitions, "partition"))
+	}
+}
+
+// judgeLetters tells of what was given up, and of what retention will take of it.
+func (q *inquiry) judgeLetters(ctx context.Context) {
+	if q.out.DeadLetters == 0 {
+		return
+	}
+	q.add(whyWarning, whyDeadLetters, deadLetters(q.name), "autobus dlq stats "+q.name, "has %s",
+		some(int(q.out.DeadLetters), "dead letter"))
+	ctx, cancel := context.WithTimeout(ctx, whyRead)
+	defer cancel()
+	e, err := q.bus.expiring.lookAt(ctx, q.name, time.Now())
+	if err != nil { // as it was some minutes ago
+		e = q.bus.expiring.of(q.name)
+	}
+	if e.Count > 0 {
+		q.add(whyWarning, whyExpiring, deadLetters(q.name), "autobus dlq stats "+q.name+
+			", then redrive, export or drop them; or raise its retention.ms", "retention deletes %s that nobody decided about, "+
+			"from %s on", some(int(e.Count), "dead letter"), e.From.Format(time.DateTime))
 	}
 }
 

@@ -55,6 +55,7 @@ func Cluster(ctx context.Context, t Target) (Report, error) {
 	out.stateTopic(t, topics, len(about.Brokers))
 	out.types(t, topics, routes)
 	out.deadLetters(t, topics)
+	out.delayed(ctx, t, topics)
 	out.inSync(ctx, t, topics, routes, settings)
 	out.disks(ctx, t)
 	return Report{out, peers}, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/autobus-io/autobus/internal/bustest"
 	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/delay"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/registry"
 	"github.com/autobus-io/autobus/spec"
@@ -170,4 +171,27 @@ func TestCluster(t *testing.T) {
 	if err != nil || within <= 0 || ahead.Abs() > within+100*time.Millisecond { // one machine, one clock
 		t.Errorf("%s, within %s, %v", ahead, within, err)
 	}
+}
+
+// TestDelayedEventsThatExpireAreFound writes one that is six days past its time in its topic, with nobody there.
+func TestDelayedEventsThatExpireAreFound(t *testing.T) {
+	l := prepared(t)
+	keeper := delay.New(delay.Config{Log: l, Partitions: 1, Logger: bustest.Logger(t)})
+	if err := keeper.Ready(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	look := func() Report {
+		report, err := Cluster(t.Context(), Target{Log: l, Embedded: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	expect(t, found(t, look().Findings, CheckExpiry, "delayed events"), OK, "none")
+	r := keeper.Record(delay.Entry{ID: "one", Due: time.Now(), Since: time.Now()})
+	r.Time = time.Now().Add(-6*24*time.Hour - 5*time.Minute)
+	if _, err := l.Write(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, found(t, look().Findings, CheckExpiry, "_autobus.delay.due"), Problem, "nobody works on 1 delayed event in it")
 }

@@ -40,6 +40,7 @@ const (
 	CheckControl  = "control_log"
 	CheckTopics   = "topics"
 	CheckDrift    = "drift"
+	CheckExpiry   = "expiry" // of what is lost for good unless somebody acts
 	CheckDisk     = "disk"
 )
 

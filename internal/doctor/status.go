@@ -46,6 +46,11 @@ type Status struct {
 		Name   string `json:"name"`
 		Detail string `json:"detail"`
 	} `json:"unreadable"`
+	DeadLetters []struct {
+		Subscription string    `json:"subscription"`
+		Count        int64     `json:"count"`
+		From         time.Time `json:"from"`
+	} `json:"dead_letters_expiring"`
 }
 
 // controlBehind is how many records of the control log an instance may be behind at one look: a push writes many.
@@ -87,6 +92,12 @@ func Instance(s Status) []Finding {
 	}
 	for _, u := range s.Unreadable {
 		out.add(Problem, CheckVersions, u.Kind+" "+u.Name, "refused by "+where+": "+u.Detail, "upgrade that instance")
+	}
+	for _, l := range s.DeadLetters {
+		out.add(Warning, CheckExpiry, "dlq."+l.Subscription, fmt.Sprintf(
+			"retention deletes %d %s that nobody decided about, from %s on", l.Count, plural(int(l.Count), "dead letter"),
+			l.From.UTC().Format(time.DateTime)), "autobus dlq stats "+l.Subscription+
+			", then redrive, export or drop them; or raise its retention.ms")
 	}
 	return out
 }

@@ -27,6 +27,8 @@ func TestInstance(t *testing.T) {
 			Problem, "f.yaml:3: no"},
 		{`"ready": true, "unreadable": [{"kind": "route", "name": "a.b.v1", "detail": "version 2"}]`, CheckVersions,
 			"route a.b.v1", Problem, "version 2"},
+		{`"ready": true, "dead_letters_expiring": [{"subscription": "shop", "count": 2, "from": "2026-11-28T10:00:00Z"}]`,
+			CheckExpiry, "dlq.shop", Warning, "deletes 2 dead letters that nobody decided about, from 2026-11-28 10:00:00 on"},
 	} {
 		var s Status
 		if err := json.Unmarshal([]byte(`{"instance": "a", `+c.status+`}`), &s); err != nil {
