@@ -26,6 +26,8 @@ func TestConformance(t *testing.T) {
 		NoLog:        "it keeps events, not records",
 		NoFilter:     "filters are functions of the test's, given beforehand",
 		NoCEL:        "filters are functions of the test's",
+		NoAPI:        "operators are the bus's business",
+		NoSchedules:  "a test has a clock of its own",
 		NoPush:       "specs are those that it was made with",
 	})
 }

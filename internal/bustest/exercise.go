@@ -34,6 +34,9 @@ type Target struct {
 	// Push puts other specs in force. nil: the target cannot.
 	Push func(t testing.TB, specs map[string][]byte)
 
+	// API makes a request to the HTTP API, at whichever instance, as this principal. nil: the target has none.
+	API func(t testing.TB, p autobus.Principal, method, path string, body []byte) (status int, answer []byte)
+
 	// Load is how many events each run of many workers takes. 0 = 1500.
 	Load int
 }
@@ -59,6 +62,8 @@ type Features struct {
 	NoVerdict    string // it tells that a settlement did not count, and not whether it was late or never could have
 	NoBreaker    string // failing events run out of attempts, however many fail
 	NoInbox      string // it opens no reply addresses
+	NoAPI        string // nobody operates on its subscriptions
+	NoSchedules  string // nothing is published later
 	NoOwner      string // a settlement does not say whose lease it has to be
 }
 
@@ -71,6 +76,7 @@ var everything = autobus.Principal{Name: "conformance", Grants: []autobus.Grant{
 // Exercise runs the conformance suite: what every bus must do, whatever lies below it and before it.
 func Exercise(t *testing.T, open Open, f Features) {
 	s := newSuite(t, open, f)
+	t.Run("Schedules", s.schedules)
 	t.Run("Record", s.record)
 	t.Run("Key", s.key)
 	t.Run("Order", s.order)
@@ -87,6 +93,7 @@ func Exercise(t *testing.T, open Open, f Features) {
 			t.Run("Request", s.request)
 		}
 	}
+	t.Run("SchedulesEnd", s.schedulesEnd)
 }
 
 // ExerciseGroups runs what the suite says of durable subscriptions, for a target that differs in nothing else from one
@@ -104,6 +111,7 @@ type suite struct {
 	types    Types
 	features Features
 	count    atomic.Int64
+	due      []scheduled
 }
 
 // lacks runs a part unless the target says why it does not do it.

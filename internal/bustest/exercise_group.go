@@ -27,6 +27,7 @@ func (s *suite) group(t *testing.T) {
 	t.Run("Queue", s.queue)
 	t.Run("Breaker", s.breaker)
 	t.Run("DeadLetter", s.deadLetter)
+	t.Run("Surgery", s.surgery)
 	t.Run("Session", s.session)
 	t.Run("Start", s.start)
 	t.Run("Create", s.create)

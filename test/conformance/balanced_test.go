@@ -55,7 +55,7 @@ func balanced(k *bustest.Kafka, embedded bool, d driver) bustest.Open {
 	return func(t *testing.T, specs map[string][]byte) bustest.Target {
 		s, _, target := newFleet(t, k, embedded)
 		target.Push(t, specs)
-		target.Bus, target.As = nil, s.as(d)
+		target.Bus, target.As, target.API = nil, s.as(d), s.api
 		target.Load = 450
 		return target
 	}

@@ -48,7 +48,8 @@ func transport(t *testing.T, d driver, exercise func(*testing.T, bustest.Open, b
 		return func(t *testing.T, specs map[string][]byte) bustest.Target {
 			b, target := instance(t, k, "conformance", embedded)
 			target.Push(t, specs)
-			target.Bus, target.As = nil, serve(t, b).as(d)
+			s := serve(t, b)
+			target.Bus, target.As, target.API = nil, s.as(d), s.api
 			target.Load = 450 // what many workers do to the bus itself is seen in process
 			return target
 		}
@@ -58,7 +59,11 @@ func transport(t *testing.T, d driver, exercise func(*testing.T, bustest.Open, b
 		f.NoDurability = "one process has one copy, so every route is best-effort"
 		exercise(t, open(bustest.Embedded(t), true), f)
 	})
-	t.Run("kafka", func(t *testing.T) { exercise(t, open(bustest.Cluster(t), false), f) })
+	t.Run("kafka", func(t *testing.T) {
+		f := f
+		f.NoSchedules = sharedDelays
+		exercise(t, open(bustest.Cluster(t), false), f)
+	})
 }
 
 // serve puts the edges before a bus, until the test ends.
@@ -113,16 +118,26 @@ func (s *site) authenticate(token string) (p autobus.Principal, id string, ok bo
 func (s *site) as(d driver) func(testing.TB, autobus.Principal) autobus.Bus {
 	return func(t testing.TB, p autobus.Principal) autobus.Bus {
 		t.Helper()
-		text, err := json.Marshal(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		token := base64.RawURLEncoding.EncodeToString(text)
+		token := s.token(t, p)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.buses[token] == nil {
-			s.principals[token], s.buses[token] = p, d(s, token)
+			s.buses[token] = d(s, token)
 		}
 		return s.buses[token]
 	}
+}
+
+// token is the one of a principal.
+func (s *site) token(t testing.TB, p autobus.Principal) string {
+	t.Helper()
+	text, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := base64.RawURLEncoding.EncodeToString(text)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.principals[token] = p
+	return token
 }
