@@ -210,6 +210,11 @@ func TestLettersThatExpireAreTold(t *testing.T) {
 	if got := f.Status().Expiring; len(got) != 1 || got[0].Count != 1 {
 		t.Errorf("after two were dropped: %+v", got)
 	}
+	if w := f.why(t); w.DeadLetters != 1 || !slices.ContainsFunc(w.Findings, func(f bus.WhyFinding) bool {
+		return f.Check == "dead_letters" && strings.Contains(f.What, "has 1 dead letter")
+	}) {
+		t.Errorf("why counts %d dead letters, want the one that nobody dropped: %+v", w.DeadLetters, w.Findings)
+	}
 	if w := f.why(t); slices.ContainsFunc(w.Findings, expires) {
 		t.Errorf("what is kept for two weeks more is told: %+v", w.Findings)
 	}

@@ -108,10 +108,14 @@ func (q *inquiry) judgeLetters(ctx context.Context) {
 	if q.out.DeadLetters == 0 {
 		return
 	}
-	q.add(whyWarning, whyDeadLetters, deadLetters(q.name), "autobus dlq stats "+q.name, "has %s",
-		some(int(q.out.DeadLetters), "dead letter"))
 	ctx, cancel := context.WithTimeout(ctx, whyRead)
 	defer cancel()
+	q.countLetters(ctx)
+	if q.out.DeadLetters == 0 {
+		return
+	}
+	q.add(whyWarning, whyDeadLetters, deadLetters(q.name), "autobus dlq stats "+q.name, "has %s",
+		some(int(q.out.DeadLetters), "dead letter"))
 	e, err := q.bus.expiring.lookAt(ctx, q.name, time.Now())
 	if err != nil { // as it was some minutes ago
 		e = q.bus.expiring.of(q.name)
@@ -120,6 +124,24 @@ func (q *inquiry) judgeLetters(ctx context.Context) {
 		q.add(whyWarning, whyExpiring, deadLetters(q.name), "autobus dlq stats "+q.name+
 			", then redrive, export or drop them; or raise its retention.ms", "retention deletes %s that nobody decided about, "+
 			"from %s on", some(int(e.Count), "dead letter"), e.From.Format(time.DateTime))
+	}
+}
+
+// countLetters leaves out those that were redriven, dropped or edited. Where that cannot be known in time the number of
+// records stands, which is never too small.
+func (q *inquiry) countLetters(ctx context.Context) {
+	f, have, err := q.bus.standing(ctx, q.name)
+	if err != nil || len(f.jobs) == 0 {
+		return
+	}
+	n := int64(0)
+	if _, err = q.bus.eachLetter(ctx, q.name, have, func(l *DeadLetter) bool {
+		if f.of(l) == "" {
+			n++
+		}
+		return true
+	}); err == nil {
+		q.out.DeadLetters = n
 	}
 }
 
