@@ -65,7 +65,7 @@ func TestPages(t *testing.T) {
 	for _, file := range []string{"docs/howto/specs.md", "docs/howto/consume.md", "docs/howto/dead-letters.md",
 		"docs/howto/measure.md", "docs/howto/go-service.md", "docs/howto/publish-in-go.md",
 		"docs/howto/handle-events-in-go.md", "docs/howto/ask-another-service.md",
-		"docs/howto/http-endpoint.md",
+		"docs/howto/http-endpoint.md", "docs/howto/push.md",
 		"docs/tutorial/first-service-in-go.md",
 		"docs/reference/http.md", "docs/reference/websocket.md", "docs/reference/schema-registry.md"} {
 		t.Run(filepath.Base(file), func(t *testing.T) { newPage(t, file, bin).run() })

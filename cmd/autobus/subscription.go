@@ -136,7 +136,7 @@ func (a *app) describe(s *bus.SubscriptionInfo) error {
 	for _, row := range [][2]string{
 		{"name", s.Name}, {"state", s.State}, {"paused", pausedBy(s.Paused)}, {"managed by", s.ManagedBy}, {"owner", s.Owner},
 		{"types", strings.Join(s.Types, " ")}, {"filter", s.Filter}, {"params", params(s.Params)},
-		{"start", strings.Trim(string(start), `"`)}, {"order", string(p.Order)},
+		{"start", strings.Trim(string(start), `"`)}, {"order", orderOf(&p)},
 		{"window", fmt.Sprintf("%d events, %d bytes", p.Window.Events, p.Window.Bytes)},
 		{"ack wait", p.AckWait.String()}, {"retry", retry}, {"on exhausted", string(p.OnExhausted)},
 		{"push", pushedTo(p.Delivery.Push)},
@@ -166,6 +166,14 @@ func (a *app) describe(s *bus.SubscriptionInfo) error {
 	}
 	a.table([]string{"field", "value"}, rows)
 	return nil
+}
+
+// orderOf is the order, and that it comes of being a queue.
+func orderOf(p *autobus.Policy) string {
+	if p.Queue {
+		return string(p.Order) + " (a queue)"
+	}
+	return string(p.Order)
 }
 
 // pausedBy says who paused a subscription, when and why.
