@@ -47,6 +47,9 @@ func cast(raw []byte, t Type, unit string) (any, *Bad) {
 	if len(raw) == 0 || raw[0] == 'n' {
 		return nil, nil
 	}
+	if !utf8.Valid(raw) { // the bus takes no such data, but others may write to a topic
+		return nil, bad(stateCharacter, "the value is not UTF-8")
+	}
 	if t.Kind == JSONB {
 		if hasNUL(raw) {
 			return nil, bad(stateUnicode, "U+0000 cannot be stored")
@@ -227,7 +230,7 @@ func hasNUL(raw []byte) bool {
 func shorten(raw []byte) string {
 	const most = 60
 	if len(raw) <= most {
-		return string(raw)
+		return strings.ToValidUTF8(string(raw), "\uFFFD")
 	}
-	return strings.ToValidUTF8(string(raw[:most]), "") + "..."
+	return strings.ToValidUTF8(string(raw[:most]), "\uFFFD") + "..."
 }

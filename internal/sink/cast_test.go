@@ -36,6 +36,8 @@ func TestCast(t *testing.T) {
 		{`1e400`, "double precision", "", "22003"},
 		{`0.5`, "double precision", "", "0.5"},
 		{`"a\u0000b"`, "text", "", "22021"},
+		{"\"\xff\"", "text", "", "22021"},
+		{"{\"a\":\"\xff\"}", "jsonb", "", "22021"},
 		{`"a\\u0000b"`, "text", "", `a\u0000b`},
 		{`17`, "text", "", "17"},
 		{`{"a":1}`, "text", "", "22P02"},
