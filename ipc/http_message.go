@@ -5,6 +5,7 @@ package ipc
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -73,6 +74,9 @@ func hasBody(method string) bool {
 // DecodeRequest reads a request. It has no remote address.
 func DecodeRequest(data []byte) (*http.Request, error) {
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(data)))
+	if err == nil && r.URL.Opaque != "" {
+		err = errors.New("its target is neither a path nor the URL of a host")
+	}
 	if err != nil {
 		return nil, autobus.NewError(autobus.ReasonDataUnreadable, "the data is no request of HTTP").WithCause(err)
 	}
