@@ -12,11 +12,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/autobus-io/autobus"
-	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// FuzzDecode: any record of a topic becomes an event that can be told to a client. headers is names and values in turn,
-// separated by newlines.
+// FuzzDecode: any record of a topic becomes an event that can be told to a client. headers is as in recordOf.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob("testdata/record-*.json")
 	if err != nil || len(files) == 0 {
@@ -43,13 +41,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0xff}, []byte(nil), "ce_id\n\xff\nce_time\n0\nce_type\n\nce_x\ny\nce_\nz\ncontent-type\n\xc3")
 	f.Add([]byte(nil), []byte("{}"), "ce_time\n2026-01-01T00:00:00+24:00\nce_data\nx")
 	f.Fuzz(func(t *testing.T, key, value []byte, headers string) {
-		rec := &kafka.Record{TP: kafka.TP{Topic: "a.b.v1", Partition: 3}, Offset: 9, Key: key, Value: value,
-			Time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-		parts := strings.Split(headers, "\n")
-		for i := 0; i+1 < len(parts); i += 2 {
-			rec.Headers = append(rec.Headers, kafka.Header{Key: parts[i], Value: []byte(parts[i+1])})
-		}
-		e := decode("main", "a.b.v1", rec)
+		e := decode("main", "a.b.v1", recordOf(key, value, headers))
 		if e.ID == "" || e.Source == "" || e.Type == "" || e.Time.IsZero() {
 			t.Errorf("the event is %+v", e)
 		}

@@ -81,3 +81,23 @@ func FuzzPosition(f *testing.F) {
 		}
 	})
 }
+
+// FuzzJobProgress: what cannot be read of a job's progress counts for nothing; what can has the key it was read from.
+func FuzzJobProgress(f *testing.F) {
+	key := jobKey("j1", JobProgress{Topic: "a.b.v1", Partition: 3, Incarnation: 7})
+	f.Add(key, []byte(`{"version":1,"next":9,"redriven":4,"left":[2]}`))
+	f.Add(key, []byte(`{"version":2}`))
+	f.Add("job/j1/a.b.v1/2147483648/-1", []byte(`{"version":1}`))
+	f.Add("job/j1", []byte(`{"version":1}`))
+	f.Fuzz(func(t *testing.T, key string, raw []byte) {
+		id, p, err := decodeJobProgress(key, raw)
+		if err != nil {
+			return
+		}
+		again, same, err := decodeJobProgress(jobKey(id, p), raw)
+		if err != nil || again != id || same.Topic != p.Topic || same.Partition != p.Partition ||
+			same.Incarnation != p.Incarnation {
+			t.Errorf("%s became %s %+v, %v", key, again, same, err)
+		}
+	})
+}

@@ -4,13 +4,16 @@ package rest
 
 import (
 	"bufio"
+	"encoding/base64"
 	"net/http"
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
+	"github.com/autobus-io/autobus/ipc"
 )
 
 // FuzzHeaders: headers make an event or an error of the client's, and none of them passes for one of the bus's own.
@@ -88,6 +91,27 @@ func FuzzParams(f *testing.F) {
 			if e != nil && edge.Status(e) != http.StatusBadRequest {
 				t.Errorf("%q: %v", query, e)
 			}
+		}
+	})
+}
+
+// FuzzToken: what clients make up as the URL of a request is unknown, or bounded.
+func FuzzToken(f *testing.F) {
+	t0 := token{Address: "a/b", ID: "1", Type: "a.b.v1", Replies: 1, Since: time.Now(), Deadline: time.Now().Add(time.Hour)}
+	f.Add(strings.TrimPrefix(t0.path(), requestsPath))
+	for _, raw := range []string{`{"a":"x","i":"1","n":-2,"d":"9999-01-01T00:00:00Z"}`, `{"a":"x","a":"y"}`, `{}`, `{"n":1e9}`} {
+		f.Add(base64.RawURLEncoding.EncodeToString([]byte(raw)))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := readToken(text)
+		if err != nil {
+			if edge.Status(err) != http.StatusNotFound {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		if got.Replies > maxReplies || got.Replies < ipc.All || len(got.path()) > 2*maxToken {
+			t.Errorf("%q: %+v", text, got)
 		}
 	})
 }
