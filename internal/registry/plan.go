@@ -22,7 +22,10 @@ const (
 	defaultRetention  = "604800000" // 7 days, in milliseconds
 )
 
-const minISRKey = "min.insync.replicas"
+const (
+	minISRKey = "min.insync.replicas"
+	limitKey  = "max.message.bytes"
+)
 
 // world is everything that a plan depends on.
 type world struct {
@@ -104,9 +107,14 @@ func (w *world) planType(t *spec.Type, p *plan) (fault spec.Problem, ok bool) {
 		p.create = append(p.create, n)
 		settings = n.Configs
 	}
-	want := w.route(t, r, name, count, kafka.Topic{Configs: settings}.MaxMessageBytes())
+	limit := kafka.Topic{Configs: settings}.MaxMessageBytes()
+	want := w.route(t, r, name, count, limit)
 	if !r.exists || want.Route != r.Route {
 		p.routes = append(p.routes, want)
+	}
+	if _, meant := t.Configs[limitKey]; !meant && want.MaxEventBytes < largest(t) {
+		p.drift = append(p.drift, Drift{name, limitKey, strconv.Itoa(largest(t) + autobus.RecordOverhead),
+			strconv.Itoa(int(limit))})
 	}
 	return spec.Problem{}, true
 }
@@ -189,14 +197,18 @@ func (w *world) route(t *spec.Type, r route, topic string, count, maxBatch int32
 	if t.Unordered {
 		want.Order = control.OrderNone
 	}
-	want.MaxEventBytes = autobus.MaxEventBytes
-	if t.MaxEventBytes > 0 {
-		want.MaxEventBytes = min(t.MaxEventBytes, autobus.MaxEventBytes)
-	}
 	// An event that the topic would refuse is refused before it is sent, where it can still say why.
-	want.MaxEventBytes = max(1, min(want.MaxEventBytes, int(maxBatch)-autobus.RecordOverhead))
+	want.MaxEventBytes = max(1, min(largest(t), int(maxBatch)-autobus.RecordOverhead))
 	want.BestEffort, want.Unspecified = t.BestEffort, false
 	return want
+}
+
+// largest is how large an event may be by its spec.
+func largest(t *spec.Type) int {
+	if t.MaxEventBytes > 0 {
+		return min(t.MaxEventBytes, autobus.MaxEventBytes)
+	}
+	return autobus.MaxEventBytes
 }
 
 func (w *world) partitions(t *spec.Type, r route) int32 {

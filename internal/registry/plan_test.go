@@ -116,7 +116,12 @@ func TestPlanOfOneType(t *testing.T) {
 		{"adopted by its count", aWorld(new(aTopic(12, 3, nil)), nil), aType(partitions(12)),
 			plan{routes: fresh(count(12))}},
 		{"a small topic limits its events", aWorld(new(aTopic(6, 3, map[string]string{"max.message.bytes": "10000"})), nil),
-			aType(), plan{routes: fresh(func(r *control.Route) { r.MaxEventBytes = 10000 - autobus.RecordOverhead })}},
+			aType(), plan{routes: fresh(func(r *control.Route) { r.MaxEventBytes = 10000 - autobus.RecordOverhead }),
+				drift: []Drift{{typeName, limitKey, "1001024", "10000"}}}},
+		{"a limit that a route took over is still not the spec's", aWorld(
+			new(aTopic(6, 3, map[string]string{"max.message.bytes": "10000"})),
+			new(aRoute(func(r *control.Route) { r.MaxEventBytes = 10000 - autobus.RecordOverhead }))), aType(),
+			plan{drift: []Drift{{typeName, limitKey, "1001024", "10000"}}}},
 		{"raised limits reach the route at once", aWorld(new(aTopic(6, 3, map[string]string{"max.message.bytes": "10000"})),
 			new(aRoute(func(r *control.Route) { r.MaxEventBytes = 10000 - autobus.RecordOverhead }))),
 			aType(setting("max.message.bytes", "20000")), plan{
