@@ -47,7 +47,7 @@ func Cluster(ctx context.Context, t Target) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	out.brokers(ctx, t, about)
+	out.brokers(ctx, t, about, mostCopies(topics))
 	settings := out.settings(ctx, t, about)
 	out.clock(ctx, t)
 	out.controlTopic(t, topics, len(about.Brokers))
@@ -56,13 +56,22 @@ func Cluster(ctx context.Context, t Target) (Report, error) {
 	out.types(t, topics, routes)
 	out.deadLetters(t, topics)
 	out.delayed(ctx, t, topics)
+	out.waiting(t, topics)
 	out.inSync(ctx, t, topics, routes, settings)
 	out.disks(ctx, t)
 	return Report{out, peers}, nil
 }
 
+// mostCopies is how many brokers there were at the least when topics were made.
+func mostCopies(topics map[string]kafka.Topic) (most int) {
+	for _, topic := range topics {
+		most = max(most, topic.Replicas)
+	}
+	return most
+}
+
 // brokers looks at how many there are and whether each answers where it says.
-func (l *list) brokers(ctx context.Context, t Target, about kafka.Cluster) {
+func (l *list) brokers(ctx context.Context, t Target, about kafka.Cluster, copies int) {
 	racks := map[string]bool{}
 	for _, b := range about.Brokers {
 		racks[b.Rack] = true
@@ -74,15 +83,23 @@ func (l *list) brokers(ctx context.Context, t Target, about kafka.Cluster) {
 		}
 		l.ok(CheckBrokers, where, "answers at %s", b.Addr)
 	}
-	what := fmt.Sprintf("%d %s", len(about.Brokers), plural(len(about.Brokers), "broker"))
+	l.brokerCount(t, len(about.Brokers), len(racks), copies)
+}
+
+// brokerCount judges how many brokers there are, where topics have up to so many copies.
+func (l *list) brokerCount(t Target, n, racks, copies int) {
+	what := fmt.Sprintf("%d %s", n, plural(n, "broker"))
 	switch {
 	case t.Embedded:
 		l.ok(CheckBrokers, "cluster", "%s in the process of the bus: one copy of everything", what)
-	case len(about.Brokers) < Wanted:
+	case n < copies: // in_sync says what cannot be written meanwhile
+		l.add(Warning, CheckBrokers, "cluster", fmt.Sprintf("%s, and topics have %d copies: a broker is away", what, copies),
+			"start the broker that is away; new topics wait for it, or have fewer copies")
+	case n < Wanted:
 		l.add(Problem, CheckBrokers, "cluster", what+fmt.Sprintf(", %d are needed for %d copies", Wanted, Wanted),
 			"add brokers; until then only types with x-durability: best-effort can be published")
-	case len(racks) > 1:
-		l.ok(CheckBrokers, "cluster", "%s in %d racks", what, len(racks))
+	case racks > 1:
+		l.ok(CheckBrokers, "cluster", "%s in %d racks", what, racks)
 	default:
 		l.ok(CheckBrokers, "cluster", "%s", what)
 	}

@@ -25,7 +25,8 @@ func (l *list) inSync(ctx context.Context, t Target, topics map[string]kafka.Top
 	}
 	relied := func(topic string) bool {
 		_, routed := routes[topic]
-		return routed || topic == offsetsTopic || strings.HasPrefix(topic, "_autobus.") || strings.HasPrefix(topic, "dlq.")
+		return routed || topic == offsetsTopic || strings.HasPrefix(topic, "_autobus.") ||
+			strings.HasPrefix(topic, "dlq.") || strings.HasPrefix(topic, "park.")
 	}
 	byTopic := map[string][]kafka.Partition{}
 	count := 0

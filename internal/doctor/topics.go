@@ -98,7 +98,7 @@ func typeTopic(t Target, topic kafka.Topic, route control.Route) Finding {
 	var w worst
 	if topic.Partitions != route.Partitions {
 		w.add(Problem, fmt.Sprintf("%d partitions, its route says %d", topic.Partitions, route.Partitions),
-			"somebody changed the topic outside the bus; events of one key are no longer in one place")
+			"somebody changed the topic outside the bus, and Kafka takes no partition back: make a new major version of the type")
 	}
 	w.holds(topic, route.MaxEventBytes)
 	w.timestamps(topic)
@@ -127,6 +127,7 @@ func (l *list) deadLetters(t Target, topics map[string]kafka.Topic) {
 			w.add(Problem, "cleanup.policy="+p+": of dead letters with one key only the last stays",
 				"set cleanup.policy=delete")
 		}
+		w.keeps(Warning, topic, letterRetention, "dead letters")
 		w.holds(topic, autobus.MaxEventBytes+autobus.InternalTopicExtra)
 		w.safe(t, topic, Wanted)
 		*l = append(*l, w.finding(CheckTopics, name, copies(topic.Replicas)))

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/autobus-io/autobus/internal/control"
@@ -121,11 +122,67 @@ func TestDeadLetterTopics(t *testing.T) {
 		{kafka.Topic{Replicas: 3, Configs: good}, OK, "3 copies"},
 		{kafka.Topic{Replicas: 3, Configs: with(good, "cleanup.policy", "compact")}, Problem, "only the last stays"},
 		{kafka.Topic{Replicas: 3, Configs: with(good, "max.message.bytes", "1000")}, Problem, "bytes=1000"},
+		{kafka.Topic{Replicas: 3, Configs: with(good, "retention.ms", "1000")}, Warning, "dead letters are gone after 1s"},
+		{kafka.Topic{Replicas: 3, Configs: with(good, "retention.ms", "-1")}, OK, ""},
 	} {
 		var l list
 		c.topic.Name = "dlq.shipping"
 		l.deadLetters(Target{}, topicsOf(c.topic))
 		expect(t, only(t, l), c.severity, c.what)
+	}
+}
+
+// What waits in these topics stands nowhere else.
+func TestTopicsOfWaitingEvents(t *testing.T) {
+	good := map[string]string{"min.insync.replicas": "2", "max.message.bytes": "2000000"}
+	parked := with(good, "cleanup.policy", "compact")
+	const park, delayed, due = "park.shipping", "_autobus.delay.10", "_autobus.delay.due"
+	for _, c := range []struct {
+		topic    kafka.Topic
+		severity Severity
+		what     string
+	}{
+		{kafka.Topic{Name: park, Replicas: 3, Configs: parked}, OK, "3 copies"},
+		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "cleanup.policy", "compact,delete")}, Problem, "are lost"},
+		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "retention.ms", "1000")}, OK, ""},
+		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "min.insync.replicas", "1")}, Problem, "replicas=1"},
+		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "max.message.bytes", "1000")}, Problem, "bytes=1000"},
+		{kafka.Topic{Name: park, Err: errors.New("not allowed")}, Problem, "not allowed"},
+		{kafka.Topic{Name: delayed, Replicas: 3, Configs: with(good, "retention.ms", "1653376000")}, OK, "3 copies"},
+		{kafka.Topic{Name: delayed, Replicas: 3, Configs: with(good, "retention.ms", "1653375999")}, Problem, "wait there"},
+		{kafka.Topic{Name: delayed, Replicas: 3, Configs: with(good, "cleanup.policy", "compact")}, Problem, "are lost"},
+		{kafka.Topic{Name: due, Replicas: 3, Configs: with(good, "retention.ms", "604800000")}, OK, ""},
+		{kafka.Topic{Name: due, Replicas: 2, Configs: good}, Problem, "2 copies"},
+	} {
+		var l list
+		l.waiting(Target{}, topicsOf(c.topic))
+		expect(t, only(t, l), c.severity, c.what)
+	}
+	var l list
+	l.waiting(Target{}, topicsOf(kafka.Topic{Name: "dlq.shipping"}))
+	if len(l) > 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestBrokerCount(t *testing.T) {
+	for _, c := range []struct {
+		brokers, racks, copies int
+		severity               Severity
+		what, fix              string
+	}{
+		{3, 1, 3, OK, "3 brokers", ""},
+		{3, 2, 3, OK, "3 brokers in 2 racks", ""},
+		{2, 1, 3, Warning, "2 brokers, and topics have 3 copies: a broker is away", "start the broker"},
+		{2, 1, 2, Problem, "2 brokers, 3 are needed", "best-effort"},
+		{1, 1, 0, Problem, "1 broker, 3 are needed", "best-effort"},
+	} {
+		var l list
+		l.brokerCount(Target{}, c.brokers, c.racks, c.copies)
+		expect(t, only(t, l), c.severity, c.what)
+		if !strings.Contains(l[0].Fix, c.fix) {
+			t.Errorf("%d of %d: fix %q", c.brokers, c.copies, l[0].Fix)
+		}
 	}
 }
 
