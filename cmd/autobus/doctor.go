@@ -22,6 +22,8 @@ type doctorFlags struct {
 	kafkaPort   int
 	serverGiven bool
 
+	peerToken string // by which instances with the secret of the configuration let doctor in
+
 	findings []doctor.Finding
 	versions map[string]string // by instance
 	// unreachable: what was to be looked at does not answer, so that much of the report is missing.

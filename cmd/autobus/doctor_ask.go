@@ -42,6 +42,12 @@ func (d *doctorFlags) askStatus(ctx context.Context, c *api, where string) (s do
 		if e == nil || e.Reason == autobus.ReasonServerUnreachable || e.Reason == autobus.ReasonInternal {
 			return s, nobody
 		}
+		if e.Reason == autobus.ReasonUnauthenticated && c.token != "" && c.token == d.peerToken {
+			d.problem(doctor.CheckInstance, where, "runs with another peer secret, or with none: workers and acks are not "+
+				"passed on between it and others", "give every instance the same peer_secret_file, and restart those that "+
+				"have another one")
+			return s, closed
+		}
 		fix := "give --token or --token-file to hear how it is"
 		if c.token != "" {
 			fix = "give a token that counts"

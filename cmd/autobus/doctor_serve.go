@@ -36,22 +36,21 @@ func (d *doctorFlags) lookAtServe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	peerToken := ""
 	if s.peers != nil {
 		// As another instance would ask: with no grant at all, which is enough for the status.
-		if peerToken, err = s.peers.Token("doctor", autobus.Principal{Name: "doctor"}); err != nil {
+		if d.peerToken, err = s.peers.Token("doctor", autobus.Principal{Name: "doctor"}); err != nil {
 			return err
 		}
 	}
 	if p.sound("listen") {
-		d.servePort(ctx, cfg, s, cmp.Or(token, peerToken))
+		d.servePort(ctx, cfg, s, cmp.Or(token, d.peerToken))
 	}
 	if len(cfg.Kafka.Brokers) == 0 || !p.sound("kafka.brokers", "kafka.tls", "kafka.tls.ca_file", "kafka.tls.cert_file",
 		"kafka.sasl", "kafka.sasl.mechanism", "kafka.sasl.user", "kafka.sasl.password_file") {
 		d.skipped(doctor.CheckBrokers, "cluster", "the configuration does not say how to reach it", "mend its faults first")
 		return nil
 	}
-	return d.serveCluster(ctx, s, peerToken)
+	return d.serveCluster(ctx, s)
 }
 
 // faults makes a finding of each fault of the configuration.
@@ -152,7 +151,7 @@ func onlyItself(c *tls.Config) *tls.Config {
 
 // serveCluster looks at the brokers of the configuration one by one, then at the cluster, then at its instances. These
 // are never shown a token of the person's: their addresses are what somebody said to Kafka.
-func (d *doctorFlags) serveCluster(ctx context.Context, s settings, token string) error {
+func (d *doctorFlags) serveCluster(ctx context.Context, s settings) error {
 	d.bootstrap(ctx, s.kafka.Brokers)
 	k := s.kafka
 	k.ClientID, k.Logger = "autobus-doctor", slog.New(slog.DiscardHandler)
@@ -165,7 +164,8 @@ func (d *doctorFlags) serveCluster(ctx context.Context, s settings, token string
 		return nil
 	}
 	peers := d.cluster(ctx, doctor.Target{Log: log, Init: "autobus cluster init --config " + d.config})
-	d.peers(ctx, s, peers, token)
+	d.add(doctor.Twins(peers)...)
+	d.peers(ctx, s, peers)
 	return nil
 }
 
@@ -194,12 +194,12 @@ func (d *doctorFlags) bootstrap(ctx context.Context, brokers []string) {
 }
 
 // peers asks the other instances at the addresses at which they say to be reached.
-func (d *doctorFlags) peers(ctx context.Context, s settings, peers []doctor.Peer, token string) {
+func (d *doctorFlags) peers(ctx context.Context, s settings, peers []doctor.Peer) {
 	for _, p := range peers {
 		if _, asked := d.versions[p.Name]; asked && p.Name == s.instance {
 			continue
 		}
-		c, err := newAPI(schemeOf(s.peerTLS)+"://"+p.Address, token)
+		c, err := newAPI(schemeOf(s.peerTLS)+"://"+p.Address, d.peerToken)
 		if err != nil {
 			d.problem(doctor.CheckInstance, "instance "+p.Name, "its address "+p.Address+" cannot be called",
 				"set its advertise to host:port")

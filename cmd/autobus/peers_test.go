@@ -228,6 +228,16 @@ func TestInstancesWorkTogetherOverTLS(t *testing.T) {
 			t.Errorf("doctor does not say %s:\n%s%s", want, out, stderr)
 		}
 	}
+	other := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(other, []byte("sixteen other bytes"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AUTOBUS_PEER_SECRET_FILE", other)
+	code, out, stderr := invoke(t, "", "doctor", "--config", f.configs[0], "-o", "ndjson")
+	if want := `"where":"instance b","what":"runs with another peer secret`; code != exitFound ||
+		!strings.Contains(out, want) {
+		t.Errorf("with another secret doctor ends with %d and does not say %s:\n%s%s", code, want, out, stderr)
+	}
 }
 
 // An instance that does not trust the other's certificate says so, and nobody takes it for a verdict.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
@@ -165,6 +166,24 @@ func peersOf(ctx context.Context, t Target, ctl *control.Log) (out []Peer) {
 	slices.SortFunc(out, func(a, b Peer) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
+	return out
+}
+
+// Twins finds instances that go by one name. An ack finds its way by the name of the instance that gave the lease, so
+// half of them go to the wrong one. An instance that has just moved to another address is its own twin until Kafka has
+// missed it.
+func Twins(peers []Peer) (out []Finding) {
+	at := map[string][]string{}
+	for _, p := range peers {
+		at[p.Name] = append(at[p.Name], p.Address)
+	}
+	for _, name := range sorted(at) {
+		if addresses := at[name]; len(addresses) > 1 {
+			out = append(out, Finding{Problem, CheckConfig, "instance " + name, "several instances have this name, at " +
+				strings.Join(addresses, " and ") + ": acks go to the wrong one, and events come again",
+				"give each instance an instance of its own in its configuration; look again after 15s where one has just moved"})
+		}
+	}
 	return out
 }
 

@@ -53,3 +53,11 @@ func TestVersions(t *testing.T) {
 	}
 	expect(t, only(t, Versions(map[string]string{"a": "1.0", "b": "1.1", "c": "1.0"})), Warning, "a, c: 1.0, b: 1.1")
 }
+
+func TestTwins(t *testing.T) {
+	if got := Twins([]Peer{{"a", "h1:7070"}, {"b", "h2:7070"}}); got != nil {
+		t.Errorf("%+v", got)
+	}
+	got := Twins([]Peer{{"a", "h1:7070"}, {"a", "h2:7070"}, {"b", "h3:7070"}})
+	expect(t, only(t, got), Problem, "several instances have this name, at h1:7070 and h2:7070")
+}
