@@ -187,7 +187,8 @@ func (in *instance) openBus(ctx context.Context) error {
 	in.quotas = quota.New(limits)
 	cfg := bus.Config{Log: in.log, Control: in.control, State: state, Snapshot: in.registry.Snapshot,
 		Unreadable: in.registry.Unreadable,
-		Instance:   s.instance, Embedded: s.embedded != nil, Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
+		Instance:   s.instance, Address: in.advertised(), Embedded: s.embedded != nil, Quotas: in.quotas,
+		Logger: s.logger, Metrics: in.metrics}
 	if s.peers != nil {
 		in.peers = peer.New(peer.Config{Instance: s.instance, Keys: *s.peers, TLS: s.peerTLS})
 		cfg.Dial = in.peers.Dial

@@ -38,6 +38,7 @@ type Config struct {
 	State    *control.State
 	Snapshot func() *spec.Snapshot // the specs in force
 	Instance string                // the name that leases carry
+	Address  string                // where other instances reach this one, as Kafka tells them; empty = nowhere
 
 	// Unreadable says that the newest specs were written by a newer build, so that the Snapshot is not all there is; nil
 	// as a function or as its answer = it is.

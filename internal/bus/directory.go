@@ -32,10 +32,21 @@ type directory struct {
 	mu    sync.Mutex
 	known map[string]string // instance -> address
 	now   []string          // addresses of those that the last look found
+	twins map[string]twin   // by address
 }
 
+// twin is another instance that goes by the name of this one, so that acks of the one's leases come to the other.
+type twin struct{ seen, told time.Time }
+
+// How long a twin has to be seen before it is told, as long as Kafka may take to miss an instance that had this name
+// before, and how often it is told then.
+const (
+	twinAfter = 15 * time.Second
+	twinEvery = 10 * time.Minute
+)
+
 func newDirectory(b *Bus) *directory {
-	d := &directory{bus: b, known: map[string]string{}}
+	d := &directory{bus: b, known: map[string]string{}, twins: map[string]twin{}}
 	d.look = &refresher{barrier: d.refresh, every: lookAgain}
 	return d
 }
@@ -65,12 +76,31 @@ func (d *directory) learn(members []kafka.GroupMember) map[peer][]kafka.TP {
 	defer d.mu.Unlock()
 	out := map[peer][]kafka.TP{}
 	for _, m := range members {
-		if p, ok := peerOf(m.ClientID); ok && p.instance != d.bus.cfg.Instance {
+		p, ok := peerOf(m.ClientID)
+		switch {
+		case !ok:
+		case p.instance != d.bus.cfg.Instance:
 			d.known[p.instance] = p.address
 			out[p] = append(out[p], m.Holds...)
+		case p.address != d.bus.cfg.Address:
+			d.sees(p.address)
 		}
 	}
 	return out
+}
+
+// sees is told of a twin. It is called with the lock.
+func (d *directory) sees(address string) {
+	t, now := d.twins[address], time.Now()
+	if t.seen.IsZero() {
+		t.seen = now
+	}
+	if now.Sub(t.seen) >= twinAfter && now.Sub(t.told) >= twinEvery {
+		t.told = now
+		d.bus.cfg.Logger.Error("another instance has the name of this one: acks go to the wrong one, and events come "+
+			"again; give each its own instance", "address", address)
+	}
+	d.twins[address] = t
 }
 
 // forget drops an instance that does not answer: it may be somewhere else by now, or gone.
