@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -21,9 +22,9 @@ func (q *quotasConfig) check(p *problems) {
 		if !p.sound(at + ".principal") {
 			continue
 		}
-		if !autobus.ValidPattern(rule.Principal) {
+		if !autobus.ValidPattern(rule.Principal) || strings.ToLower(rule.Principal) != rule.Principal {
 			p.at(at+".principal", "%q is neither a principal's name nor a pattern", rule.Principal).
-				next("write a name such as checkout, or batch.* for all that begin with batch and a dot")
+				next("write a name such as checkout, in lower case, or batch.* for all that begin with batch and a dot")
 			continue
 		}
 		for j := range i {

@@ -125,13 +125,14 @@ func TestConfigFaults(t *testing.T) {
 			`"gssapi" is not one of plain`, "needs a user", "needs a password"}},
 		{"quotas that cannot be", "kafka: {brokers: [k:1]}\nquotas:\n  default: {events: -1, byte: 1, burst: 5s}\n" +
 			"  principals:\n  - {principal: a.*, connections: many}\n  - {principal: a.b, burst: 1s}\n" +
-			"  - {principal: batch*, bytes: 1, burst: 2h}\n  - {events: 1}\n", []string{"8 faults",
+			"  - {principal: batch*, bytes: 1, burst: 2h}\n  - {events: 1}\n" +
+			"  - {principal: Checkout, events: 1}\n", []string{"9 faults",
 			`:3:21: quotas.default.events is "-1", must be a whole number`, "did you mean quotas.default.bytes?",
 			`:5:35: quotas.principals[0].connections is "many", must be a whole number`,
 			":6:17: quotas.principals[1].principal: a.b is never asked for, because a.* comes first",
 			":6:29: quotas.principals[1].burst: there is no rate", `:7:17: quotas.principals[2].principal: "batch*" is`,
 			":7:42: quotas.principals[2].burst: 2h0m0s is not from 0s to 1h0m0s",
-			`:8:5: quotas.principals[3].principal: "" is neither`}},
+			`:8:5: quotas.principals[3].principal: "" is neither`, `:9:17: quotas.principals[4].principal: "Checkout" is`}},
 		{"quotas that are no list", "kafka: {brokers: [k:1]}\nquotas: {principals: {shop: 1}}\n", []string{
 			":2:22: quotas.principals must be a list", "[{principal: checkout"}},
 		{"SASL without mechanism", "kafka: {brokers: [k:1], sasl: {user: me}}\n", []string{"without a mechanism"}},
