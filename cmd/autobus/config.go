@@ -23,8 +23,8 @@ type config struct {
 	Insecure bool `yaml:"insecure"`
 	// Cluster the bus is bound to.
 	Kafka kafkaConfig `yaml:"kafka"`
-	// Folder of AsyncAPI specs that are pushed when the instance starts. Empty means that the specs in force stay as
-	// they are.
+	// Folder of AsyncAPI specs that are pushed when the instance starts, unless they break who works by those in force.
+	// Empty means that the specs in force stay as they are.
 	Specs string `yaml:"specs"`
 	// Files of sinks that run within the instance, see docs/reference/sinks.md. Several instances may name the same ones:
 	// one of them writes, another takes over when it is gone.

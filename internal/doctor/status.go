@@ -88,7 +88,7 @@ func Instance(s Status) []Finding {
 		}
 	}
 	for _, p := range s.Specs.Problems {
-		out.add(Problem, CheckInstance, "specs", "newer ones are not in force: "+p.String(), cmp.Or(p.Hint, "mend the file"))
+		out.add(Problem, CheckInstance, "specs", "others are not in force: "+p.String(), cmp.Or(p.Hint, "mend the file"))
 	}
 	for _, u := range s.Unreadable {
 		out.add(Problem, CheckVersions, u.Kind+" "+u.Name, "refused by "+where+": "+u.Detail, "upgrade that instance")

@@ -44,7 +44,7 @@ func (r *Registry) Folder(cfg FolderConfig) *Folder {
 	return &Folder{FolderConfig: cfg, registry: r, timeout: pushTimeout}
 }
 
-// Load brings into force what is there now. Where earlier specs are in force a bad bundle is reported (Problems and the
+// Load brings into force what is there now, outside dev only if it breaks nobody who works by what is in force. Where earlier specs are in force a bad bundle is reported (Problems and the
 // log) and they stay; where there are none it is an error that tells every fault.
 func (f *Folder) Load(ctx context.Context) error {
 	seen, err := f.fingerprint()
@@ -119,6 +119,9 @@ func (f *Folder) push(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
+	if err := f.registry.follows(ctx, files); err != nil {
+		return err
+	}
 	_, err := f.registry.Push(ctx, files, f.Actor, reason)
 	return err
 }

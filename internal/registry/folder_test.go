@@ -365,3 +365,33 @@ func TestLoad(t *testing.T) {
 		t.Errorf("%v, in force %s, problems %v", err, names(r.Snapshot()), r.Problems())
 	}
 }
+
+// An instance of serve that starts with the specs of yesterday, or with those of another repository, takes nothing from
+// those who work by what is in force: that is for a push by force.
+func TestAnOlderFolderTakesNothingBack(t *testing.T) {
+	r := start(t, broker(t))
+	r.cfg.Dev = false
+	push(t, r, bundleOf("order", "book"))
+	dir := t.TempDir()
+	lay(t, dir, bundleOf("order"))
+	f := r.Folder(FolderConfig{Dir: dir, Actor: "autobus:i-2"})
+	if err := f.Load(t.Context()); err != nil || r.Snapshot().Len() != 2 {
+		t.Fatalf("%v, in force %s", err, names(r.Snapshot()))
+	}
+	if p := r.Problems(); len(p) != 1 || !strings.Contains(p[0].Message, "orders.book.placed.v1") ||
+		!strings.Contains(p[0].Hint, "--force") {
+		t.Errorf("problems %+v", p)
+	}
+	lay(t, dir, bundleOf("order", "book", "cup"))
+	if err := f.Load(t.Context()); err != nil || r.Snapshot().Len() != 3 || len(r.Problems()) != 0 {
+		t.Errorf("what breaks nobody: %v, in force %s, problems %v", err, names(r.Snapshot()), r.Problems())
+	}
+	r.cfg.Dev = true // dev is for trying things out
+	lay(t, dir, bundleOf("order"))
+	if err := os.Remove(filepath.Join(dir, "events/orders/cup.placed.v1.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Load(t.Context()); err != nil || r.Snapshot().Len() != 2 {
+		t.Errorf("dev: %v, in force %s", err, names(r.Snapshot()))
+	}
+}

@@ -84,5 +84,26 @@ func breaks(now *spec.Snapshot, files spec.Files) []spec.LintFinding {
 	return out
 }
 
+// follows refuses files of a folder that break who works by what is in force: an instance that starts again with the
+// specs of yesterday must not undo a push. In dev nobody is to be protected.
+func (r *Registry) follows(ctx context.Context, files spec.Files) error {
+	if r.cfg.Dev {
+		return nil
+	}
+	if err := r.cfg.Control.Barrier(ctx); err != nil {
+		return err
+	}
+	var out spec.Problems
+	for _, f := range breaks(r.Snapshot(), files) {
+		f.Hint = "Bring the folder up to date, or take the change back; autobus spec push DIR --force brings it into force " +
+			"nevertheless."
+		out = append(out, f.Problem)
+	}
+	if len(out) > 0 {
+		return invalid(out)
+	}
+	return nil
+}
+
 // Files are those of the bundle in force.
 func (r *Registry) Files() spec.Files { return r.force.Load().files }
