@@ -63,7 +63,7 @@ func held(topic string) time.Duration {
 func (w *worst) keeps(s Severity, topic kafka.Topic, least time.Duration, what string) {
 	v, err := strconv.ParseInt(topic.Configs["retention.ms"], 10, 64)
 	if err == nil && v >= 0 && v < least.Milliseconds() {
-		w.add(s, fmt.Sprintf("retention.ms=%d: %s are gone after %s, the bus keeps them for %s", v, what,
-			time.Duration(v)*time.Millisecond, least), fmt.Sprintf("set retention.ms=%d", least.Milliseconds()))
+		w.add(s, fmt.Sprintf("retention.ms=%d: %s are gone after %s, the bus keeps them for %.3g days", v, what,
+			time.Duration(v)*time.Millisecond, least.Hours()/24), fmt.Sprintf("set retention.ms=%d", least.Milliseconds()))
 	}
 }

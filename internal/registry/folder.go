@@ -34,6 +34,7 @@ type Folder struct {
 	done     string        // fingerprint that was dealt with, if loaded
 	loaded   bool          // done is one
 	warned   string        // what the log was told last
+	files    string        // hash of what was tried last, "" = it could not be read
 	timeout  time.Duration // of one push
 	again    time.Time     // not before, after a failure that is not the files' fault
 	pause    time.Duration
@@ -49,6 +50,7 @@ func (r *Registry) Folder(cfg FolderConfig) *Folder {
 func (f *Folder) Load(ctx context.Context) error {
 	seen, err := f.fingerprint()
 	readable := err == nil
+	f.files = ""
 	if readable {
 		err = f.push(ctx)
 	}
@@ -79,7 +81,7 @@ func (f *Folder) Run(ctx context.Context) error {
 func (f *Folder) look(ctx context.Context) {
 	seen, err := f.fingerprint()
 	if err != nil {
-		f.loaded = false
+		f.loaded, f.files = false, ""
 		f.report(seen, err)
 		return
 	}
@@ -104,6 +106,7 @@ func (f *Folder) look(ctx context.Context) {
 }
 
 func (f *Folder) push(ctx context.Context) error {
+	f.files = ""
 	files := maps.Clone(f.Builtin)
 	if files == nil {
 		files = spec.Files{}
@@ -119,6 +122,9 @@ func (f *Folder) push(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
+	if b, err := readBundle(files); err == nil {
+		f.files = b.hash
+	}
 	if err := f.registry.follows(ctx, files); err != nil {
 		return err
 	}
@@ -161,7 +167,7 @@ func (f *Folder) report(seen string, err error) {
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		problems[0].Hint = "Put it back, or let it be read; the specs in force stay in force."
 	}
-	f.registry.folder.Store(&problems)
+	f.registry.folder.Store(&heldBack{problems, f.files})
 	if said := seen + err.Error(); said != f.warned {
 		f.warned = said
 		f.registry.warn(problems)

@@ -382,6 +382,11 @@ func TestAnOlderFolderTakesNothingBack(t *testing.T) {
 		!strings.Contains(p[0].Hint, "--force") {
 		t.Errorf("problems %+v", p)
 	}
+	push(t, r, bundleOf("order")) // by force
+	if p := r.Problems(); len(p) > 0 {
+		t.Errorf("the folder is in force, and there are problems %+v", p)
+	}
+	push(t, r, bundleOf("order", "book"))
 	lay(t, dir, bundleOf("order", "book", "cup"))
 	if err := f.Load(t.Context()); err != nil || r.Snapshot().Len() != 3 || len(r.Problems()) != 0 {
 		t.Errorf("what breaks nobody: %v, in force %s, problems %v", err, names(r.Snapshot()), r.Problems())

@@ -59,7 +59,7 @@ type Registry struct {
 	cfg    Config
 	gate   chan struct{} // held by whoever changes topics and control records from here
 	force  atomic.Pointer[inForce]
-	folder atomic.Pointer[spec.Problems] // of the watched folder
+	folder atomic.Pointer[heldBack] // of the watched folder
 
 	swapped chan struct{} // one token: other specs are in force
 	schemas *schemas
@@ -101,10 +101,16 @@ func (r *Registry) Hash() string { return r.force.Load().hash }
 // that this build cannot read. None means that everything known is in force.
 func (r *Registry) Problems() spec.Problems {
 	out := slices.Clone(r.force.Load().unread)
-	if p := r.folder.Load(); p != nil {
-		out = append(out, *p...)
+	if h := r.folder.Load(); h != nil && (h.files == "" || h.files != r.Hash()) { // else others brought it into force
+		out = append(out, h.problems...)
 	}
 	return out
+}
+
+// heldBack is why what a folder has is not in force, and the hash of it where it could be read.
+type heldBack struct {
+	problems spec.Problems
+	files    string
 }
 
 // Unreadable says that specs of a newer build stand in the control log, which may declare what is not known here; nil =
