@@ -147,7 +147,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	if t == nil {
 		it.hint = p.bus.unspecifiedHint(r)
 	}
-	return p.stamp(it, t, e)
+	return p.stampAdmitted(it, t, e)
 }
 
 // admit refuses what nothing but its batch, a full disk or a quota speaks against.
@@ -163,6 +163,17 @@ func (p *publish) admit(e *autobus.Event, i int) *autobus.Error {
 	err := p.quota.Take(e.Size())
 	if err != nil {
 		p.over += err.RetryAfter
+	}
+	return err
+}
+
+// stampAdmitted stamps what was admitted. An event that was written before, or whose id another one has, gives back what
+// it took: whoever sends a whole batch again would else spend his quota on its beginning and never come to its end.
+func (p *publish) stampAdmitted(it item, t *spec.Type, e *autobus.Event) *autobus.Error {
+	size := e.Size()
+	stamped, err := p.stamp(it, t, e)
+	if !stamped {
+		p.quota.Back(size)
 	}
 	return err
 }
@@ -184,8 +195,9 @@ func (p *publish) barrier(ctx context.Context) error {
 	return p.fresh
 }
 
-// stamp fills in what is absent, takes a claim on the id and makes the record.
-func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) *autobus.Error {
+// stamp fills in what is absent, takes a claim on the id and makes the record. False without an error: another attempt
+// has the claim, and its receipt is for both.
+func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) (bool, *autobus.Error) {
 	if e.Source == "" {
 		e.Source = "/" + p.who.Name
 	}
@@ -204,7 +216,7 @@ func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) *autobus.Error 
 			p.follow()
 		}
 		if err != nil || !first {
-			return err
+			return false, err
 		}
 		it.claim = c
 	}
@@ -218,14 +230,14 @@ func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) *autobus.Error 
 	case !it.at.IsZero():
 		if err := keepable(it.at, p.now); err != nil {
 			p.bus.duplicates.settle(it.claim, autobus.Receipt{Status: autobus.Refused, Err: err})
-			return err
+			return false, err
 		}
 		it.at = delay.RoundDue(it.at)
 		record = p.keep(&it, e, record)
 	}
 	to := p.part(it.route, record.TP)
 	to.records, to.items = append(to.records, record), append(to.items, it)
-	return nil
+	return true, nil
 }
 
 // part finds what goes to a partition. There are few of them in a batch, and neighbours often go to the same one. A new

@@ -116,3 +116,34 @@ func TestAPublishBeyondTheQuotaIsPaced(t *testing.T) {
 		t.Errorf("%+v", rs)
 	}
 }
+
+// What was written before is not written again, so it uses nothing up. Else whoever sends a whole batch again, as he may,
+// would spend his quota on its beginning every time and never come to its end.
+func TestWhatIsSentAgainUsesNoQuota(t *testing.T) {
+	f := open(t, limited(quota.Limits{Events: 1, Burst: 4 * time.Second}))
+	who := as("limited", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"})
+	one := func(e autobus.Event) autobus.Receipt {
+		t.Helper()
+		b := &autobus.Batch{Events: []autobus.Event{e}}
+		if err := f.Publish(who, b); err != nil {
+			t.Fatal(err)
+		}
+		return b.Wait(t.Context())[0]
+	}
+	if rc := one(keyed("1", "a")); rc.Status != autobus.Written {
+		t.Fatalf("%+v", rc)
+	}
+	for range 20 {
+		if rc := one(keyed("1", "a")); rc.Status != autobus.Written || !rc.Duplicate {
+			t.Fatalf("sent again: %+v", rc)
+		}
+		if rc := one(keyed("1", "b")); rc.Err == nil || rc.Err.Reason != autobus.ReasonIDConflict {
+			t.Fatalf("the id of another one: %+v", rc)
+		}
+	}
+	for _, id := range []string{"2", "3", "4"} {
+		if rc := one(keyed(id, "a")); rc.Status != autobus.Written {
+			t.Errorf("%s: %+v", id, rc)
+		}
+	}
+}

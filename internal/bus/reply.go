@@ -42,7 +42,7 @@ func (p *publish) prepareReply(ctx context.Context, known bool, i int, request s
 	if err := p.admit(e, i); err != nil {
 		return err
 	}
-	return p.stamp(item{index: i, route: p.bus.replies.route(e.Type), to: &to}, nil, e)
+	return p.stampAdmitted(item{index: i, route: p.bus.replies.route(e.Type), to: &to}, nil, e)
 }
 
 // addressOf reads where a reply goes.

@@ -58,6 +58,17 @@ func (a *Account) Take(size int) *autobus.Error {
 	return nil
 }
 
+// Back gives back what an event took that is not written after all.
+func (a *Account) Back(size int) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events.left++
+	a.bytes.left += float64(size) // the next fill cuts what is more than a burst
+}
+
 // Connect counts a connection that stays open until release is called, or refuses it.
 func (a *Account) Connect() (release func(), err *autobus.Error) {
 	if a == nil {
