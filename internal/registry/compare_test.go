@@ -4,6 +4,7 @@ package registry
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/autobus-io/autobus"
@@ -73,5 +74,20 @@ func TestANewerManifestIsNotGuessedAt(t *testing.T) {
 	again := start(t, l)
 	if err := again.Unreadable(); err == nil || again.Snapshot().Len() != 0 || len(again.Problems()) != 1 {
 		t.Errorf("after a restart: %v, %d types in force", err, again.Snapshot().Len())
+	}
+	// It writes none over those that it cannot read, and starts all the same.
+	end := r.control.End()
+	if _, err := again.Push(t.Context(), bundleOf("book", "cup"), "alice", ""); !has(err, autobus.ReasonSpecInvalid) {
+		t.Errorf("a push over newer specs: %v", err)
+	}
+	f := again.Folder(FolderConfig{Builtin: bundleOf("book"), Actor: "autobus:old"})
+	if err := f.Load(t.Context()); err != nil {
+		t.Errorf("a start below newer specs: %v", err)
+	}
+	if p := again.Problems(); len(p) != 2 || !strings.Contains(p[1].Hint, "newest version") {
+		t.Errorf("problems %+v", p)
+	}
+	if now := r.control.End(); now != end || len(topicsOf(t, l)) != 1 {
+		t.Errorf("the control log went from %d to %d, topics %v", end, now, topicsOf(t, l))
 	}
 }

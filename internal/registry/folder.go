@@ -54,7 +54,7 @@ func (f *Folder) Load(ctx context.Context) error {
 	if readable {
 		err = f.push(ctx)
 	}
-	if err != nil && (!badBundle(err) || f.registry.Hash() == "") {
+	if err != nil && (!badBundle(err) || f.registry.Hash() == "" && f.registry.Unreadable() == nil) {
 		return allFaults(f.Dir, err)
 	}
 	f.pending, f.done, f.loaded = seen, seen, readable

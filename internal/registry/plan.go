@@ -38,6 +38,7 @@ type world struct {
 	specs    map[string]int64 // hash -> Prev of a spec record that is not there
 	prev     int64            // of the manifest
 	hash     string           // of the bundle that the manifest lists
+	newer    error            // a newer build wrote the manifest
 }
 
 // route is a route record: the Prev that a change has to name, and the value if there is one.
@@ -60,6 +61,9 @@ type plan struct {
 
 // makePlan compares a bundle with the world. Its error is spec.Problems: then nothing at all is to be done.
 func makePlan(w *world, b *bundle) (*plan, error) {
+	if w.newer != nil { // what it says would be lost, and newer instances would go by this
+		return nil, spec.Problems{{Message: w.newer.Error(), Hint: "Push with the newest version."}}
+	}
 	p := &plan{swap: w.prev == control.None || w.hash != b.hash}
 	var faults spec.Problems
 	for _, t := range b.snapshot.Types() {

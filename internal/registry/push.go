@@ -102,9 +102,13 @@ func (r *Registry) look(ctx context.Context, b *bundle) (*world, error) {
 	rec, ok := r.cfg.Control.Get(control.KindManifest, control.ManifestName)
 	w.prev = rec.Offset
 	if ok {
-		if m, err := control.Decode[control.Manifest](rec); err == nil {
+		m, err := control.Decode[control.Manifest](rec)
+		switch {
+		case err == nil:
 			w.hash = bundleHash(m)
-		}
+		case errors.Is(err, &autobus.Error{Reason: autobus.ReasonTypeUnreadable}):
+			w.newer = err
+		} // else it is damaged, and is to be replaced
 	}
 	return w, r.lookAtCluster(ctx, w, names)
 }
