@@ -38,8 +38,8 @@ func (a *app) newDoctorCommand() *cobra.Command {
 		Long: "Look at the configuration, ports, brokers, clocks, topics, disks and running instances, and say how to\n" +
 			"mend what is not right. Changes nothing, and works while the bus runs and while it does not.\n\n" +
 			"With --config it looks at what serve is started with. With --server, or AUTOBUS_SERVER, it asks that bus\n" +
-			"how it is, and nothing else; --server counts more than AUTOBUS_CONFIG. Without any it looks at the dev of\n" +
-			"this folder: its ports, its data, its topics.\n\n" +
+			"how it is, and nothing else. Without any, or with the flags of dev, it looks at the dev of this folder: its\n" +
+			"ports, its data, its topics. What a flag says counts more than AUTOBUS_SERVER and AUTOBUS_CONFIG.\n\n" +
 			"Findings are ok, skipped (could not be looked at), warning or problem; only problems make status 3. Status 4:\n" +
 			"the cluster or the server does not answer, so that the report is not complete.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound, exitUnreachable),
@@ -49,8 +49,9 @@ func (a *app) newDoctorCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			named := cmd.Flags().Changed
-			d.serverGiven = named("server") || os.Getenv("AUTOBUS_SERVER") != ""
-			if named("server") && !named("config") {
+			dev := named("port") || named("kafka-port") || named("data") || named("budget")
+			d.serverGiven = named("server") || os.Getenv("AUTOBUS_SERVER") != "" && !dev
+			if (dev || named("server")) && !named("config") {
 				d.config = "" // what is named here counts more than what the environment names
 			}
 			return d.run(cmd.Context())

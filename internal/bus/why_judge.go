@@ -28,8 +28,8 @@ func (q *inquiry) judgeHere() {
 	}
 	for where, is := range lost {
 		if is {
-			q.add(whyProblem, WhyLost, where, "autobus subscription lag "+q.name+
-				"; then begin again, and raise the type's retention",
+			q.add(whyProblem, WhyLost, where, "autobus offsets reset "+q.name+" --to earliest moves all partitions, offsets "+
+				"import this one alone; raise the type's retention",
 				"stands: retention deleted events before they were read, or the topic was made anew")
 		}
 	}
