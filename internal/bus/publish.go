@@ -167,8 +167,9 @@ func (p *publish) admit(e *autobus.Event, i int) *autobus.Error {
 	return err
 }
 
-// stampAdmitted stamps what was admitted. An event that was written before, or whose id another one has, gives back what
-// it took: whoever sends a whole batch again would else spend his quota on its beginning and never come to its end.
+// stampAdmitted stamps what was admitted. An event that was written before, or whose id another one has, gives back
+// what it took: whoever sends a whole batch again would else spend his quota on its beginning and never come to its
+// end.
 func (p *publish) stampAdmitted(it item, t *spec.Type, e *autobus.Event) *autobus.Error {
 	size := e.Size()
 	stamped, err := p.stamp(it, t, e)

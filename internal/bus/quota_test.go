@@ -117,8 +117,8 @@ func TestAPublishBeyondTheQuotaIsPaced(t *testing.T) {
 	}
 }
 
-// What was written before is not written again, so it uses nothing up. Else whoever sends a whole batch again, as he may,
-// would spend his quota on its beginning every time and never come to its end.
+// What was written before is not written again, so it uses nothing up. Else whoever sends a whole batch again, as he
+// may, would spend his quota on its beginning every time and never come to its end.
 func TestWhatIsSentAgainUsesNoQuota(t *testing.T) {
 	f := open(t, limited(quota.Limits{Events: 1, Burst: 4 * time.Second}))
 	who := as("limited", autobus.Grant{Verb: autobus.VerbPublish, Pattern: "*"})

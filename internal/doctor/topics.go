@@ -98,7 +98,8 @@ func typeTopic(t Target, topic kafka.Topic, route control.Route) Finding {
 	var w worst
 	if topic.Partitions != route.Partitions {
 		w.add(Problem, fmt.Sprintf("%d partitions, its route says %d", topic.Partitions, route.Partitions),
-			"somebody changed the topic outside the bus, and Kafka takes no partition back: make a new major version of the type")
+			"somebody changed the topic outside the bus, and Kafka takes no partition back: make a new major version of the "+
+				"type")
 	}
 	w.holds(topic, route.MaxEventBytes)
 	w.timestamps(topic)

@@ -143,7 +143,8 @@ func TestTopicsOfWaitingEvents(t *testing.T) {
 		what     string
 	}{
 		{kafka.Topic{Name: park, Replicas: 3, Configs: parked}, OK, "3 copies"},
-		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "cleanup.policy", "compact,delete")}, Problem, "are lost"},
+		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "cleanup.policy", "compact,delete")}, Problem,
+			"are lost"},
 		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "retention.ms", "1000")}, OK, ""},
 		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "min.insync.replicas", "1")}, Problem, "replicas=1"},
 		{kafka.Topic{Name: park, Replicas: 3, Configs: with(parked, "max.message.bytes", "1000")}, Problem, "bytes=1000"},

@@ -45,8 +45,9 @@ func (r *Registry) Folder(cfg FolderConfig) *Folder {
 	return &Folder{FolderConfig: cfg, registry: r, timeout: pushTimeout}
 }
 
-// Load brings into force what is there now, outside dev only if it breaks nobody who works by what is in force. Where earlier specs are in force a bad bundle is reported (Problems and the
-// log) and they stay; where there are none it is an error that tells every fault.
+// Load brings into force what is there now, outside dev only if it breaks nobody who works by what is in force. Where
+// earlier specs are in force a bad bundle is reported (Problems and the log) and they stay; where there are none it is
+// an error that tells every fault.
 func (f *Folder) Load(ctx context.Context) error {
 	seen, err := f.fingerprint()
 	readable := err == nil
