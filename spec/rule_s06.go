@@ -2,12 +2,15 @@
 
 package spec
 
+import "mime"
+
 func ruleS06() Rule {
 	return Rule{
 		ID: "S06", Severity: SeverityError,
 		Title: "A command or query has a reply, a message of failure with code and message, a time to answer in, and a " +
 			"command exactly one service that handles it.",
-		Why: "Whoever asks must learn that nothing came of it; two services that handle a command do it twice.",
+		Why: "Whoever asks must learn that nothing came of it; two services that handle a command do it twice. A reply " +
+			"of application/http needs no message of failure: it has a status.",
 		Mend: "Add operations: {create: {action: receive, channel: ..., x-sla: {reply-within: 5m}, reply: {channel: ...}}} " +
 			"with a message that says x-error: true, and one receive operation in services/.",
 		check: checkS06,
@@ -37,6 +40,10 @@ func checkS06(l *linter) {
 func (l *linter) checkReply(s *specAt, op, reply place) {
 	rejected := false
 	for _, msg := range l.messages(reply) {
+		if isHTTP(msg) {
+			rejected = true
+			continue
+		}
 		payload, err := (&reader{parser: l.parser, message: msg}).payload()
 		if !isError(msg) || err != nil {
 			continue
@@ -54,6 +61,12 @@ func (l *linter) checkReply(s *specAt, op, reply place) {
 	if _, ok := durationOf(within.node); !ok {
 		l.add(within, "the %s %s does not say in what time it is answered", s.Kind, s.Name)
 	}
+}
+
+// isHTTP reports whether a reply is a response of HTTP, whose status tells a failure.
+func isHTTP(msg place) bool {
+	media, _, err := mime.ParseMediaType(msg.node.str("contentType"))
+	return err == nil && media == "application/http"
 }
 
 // operationOf is the operation in the type's own file on its channel.
