@@ -202,3 +202,22 @@ def test_calls_that_are_given_up_leave_nothing_behind(fake: Fake) -> None:
         asyncio.run(main())
         eventually("nobody waits", lambda: not bus._engine.core.inbox.pending)
         go_on.set()
+
+
+def test_a_subscription_of_another_policy_is_served_as_it_is(fake: Fake) -> None:
+    declared = fake.sync_bus()
+    declared.serve(QUOTE, subscription="pricing", max_attempts=3)(lambda d: 1)
+    with fake.running(declared):
+        pass
+    with pytest.raises(autobus.Error, match="subscription_exists"), fake.running(server(fake, "pricing", lambda d: 2)):
+        pass
+    bus = fake.sync_bus()
+    bus.serve(QUOTE, subscription="pricing", create=False)(lambda d: 3)
+    with fake.running(bus):
+        assert fake.sync_bus().request(QUOTE, {}, timeout=WAIT).data == 3
+    with pytest.raises(autobus.Error, match="max_attempts"):
+        bus.serve(QUOTE, subscription="other", create=False, max_attempts=3)(lambda d: 3)
+    nobody = fake.sync_bus()
+    nobody.serve(QUOTE, subscription="absent", create=False)(lambda d: 4)
+    with pytest.raises(autobus.Error, match="subscription_unknown"), fake.running(nobody):
+        pass

@@ -85,22 +85,25 @@ class Base:
             return handler
         return register
 
-    def serve(self, type: str, *, subscription: str, concurrency: int = 0, max_work: float | None = None,
-              grace: float = 25.0, hooks: Iterable[Hooks] = (), **policy: Any) -> Callable[[H], H]:
+    def serve(self, type: str, *, subscription: str, create: bool = True, concurrency: int = 0,
+              max_work: float | None = None, grace: float = 25.0, hooks: Iterable[Hooks] = (),
+              **policy: Any) -> Callable[[H], H]:
         """Makes a function the one that answers requests of a type; run() then hands them to it.
 
         It gets a Delivery and returns the reply's data (or a Reply, for other content or extensions). It raises Fault
         for an error that the spec declares, Retry to see the request again, Skip to answer nothing; any other error
         tells the caller that there is no answer, and the request is set aside. A request whose deadline is over is
         skipped without a call. `subscription` is the service's own and made when there is none, by the `policy` of
-        subscribe; all instances of the service share it.
+        subscribe; all instances of the service share it. With `create=False` it has to exist, whatever its policy, as
+        where the specs declare it.
         """
         settings = Settings(concurrency, None, max_work, grace, None)
 
         def register(handler: H) -> H:
             self._check_handler(handler)
             wrap = answering_async if is_async(handler) else answering
-            self._registry.add(subscription, type, policy, settings, hooks, wrap(self, subscription, handler))
+            self._registry.add(subscription, type, policy, settings, hooks,
+                               wrap(self, subscription, handler), create)
             return handler
         return register
 

@@ -23,10 +23,13 @@ class Registration:
     settings: Settings
     hooks: tuple[Hooks, ...]
     options: dict[str, Any]
+    exists: bool = False  # it is not made here
     routes: list[tuple[list[str] | None, Handler]] = field(default_factory=list)
 
     @property
     def create(self) -> dict[str, Any] | None:
+        if self.exists:
+            return None
         types: list[str] = []
         for mine, _ in self.routes:
             types += [t for t in mine or () if t not in types]
@@ -55,10 +58,10 @@ class Registry:
         self.by_name: dict[str, Registration] = {}
 
     def add(self, name: str, types: str | Iterable[str] | None, options: dict[str, Any], settings: Settings,
-            hooks: Iterable[Hooks], handler: Handler) -> Registration:
+            hooks: Iterable[Hooks], handler: Handler, create: bool = True) -> Registration:
         mine = [types] if isinstance(types, str) else None if types is None else list(types)
         given = {k: v for k, v in options.items() if v is not None}
-        policy(mine, given)  # refuses what makes no sense where it is written
+        policy(mine if create else None, given)  # refuses what makes no sense where it is written
         complete = settings.complete()
         r = self.by_name.get(name)
         if r is None:
@@ -70,6 +73,7 @@ class Registry:
             raise error("request_invalid", f"the handlers of {name} have to be all async, or none")
         else:
             r.options.update(given)
+        r.exists = r.exists or not create
         r.routes.append((mine, handler))
         return r
 
