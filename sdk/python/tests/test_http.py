@@ -53,10 +53,18 @@ def test_what_is_no_http_is_told(data: bytes) -> None:
         http.decode_response(data)
 
 
+class Closing(list[bytes]):
+    def close(self) -> None:
+        raise ZeroDivisionError("after the response")
+
+
 def wsgi_app(environ: dict[str, Any], start: Any) -> Any:
     body = environ["wsgi.input"].read()
     if environ["PATH_INFO"] == "/broken":
         raise ZeroDivisionError("secret")
+    if environ["PATH_INFO"] == "/after":
+        start("500 INTERNAL SERVER ERROR", [("X-Own", "yes")])
+        return Closing([b"its own words"])
     if environ["PATH_INFO"] == "/large":
         start("200 OK", [])
         return [b"x" * 100_000] * 11
@@ -83,6 +91,10 @@ class AsgiApp:
         headers = dict(scope["headers"])
         if scope["path"] == "/broken":
             raise ZeroDivisionError("secret")
+        if scope["path"] == "/after":  # Starlette answers by 500 and raises then what the application raised
+            await send({"type": "http.response.start", "status": 500, "headers": [(b"x-own", b"yes")]})
+            await send({"type": "http.response.body", "body": b"its own words"})
+            raise ZeroDivisionError("after the response")
         if scope["path"] == "/large":
             await send({"type": "http.response.start", "status": 200})
             for _ in range(11):
@@ -111,6 +123,8 @@ def test_an_application_answers(fake: Fake, kind: str) -> None:
         assert http.call_sync(caller, CALL, "HEAD", "/x").body == b""
         broken = http.call_sync(caller, CALL, "GET", "/broken")
         assert broken.status == 500 and b"secret" not in broken.body
+        after = http.call_sync(caller, CALL, "GET", "/after")
+        assert (after.status, after.body, after.get("X-Own")) == (500, b"its own words", "yes")
         with pytest.raises(autobus.ReplyError, match="event_too_large"):
             http.call_sync(caller, CALL, "GET", "/large")
         with pytest.raises(autobus.ReplyError, match="application/http"):

@@ -131,7 +131,12 @@ async def _call(app: App, r: Request, d: Delivery, state: dict[str, Any]) -> Res
             if not message.get("more_body"):
                 whole.set()
 
-    await app(scope_of(r, d, state), receive, send)
+    try:
+        await app(scope_of(r, d, state), receive, send)
+    except Exception:
+        if not whole.is_set():
+            raise
+        log.exception("the application failed after its response to %s %s", r.method, r.target.partition("?")[0])
     if not made.status or not whole.is_set():
         raise RuntimeError("the application did not send a whole response")
     made.body = b"".join(body)

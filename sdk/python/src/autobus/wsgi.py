@@ -87,9 +87,10 @@ def _call(app: App, environ: dict[str, Any]) -> Response:
             if size > _MAX:
                 raise too_large(size)
     finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+        try:
+            getattr(chunks, "close", lambda: None)()
+        except Exception:  # as a server, which has sent the response by then
+            log.exception("the application failed when its response was closed")
     if not made.status:
         raise RuntimeError("the application did not start a response")
     made.body = b"".join(written)
