@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client of both suites. BASE_URL says where the service is. RECORD names a file to which every exchange is noted,
-less what the HTTP server adds by itself, so that several runs can be compared."""
+"""The client of both suites. BASE_URL says where the service is, or where several are that have to do the same, by
+spaces. RECORD names a file to which every exchange is noted, less what the HTTP server adds by itself, so that several
+runs can be compared."""
 
 from __future__ import annotations
 
@@ -27,10 +28,10 @@ def note(response: httpx.Response) -> None:
         f.write(line + "\n")
 
 
-@pytest.fixture(scope="session")
-def client() -> Iterator[httpx.Client]:
+@pytest.fixture(scope="session", params=os.environ.get("BASE_URL", "").split())
+def client(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
     hooks = {"response": [note]} if os.environ.get("RECORD") else {}
-    with httpx.Client(base_url=os.environ["BASE_URL"], timeout=30, event_hooks=hooks) as made:  # type: ignore[arg-type]
+    with httpx.Client(base_url=request.param, timeout=30, event_hooks=hooks) as made:  # type: ignore[arg-type]
         yield made
 
 

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestStory(t *testing.T) {
 	text := run(t)
 	for line, times := range map[string]int{
-		`pricing: 14 tests passed; offers: a 11, b 11, c 11`:                                       3,
+		`pricing: 14 tests passed; offers: 33, by a and b and c`:                                   3,
 		`78 answers are the same as by HTTP: status, headers, body`:                                2,
 		`an upgrade, 1 MB, a host that is nobody's: 501 http_unsupported, 413 .*, 403 forbidden`:   1,
 		`(pricing|offers): 3 lines more`:                                                           2,
@@ -35,7 +35,7 @@ func TestStory(t *testing.T) {
 		`3 servers replaced at \d+ calls a second: \d+ calls, 0 failed, 0 crossed; .*`:             1,
 		`the bus is killed: /readyz 503 after .* s, /livez 200`:                                    1,
 		`the bus is back: /readyz 200, and the same process works on`:                              1,
-		`6 tests passed: hooks, spec, no twice; the booking in \d+ ms`:                             1,
+		`6 tests passed: hooks, spec, no booking twice; a booking in \d+ ms`:                       1,
 		`\d+ sources and logs of services, clients and bridges: nothing of what is behind the bus`: 1,
 	} {
 		if found := regexp.MustCompile(`(?m)^`+line+`$`).FindAllString(text, -1); len(found) != times {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the suppliers can do since they are on the bus: all of them answer one question. SUPPLIER=a python -m autobus run
-offers.finder:bus lets one of them do so."""
+"""What the suppliers can do since they are on the bus: all of them answer one question.
+SUPPLIER=a python -m autobus run offers.finder:bus lets one of them do so."""
 
 from __future__ import annotations
 

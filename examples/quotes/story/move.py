@@ -28,7 +28,7 @@ class Move:
 
     house: House
     calls: int  # to measure
-    answers: dict[str, list[str]] = field(default_factory=dict)  # of each way, by service
+    answers: dict[str, list[str]] = field(default_factory=dict)  # by HTTP, of each service
     times: dict[str, Calls] = field(default_factory=dict)
 
     def over_http(self) -> dict[str, str]:
@@ -48,7 +48,8 @@ class Move:
             group = "pricing" if s == "pricing" else f"offers-{s}"
             house.start(f"bridge-{s}", house.program, "bridge", "respond", type_, "--to", where, "-g", group)
         routes = [f for s in SUPPLIERS for f in ("--route", f"{s}=offers.{s}.call.v1")]
-        house.start("bridge", house.program, "bridge", "call", "pricing.http.call.v1", "--listen", "127.0.0.1:0", *routes)
+        house.start("bridge", house.program, "bridge", "call", "pricing.http.call.v1", "--listen", "127.0.0.1:0",
+                    *routes)
         front = house.says("bridge", r"listening on (http://\S+)")
         for s in at:
             house.says(f"bridge-{s}", "^answering ")
@@ -70,15 +71,15 @@ class Move:
         self.times["adapter"] = one_after_the_other(front, self.calls)
 
     def _suites(self, way: str, at: dict[str, str], proxy: str = "") -> None:
-        """Runs all suites beside each other."""
-        runs = {s: Suite(self.house, f"suite-{way}-{s}", where, proxy) for s, where in at.items()}
-        passed = {s: r.end() for s, r in runs.items()}
-        print(f"pricing: {passed['pricing']} tests passed; offers: " +
-              ", ".join(f"{s} {passed[s]}" for s in SUPPLIERS))
-        for s, r in runs.items():
+        """Runs both suites beside each other, that of offers against every supplier."""
+        runs = {"pricing": Suite(self.house, way, "pricing", at["pricing"]),
+                "offers": Suite(self.house, way, "offers", " ".join(at[s] for s in SUPPLIERS), proxy)}
+        passed = {name: r.end() for name, r in runs.items()}
+        print(f"pricing: {passed['pricing']} tests passed; offers: {passed['offers']}, by {' and '.join(SUPPLIERS)}")
+        for name, r in runs.items():
             answers = r.record.read_text().splitlines()
-            before = self.answers.setdefault(s, answers)
-            check(answers == before, f"{s} answers otherwise by {way}: {difference(before, answers)}")
+            before = self.answers.setdefault(name, answers)
+            check(answers == before, f"{name} answers otherwise by {way}: {difference(before, answers)}")
         if way != "http":
             n = sum(map(len, self.answers.values()))
             print(f"{n} answers are the same as by HTTP: status, headers, body")
@@ -97,14 +98,14 @@ def refusals(front: str) -> None:
 
 
 class Suite:
-    """A run of pytest against an address."""
+    """A run of pytest against addresses."""
 
-    def __init__(self, house: House, name: str, base: str, proxy: str = ""):
-        self.name, self.house = name, house
-        self.record, self.report = house.work / f"{name}.answers", house.work / f"{name}.xml"
-        tests = "pricing" if name.endswith("pricing") else "offers"
-        env = {"http_proxy": proxy} if proxy and tests == "offers" else {}
-        house.start(name, *pytest(self.report), f"{tests}/test_http.py", BASE_URL=base, RECORD=str(self.record), **env)
+    def __init__(self, house: House, way: str, tests: str, base: str, proxy: str = ""):
+        self.house, self.name = house, f"suite-{way}-{tests}"
+        self.record, self.report = house.work / f"{self.name}.answers", house.work / f"{self.name}.xml"
+        env = {"http_proxy": proxy} if proxy else {}
+        house.start(self.name, *pytest(self.report), f"{tests}/test_http.py", BASE_URL=base, RECORD=str(self.record),
+                    **env)
 
     def end(self) -> int:
         """Waits for the end, and gives how many tests passed."""
@@ -120,13 +121,13 @@ class Suite:
 
 def pytest(report: Path) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "autobus.pytest_plugin", "--rootdir",
-            str(HERE), f"--junitxml={report}"]
+            str(HERE), f"--junitxml={report}", "-o", "junit_duration_report=call"]
 
 
 def durations(report: Path) -> dict[str, float]:
     """Seconds of each test, without what was made ready for it."""
     cases = ElementTree.parse(report).getroot().iter("testcase")
-    return {c.attrib["name"]: float(c.attrib["time"]) for c in cases if not list(c.iter("failure"))}
+    return {c.attrib["name"]: float(c.attrib["time"]) for c in cases if len(c) == 0}  # else it failed, or was skipped
 
 
 def start_moved(house: House) -> None:
