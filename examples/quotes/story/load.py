@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import autobus
+
 
 @dataclass
 class Calls:
@@ -28,39 +30,57 @@ class Calls:
         return f"{len(self.times)} calls, {len(self.failed)} failed, {self.crossed} crossed"
 
 
-class Client:
+class HTTPClient:
     """One connection that is kept."""
 
     def __init__(self, base: str):
         self._connection = http.client.HTTPConnection(str(urlsplit(base).netloc), timeout=60)
 
-    def call(self, nonce: str, into: Calls) -> None:
-        began = time.perf_counter()
+    def ask(self, nonce: str) -> tuple[int, str | None, bytes]:
+        """Status, the nonce that came back, body."""
         try:
             self._connection.request("GET", "/quotes/A", headers={"X-Nonce": nonce})
-            response = self._connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as e:
+            r = self._connection.getresponse()
+            return r.status, r.headers["X-Nonce"], r.read()
+        except (OSError, http.client.HTTPException):
             self._connection.close()
-            into.failed.append(repr(e))
-        else:
-            if response.status != 200:
-                into.failed.append(f"{response.status} {body[:300]!r}")
-            elif response.headers["X-Nonce"] != nonce:
-                into.crossed += 1
-        into.times.append(time.perf_counter() - began)
+            raise
 
     def close(self) -> None:
         self._connection.close()
 
 
-def one_after_the_other(base: str, count: int) -> Calls:
-    calls, client = Calls(), Client(base)
+class BusClient:
+    """A client that was moved, too: it needs no bridge."""
+
+    def __init__(self, bus: autobus.sync.Bus):
+        self._bus = bus
+
+    def ask(self, nonce: str) -> tuple[int, str | None, bytes]:
+        r = autobus.http.call_sync(self._bus, "pricing.http.call.v1", "GET", "/quotes/A", fields=[("X-Nonce", nonce)])
+        return r.status, r.get("X-Nonce"), r.body
+
+
+def call(client: HTTPClient | BusClient, nonce: str, into: Calls) -> None:
+    began = time.perf_counter()
+    try:
+        status, back, body = client.ask(nonce)
+    except (OSError, http.client.HTTPException, autobus.Error) as e:
+        into.failed.append(repr(e))
+    else:
+        if status != 200:
+            into.failed.append(f"{status} {body[:300]!r}")
+        elif back != nonce:
+            into.crossed += 1
+    into.times.append(time.perf_counter() - began)
+
+
+def one_after_the_other(client: HTTPClient | BusClient, count: int) -> Calls:
+    calls = Calls()
     for n in range(20):  # what is made once is made before
-        client.call(f"warm-{n}", Calls())
+        call(client, f"warm-{n}", Calls())
     for n in range(count):
-        client.call(f"n-{n}", calls)
-    client.close()
+        call(client, f"n-{n}", calls)
     return calls
 
 
@@ -91,11 +111,11 @@ class Rate:
         return whole
 
     def _work(self, into: Calls) -> None:
-        client = Client(self._base)
+        client = HTTPClient(self._base)
         while True:
             with self._lock:
                 n = next(self._numbers)
             if self._over.wait(max(0.0, self._began + n / self._rate - time.monotonic())):
                 break
-            client.call(f"r-{n}", into)
+            call(client, f"r-{n}", into)
         client.close()

@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+import autobus
+
 from .house import HERE, House, check
-from .load import Calls, one_after_the_other
+from .load import BusClient, Calls, HTTPClient, one_after_the_other
 
 SUPPLIERS = ("a", "b", "c")
 
@@ -37,7 +39,7 @@ class Move:
         for s in SUPPLIERS:
             at[s] = self.house.start_http(s, "offers.app:app", SUPPLIER=s)
         self._suites("http", at)
-        self.times["direct HTTP"] = one_after_the_other(at["pricing"], self.calls)
+        self.times["direct HTTP"] = one_after_the_other(HTTPClient(at["pricing"]), self.calls)
         return at
 
     def over_bridges(self, at: dict[str, str]) -> str:
@@ -55,7 +57,7 @@ class Move:
             house.says(f"bridge-{s}", "^answering ")
         self._suites("bridge", {"pricing": front} | {s: f"http://{s}" for s in SUPPLIERS}, proxy=front)
         refusals(front)
-        self.times["bridge"] = one_after_the_other(front, self.calls)
+        self.times["bridge"] = one_after_the_other(HTTPClient(front), self.calls)
         return front
 
     def over_adapters(self, at: dict[str, str], front: str) -> None:
@@ -68,7 +70,9 @@ class Move:
                 check(probe.connect_ex((address.hostname, address.port)) != 0, f"{s} still listens at {where}")
         start_moved(house)
         self._suites("adapter", {"pricing": front} | {s: f"http://{s}" for s in SUPPLIERS}, proxy=front)
-        self.times["adapter"] = one_after_the_other(front, self.calls)
+        self.times["adapter"] = one_after_the_other(HTTPClient(front), self.calls)
+        with autobus.sync.Bus(house.bus, service="travel") as bus:
+            self.times["adapter, no bridge"] = one_after_the_other(BusClient(bus), self.calls)
 
     def _suites(self, way: str, at: dict[str, str], proxy: str = "") -> None:
         """Runs both suites beside each other, that of offers against every supplier."""
