@@ -25,11 +25,16 @@ func (j *judge) complete() {
 		case h == nil:
 			h = &handled{}
 		}
-		if to, ends := j.g.To[r.tp]; !j.final(h) && (!ends || r.offset < to) {
-			j.fault(Missing, r.id, "%s was delivered %d times and has no final state", r.place, len(h.deliveries))
+		lives := h.lives(j.g.Redriven)
+		last := lives[len(lives)-1]
+		if to, ends := j.g.To[r.tp]; !j.final(last) && (!ends || r.offset < to) {
+			j.fault(Missing, r.id, "%s was delivered %d times, redriven %d times, and has no final state", r.place,
+				len(h.deliveries), len(lives)-1)
 		}
-		j.givenUp(h)
-		if n := j.repeats(h); n > 0 {
+		for _, life := range lives {
+			j.givenUp(life)
+		}
+		if n := j.repeats(lives); n > 0 {
 			again = append(again, r)
 			repeats += n
 		}
@@ -41,7 +46,8 @@ func (j *judge) complete() {
 	for _, r := range again {
 		h := j.handled[r.place]
 		j.fault(Repeated, r.id, "%s came again %d times after it was done: %d deliveries, %d dead letters; %d repeats in "+
-			"all, the run explains %d", r.place, j.repeats(h), len(h.deliveries), len(h.letters), repeats, j.g.Repeats)
+			"all, the run explains %d", r.place, j.repeats(h.lives(j.g.Redriven)), len(h.deliveries), len(h.letters), repeats,
+			j.g.Repeats)
 	}
 }
 
@@ -68,7 +74,7 @@ func (j *judge) final(h *handled) bool {
 		j.report.Done++
 	case len(h.letters) > 0:
 		j.report.Dead++
-	case n > 0 && j.dropped(h.deliveries[n-1]):
+	case n > 0 && j.dropped(h, h.deliveries[n-1]):
 		j.report.Dropped++
 	default:
 		return false
@@ -85,10 +91,10 @@ func (h *handled) done() bool {
 
 // dropped reports whether the policy forgets an event after a last delivery that was not acked. Nothing but the
 // attempts tells that from one that is still in flight.
-func (j *judge) dropped(last *delivery) bool {
+func (j *judge) dropped(h *handled, last *delivery) bool {
 	p := j.g.policy
 	return p.OnExhausted == autobus.Drop &&
-		(last.settledAs(true, autobus.Reject) || last.attempt >= p.Retry.MaxAttempts || p.Retry.MaxTime > 0)
+		(last.settledAs(true, autobus.Reject) || last.attempt-h.spent >= p.Retry.MaxAttempts || p.Retry.MaxTime > 0)
 }
 
 // givenUp demands that a dead letter had all its attempts, unless a worker rejected it.
@@ -96,17 +102,24 @@ func (j *judge) givenUp(h *handled) {
 	rejected := slices.ContainsFunc(h.deliveries, func(d *delivery) bool { return d.settledAs(true, autobus.Reject) })
 	if most := j.g.policy.Retry; !rejected && most.MaxTime == 0 {
 		for _, l := range h.letters {
-			if l.attempts < most.MaxAttempts {
-				j.fault(Miscounted, l.id, "%s became a dead letter after %d of %d attempts", l.place, l.attempts, most.MaxAttempts)
+			if n := l.attempts - h.spent; n < most.MaxAttempts {
+				j.fault(Miscounted, l.id, "%s became a dead letter after %d of %d attempts", l.place, n, most.MaxAttempts)
 			}
 		}
 	}
 }
 
-// repeats counts what came of an event after it was done.
-func (j *judge) repeats(h *handled) int {
+// repeats counts what came of an event after it was done, in each of its lives.
+func (j *judge) repeats(lives []*handled) (n int) {
+	for _, h := range lives {
+		n += j.repeated(h)
+	}
+	return n
+}
+
+func (j *judge) repeated(h *handled) int {
 	n := 0
-	if over := slices.IndexFunc(h.deliveries, j.ends); over >= 0 {
+	if over := slices.IndexFunc(h.deliveries, func(d *delivery) bool { return j.ends(h, d) }); over >= 0 {
 		n = len(h.deliveries) - 1 - over
 	}
 	if n == 0 && len(h.letters) > 0 && h.done() {
@@ -115,8 +128,8 @@ func (j *judge) repeats(h *handled) int {
 	return n + max(0, len(h.letters)-1)
 }
 
-// ends reports whether what came of a delivery ends its event.
-func (j *judge) ends(d *delivery) bool {
+// ends reports whether what came of a delivery ends that life of its event.
+func (j *judge) ends(h *handled, d *delivery) bool {
 	return d.settledAs(false, autobus.Ack, autobus.Skip, autobus.Reject) ||
-		d.attempt >= j.g.policy.Retry.MaxAttempts && d.settledAs(false, autobus.Retry)
+		d.attempt-h.spent >= j.g.policy.Retry.MaxAttempts && d.settledAs(false, autobus.Retry)
 }

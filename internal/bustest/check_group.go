@@ -24,6 +24,7 @@ type judge struct {
 type handled struct {
 	deliveries []*delivery // by fence
 	letters    []*letter
+	spent      int // attempts before this life of it
 }
 
 // deliveries judges what the subscriptions delivered, against the log that was read before.

@@ -61,6 +61,13 @@ func (j *judge) fences(byFence []*delivery) {
 // incarnation is what the bus calls one assignment of a partition: no lease outlives it.
 func (d *delivery) incarnation() uint64 { return d.fence >> 32 }
 
+// held is who had what waits for one another, so far.
+type held struct {
+	until   moment // when the longest hold so far ended
+	holder  *delivery
+	highest *delivery
+}
+
 // holds demands that, within an incarnation, nobody holds two deliveries that have to wait for one another, and that
 // events which wait for one another are finished in the order of the log.
 func (j *judge) holds(byFence []*delivery) {
@@ -68,22 +75,21 @@ func (j *judge) holds(byFence []*delivery) {
 		unit        unit
 		incarnation uint64
 	}
-	type state struct {
-		until   moment // when the longest hold so far ended
-		holder  *delivery
-		highest *delivery
-	}
-	lines := map[line]*state{}
+	lines := map[line]*held{}
 	for _, d := range byFence {
 		l := line{j.unit(&d.recorded), d.incarnation()}
 		s := lines[l]
 		if s == nil {
-			s = &state{highest: d}
+			s = &held{highest: d}
 			lines[l] = s
 		}
 		if s.until > d.at {
 			j.fault(Shared, d.id, "session %d got %s while session %d still held %s, event %s", d.session.name, d.place,
 				s.holder.session.name, s.holder.place, s.holder.id)
+		}
+		if j.at(d.place).relives(d, j.g.Redriven) { // events that came later were done long ago
+			s.holdUntil(j.heldUntil(d), d)
+			continue
 		}
 		if d.offset < s.highest.offset {
 			j.fault(Overtaken, d.id, "%s was delivered again after %s of the same incarnation, for which it has to be done",
@@ -91,9 +97,13 @@ func (j *judge) holds(byFence []*delivery) {
 		} else {
 			s.highest = d
 		}
-		if until := j.heldUntil(d); until > s.until {
-			s.until, s.holder = until, d
-		}
+		s.holdUntil(j.heldUntil(d), d)
+	}
+}
+
+func (s *held) holdUntil(until moment, d *delivery) {
+	if until > s.until {
+		s.until, s.holder = until, d
 	}
 }
 

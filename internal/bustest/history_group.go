@@ -21,6 +21,10 @@ type Group struct {
 	// not yet committed when an instance died, or while commits could not be made. 0 = none.
 	Repeats int
 
+	// Redriven says of dead letters, by number (their offset in their topic), that their events were delivered once more:
+	// each begins another life of its event, in which it has to reach an end once more.
+	Redriven map[int64]bool
+
 	// Damaged says that somebody tampered with stored positions. Attempts may begin anew then.
 	Damaged bool
 
@@ -81,6 +85,8 @@ const (
 // letter is a dead letter: the record as it was, and what the bus says of it.
 type letter struct {
 	recorded // of the event
+	number   int64
+	life     int64 // number of the letter from which the event was redriven before; -1 = none
 	attempts int
 	readable bool // it says where the event is from
 }
@@ -184,8 +190,13 @@ func (g *Group) Dead(letters []kafka.Record) {
 		partition, okPartition := number("partition")
 		offset, okOffset := number("offset")
 		attempts, okAttempts := number("attempts")
+		life, again := number("redriven")
+		if !again {
+			life = -1
+		}
 		id, _ := header(r, "ce_id")
-		noted = append(noted, letter{attempts: int(attempts), readable: okTopic && okPartition && okOffset && okAttempts,
+		noted = append(noted, letter{number: r.Offset, life: life, attempts: int(attempts),
+			readable: okTopic && okPartition && okOffset && okAttempts,
 			recorded: recorded{place{kafka.TP{Topic: topic, Partition: int32(partition)}, offset}, id,
 				string(r.Key), r.Key != nil, maphash.Bytes(g.history.seed, r.Value)}})
 	}

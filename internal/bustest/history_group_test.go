@@ -14,7 +14,7 @@ import (
 
 func TestCheckPassesGoodConsumption(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := goodConsumption(t)
+		s := goodConsumption(t, rapid.Bool().Draw(t, "redrives"))
 		r := s.h.Check()
 		if len(r.Faults) > 0 {
 			t.Fatalf("faults: %v", r.Faults)
@@ -59,7 +59,7 @@ func TestCheckDetectsBadConsumption(t *testing.T) {
 		}},
 		{"an earlier event again in one incarnation", Overtaken, func(s *sim) {
 			a, b := s.pair(func(a, b *delivery) bool {
-				return s.unit(a) == s.unit(b) && a.offset < b.offset && s.acked(b) && a.fence < b.fence
+				return s.unit(a) == s.unit(b) && a.offset < b.offset && s.acked(b) && a.fence < b.fence && !s.redriven(a.place)
 			})
 			next := s.again(a)
 			next.attempt, next.fence = a.attempt+1, b.fence>>32<<32|1<<31
@@ -92,7 +92,7 @@ func TestCheckDetectsBadConsumption(t *testing.T) {
 			s.misdeliver(func(r kafka.Record) bool { return r.Partition == 0 && r.Offset == 0 })
 		}},
 		{"give up too early", Miscounted, func(s *sim) {
-			s.bury(s.pick(func(d *delivery) bool { return !s.rejected(d.place) }), 2)
+			s.bury(s.pick(func(d *delivery) bool { return !s.rejected(d.place) && !s.redriven(d.place) }), 2)
 		}},
 		{"attempts go back", Miscounted, func(s *sim) {
 			s.again(s.pick(func(d *delivery) bool { return d.attempt > 1 })).attempt--
@@ -151,16 +151,48 @@ func TestCheckDetectsBadConsumption(t *testing.T) {
 			s.counted(d, autobus.Ack).began = s.h.tick()
 		}},
 	} {
-		t.Run(m.name, func(t *testing.T) {
-			rapid.Check(t, func(t *rapid.T) {
-				s := goodConsumption(t)
-				s.g.Repeats = s.h.Check().Repeats
-				m.mutate(s)
-				faults := s.h.Check().Faults
-				if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Rule == m.want }) {
-					t.Errorf("not detected as %s; faults: %v", m.want, faults)
-				}
-			})
-		})
+		t.Run(m.name, func(t *testing.T) { detects(t, false, m.want, m.mutate) })
 	}
+}
+
+// TestCheckDetectsBadRedrives does so with histories in which dead letters were redriven.
+func TestCheckDetectsBadRedrives(t *testing.T) {
+	for _, m := range []struct {
+		name   string
+		want   Rule
+		mutate func(s *sim)
+	}{
+		{"drop what was redriven", Missing, func(s *sim) {
+			d := s.pick(s.ackedAgain)
+			s.g.deliveries = slices.DeleteFunc(s.g.deliveries, func(o *delivery) bool { return o == d })
+		}},
+		{"redrive twice", Repeated, func(s *sim) { s.again(s.pick(s.ackedAgain)) }},
+		{"redrive what nobody asked for", Repeated, func(s *sim) {
+			d := s.pick(s.ackedAgain)
+			for _, l := range s.g.letters {
+				if l.place == d.place {
+					delete(s.g.Redriven, l.number)
+				}
+			}
+		}},
+		{"give up too early what was redriven", Miscounted, func(s *sim) {
+			d := s.pick(func(d *delivery) bool { return s.ackedAgain(d) && !s.rejected(d.place) })
+			s.bury(d, d.attempt)
+		}},
+	} {
+		t.Run(m.name, func(t *testing.T) { detects(t, true, m.want, m.mutate) })
+	}
+}
+
+func detects(t *testing.T, redrives bool, want Rule, mutate func(s *sim)) {
+	t.Helper()
+	rapid.Check(t, func(t *rapid.T) {
+		s := goodConsumption(t, redrives)
+		s.g.Repeats = s.h.Check().Repeats
+		mutate(s)
+		faults := s.h.Check().Faults
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Rule == want }) {
+			t.Errorf("not detected as %s; faults: %v", want, faults)
+		}
+	})
 }

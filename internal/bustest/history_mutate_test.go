@@ -60,6 +60,29 @@ func (s *sim) plain(d *delivery) bool {
 		!s.unheard(d, autobus.Ack, autobus.Skip, autobus.Reject)
 }
 
+// redriven reports whether an event lived more than once.
+func (s *sim) redriven(p place) bool {
+	return slices.ContainsFunc(s.g.letters, func(l letter) bool { return l.place == p && s.g.Redriven[l.number] })
+}
+
+// ackedAgain reports whether that delivery is all that became of its event since it was redriven, for the first time.
+func (s *sim) ackedAgain(d *delivery) bool {
+	h := &handled{}
+	for i := range s.g.letters {
+		if l := &s.g.letters[i]; l.place == d.place {
+			h.letters = append(h.letters, l)
+		}
+	}
+	later := 0
+	for _, o := range s.g.deliveries {
+		if o.place == d.place && h.relives(o, s.g.Redriven) {
+			later++
+		}
+	}
+	return s.redriven(d.place) && len(h.letters) == 1 && later == 1 && h.relives(d, s.g.Redriven) &&
+		s.counted(d, autobus.Ack) != nil
+}
+
 func (s *sim) done(p place) bool {
 	return slices.ContainsFunc(s.g.deliveries, func(d *delivery) bool {
 		return d.place == p && (s.counted(d, autobus.Ack, autobus.Skip) != nil || s.unheard(d, autobus.Ack, autobus.Skip))

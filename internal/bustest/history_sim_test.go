@@ -36,6 +36,8 @@ type simEvent struct {
 	record   kafka.Record
 	unit     string // events of one wait for one another; "" = for none
 	attempt  int
+	spent    int   // attempts before it was redriven
+	life     int64 // number of the letter that it was redriven from; -1 = of none
 	done     bool
 	wasDone  bool     // it was, before its instance died
 	session  *Session // holds it; nil = nobody
@@ -47,8 +49,8 @@ const simType = "a.b.v1"
 
 func simUnwanted(r kafka.Record) bool { return len(r.Value)%5 == 0 }
 
-// goodConsumption makes a history of a subscription without a fault, and its log.
-func goodConsumption(t *rapid.T) *sim {
+// goodConsumption makes a history of a subscription without a fault, and its log; with redrives, or without.
+func goodConsumption(t *rapid.T, redrives bool) *sim {
 	s := &sim{t: t, h: NewHistory(), now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
 	s.h.now = func() time.Time {
 		s.now = s.now.Add(time.Millisecond)
@@ -56,15 +58,21 @@ func goodConsumption(t *rapid.T) *sim {
 	}
 	orders := []autobus.Order{autobus.OrderKey, autobus.OrderPartition, autobus.OrderNone}
 	exhausted := []autobus.OnExhausted{autobus.ToDeadLetters, autobus.Drop}
+	steps := []func(){s.open, s.deliver, s.deliver, s.deliver, s.deliver, s.settle, s.settle, s.settle, s.expire, s.late,
+		s.leave, s.cut, s.rejoin, s.crash}
+	most := 3 // attempts
+	if redrives {
+		steps, exhausted, most = append(steps, s.redrive), exhausted[:1], 2
+	}
 	s.g = s.h.Group("shop", autobus.Policy{Types: []string{"a.*"}, AckWait: autobus.MinAckWait,
 		Order: rapid.SampledFrom(orders).Draw(t, "order"), OnExhausted: rapid.SampledFrom(exhausted).Draw(t, "exhausted"),
-		Retry: autobus.RetryPolicy{MaxAttempts: 3}})
+		Retry: autobus.RetryPolicy{MaxAttempts: most}})
 	s.g.Wanted = func(r kafka.Record) bool { return !simUnwanted(r) }
+	s.g.Redriven = map[int64]bool{}
 	s.g.From = map[kafka.TP]int64{{Topic: simType}: 1}
 	s.fill()
 	for range rapid.IntRange(20, 150).Draw(t, "steps") {
-		rapid.SampledFrom([]func(){s.open, s.deliver, s.deliver, s.deliver, s.deliver, s.settle, s.settle, s.settle, s.expire,
-			s.late, s.leave, s.cut, s.rejoin, s.crash}).Draw(t, "step")()
+		rapid.SampledFrom(steps).Draw(t, "step")()
 	}
 	s.finish()
 	var log []kafka.Record
@@ -85,7 +93,7 @@ func (s *sim) fill() {
 		s.parts = append(s.parts, p)
 		for i := range rapid.IntRange(6, 20).Draw(s.t, "events") {
 			key := rapid.SampledFrom(keys).Draw(s.t, "key")
-			e := &simEvent{part: p, attempt: 1, record: kafka.Record{TP: kafka.TP{Topic: simType, Partition: int32(n)},
+			e := &simEvent{part: p, attempt: 1, life: -1, record: kafka.Record{TP: kafka.TP{Topic: simType, Partition: int32(n)},
 				Offset: int64(i), Key: key, Value: rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(s.t, "value")}}
 			if i%8 != 7 { // the others are foreign
 				e.record.Headers = []kafka.Header{{Key: "ce_id", Value: fmt.Appendf(nil, "id-%d-%d", n, i)}}
@@ -113,6 +121,9 @@ func (s *sim) next() []*simEvent {
 	var out []*simEvent
 	for _, p := range s.parts {
 		busy := map[string]bool{}
+		for _, e := range p.events { // what was redriven does not come beside what is at hand
+			busy[e.unit] = busy[e.unit] || e.lease != "" && e.unit != ""
+		}
 		for _, e := range p.events {
 			if !e.done && e.lease == "" && !busy[e.unit] {
 				out = append(out, e)
@@ -180,8 +191,12 @@ func (s *sim) settle() {
 		return
 	}
 	e := rapid.SampledFrom(s.leased).Draw(s.t, "leased")
-	kind := rapid.SampledFrom([]autobus.OutcomeKind{autobus.Ack, autobus.Ack, autobus.Ack, autobus.Skip, autobus.Retry,
-		autobus.Reject, autobus.Extend}).Draw(s.t, "outcome")
+	kinds := []autobus.OutcomeKind{autobus.Ack, autobus.Ack, autobus.Ack, autobus.Skip, autobus.Retry, autobus.Reject,
+		autobus.Extend}
+	if s.g.policy.Retry.MaxAttempts == 2 { // so that there is something to redrive
+		kinds = []autobus.OutcomeKind{autobus.Ack, autobus.Retry, autobus.Retry}
+	}
+	kind := rapid.SampledFrom(kinds).Draw(s.t, "outcome")
 	fate := rapid.SampledFrom([]string{"heard", "heard", "heard", "answer lost", "lost"}).Draw(s.t, "fate")
 	answered := s.h.Settle([]autobus.Settlement{{Lease: e.lease, Outcome: autobus.Outcome{Kind: kind}}})
 	if fate == "lost" {
@@ -210,7 +225,7 @@ func (s *sim) apply(e *simEvent, kind autobus.OutcomeKind) {
 }
 
 func (s *sim) fail(e *simEvent) {
-	if e.attempt == s.g.policy.Retry.MaxAttempts {
+	if e.attempt-e.spent == s.g.policy.Retry.MaxAttempts {
 		s.exhaust(e)
 		return
 	}
@@ -225,18 +240,49 @@ func (s *sim) exhaust(e *simEvent) {
 	if slices.ContainsFunc(s.letters, func(r kafka.Record) bool {
 		text, _ := header(r, "autobus-dlq-offset")
 		partition, _ := header(r, "autobus-dlq-partition")
-		return text == fmt.Sprint(e.record.Offset) && partition == fmt.Sprint(e.record.Partition)
+		life, redriven := header(r, "autobus-dlq-redriven")
+		return (redriven && life == fmt.Sprint(e.life) || !redriven && e.life < 0) && text == fmt.Sprint(e.record.Offset) && partition == fmt.Sprint(e.record.Partition)
 	}) {
 		s.g.Repeats++
 	}
 	r := e.record
-	r.TP = kafka.TP{Topic: "dlq.shop"}
+	r.TP, r.Offset = kafka.TP{Topic: "dlq.shop"}, int64(len(s.letters))
 	r.Headers = slices.Clone(r.Headers)
 	for name, value := range map[string]any{"topic": simType, "partition": e.record.Partition, "offset": e.record.Offset,
-		"attempts": e.attempt} {
+		"attempts": e.attempt, "redriven": e.life} {
+		if name == "redriven" && e.life < 0 {
+			continue
+		}
 		r.Headers = append(r.Headers, kafka.Header{Key: "autobus-dlq-" + name, Value: fmt.Append(nil, value)})
 	}
 	s.letters = append(s.letters, r)
+}
+
+// redrive brings an event back from its latest letter.
+func (s *sim) redrive() {
+	letters := map[*simEvent]kafka.Record{}
+	for _, r := range s.letters {
+		partition, _ := header(r, "autobus-dlq-partition")
+		offset, _ := header(r, "autobus-dlq-offset")
+		for _, p := range s.parts {
+			for _, e := range p.events {
+				if e.done && !e.wasDone && partition == fmt.Sprint(e.record.Partition) && offset == fmt.Sprint(e.record.Offset) {
+					letters[e] = r
+				}
+			}
+		}
+	}
+	for _, p := range s.parts {
+		for _, e := range p.events {
+			r, dead := letters[e]
+			if !dead || s.g.Redriven[r.Offset] {
+				continue
+			}
+			s.g.Redriven[r.Offset] = true
+			e.done, e.life, e.spent = false, r.Offset, e.attempt
+			e.attempt++
+		}
+	}
 }
 
 // expire lets the lease run out that ends first.
