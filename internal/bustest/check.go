@@ -20,6 +20,7 @@ const (
 	Inconsistent Rule = "inconsistent" // an offset that holds different records, or is told for different events
 	Regressed    Rule = "regressed"    // the end of a partition, or the epoch of a route or of its records, went back
 	Altered      Rule = "altered"      // a copy has another key or other bytes than what was sent
+	Early        Rule = "early"        // a scheduled event is in the log before it was due
 	Reordered    Rule = "reordered"    // first copies of a stream's key stand in another order, or in two partitions
 
 	Overtaken  Rule = "overtaken"  // deliveries of a key came in another order than the log's
@@ -52,6 +53,7 @@ type Report struct {
 	// Events of which an attempt without an outcome certainly wrote a copy: they have more than their acknowledged one.
 	Landed  int
 	Copies  int // beyond the first, of all events
+	Hops    int // of these, copies of scheduled events that no attempt explains
 	Records int // of the log
 
 	// Of all subscriptions. Done are those that were acked or skipped.
@@ -101,7 +103,7 @@ func (h *History) Check() Report {
 		c.acknowledged(a, told)
 	}
 	c.regressions(h)
-	c.copies()
+	c.copies(h.Hops)
 	c.sequence(h.attempts)
 	c.deliveries(h)
 	return c.report
@@ -163,6 +165,9 @@ func (c *checker) read(records []entry) {
 		if r.key != e.sent.key || r.value != e.sent.value || r.tp.Topic != e.sent.topic {
 			c.fault(Altered, r.id, "the copy at %s has another topic, key or other bytes than what was sent", p)
 		}
+		if r.record.Time.Before(e.sent.due) {
+			c.fault(Early, r.id, "it is at %s since %s, %s before it was due", p, r.record.Time, e.sent.due.Sub(r.record.Time))
+		}
 		e.copies++
 		if e.first == nil || r.tp == e.first.tp && r.offset < e.first.offset {
 			e.first = &r.recorded
@@ -172,6 +177,12 @@ func (c *checker) read(records []entry) {
 
 func (c *checker) acknowledged(a *Attempt, told map[place]string) {
 	if a.status != autobus.Written {
+		return
+	}
+	if !a.due.IsZero() { // where it would be nobody knew
+		if c.events[a.id].copies == 0 {
+			c.fault(Lost, a.id, "it was acknowledged for %s, and the log does not have it", a.due)
+		}
 		return
 	}
 	p := place{kafka.TP{Topic: a.topic, Partition: a.partition}, a.offset}
@@ -189,10 +200,14 @@ func (c *checker) acknowledged(a *Attempt, told map[place]string) {
 	}
 }
 
-func (c *checker) copies() {
+func (c *checker) copies(hops int) {
 	for _, id := range c.ids {
 		e := c.events[id]
 		allowed := e.unknown + min(e.written, 1)
+		if more := e.copies - allowed; more > 0 && allowed > 0 && !e.sent.due.IsZero() {
+			allowed += min(more, hops-c.report.Hops)
+			c.report.Hops += more
+		}
 		if e.copies > allowed && allowed > 0 {
 			c.fault(Duplicated, id, "%d copies, at most %d are explained by its attempts", e.copies, allowed)
 		}
@@ -212,7 +227,7 @@ func (c *checker) sequence(attempts []*Attempt) {
 	last := map[line]*event{}
 	for _, a := range attempts {
 		e := c.events[a.id]
-		if e.sent != a || e.written == 0 || e.first == nil || a.key == "" {
+		if e.sent != a || e.written == 0 || e.first == nil || a.key == "" || !a.due.IsZero() {
 			continue
 		}
 		l := line{a.stream, a.topic, a.key}

@@ -20,6 +20,10 @@ import (
 // died) counts as unknown. Group, its sessions and Settle note what is consumed. At last Read takes the whole log, once
 // per reader.
 type History struct {
+	// Hops is how many copies of scheduled events the run explains, beside those that their attempts do: a hop from topic
+	// to topic that was under way when an instance died is made again. Set it before Check.
+	Hops int
+
 	seed        maphash.Seed
 	mu          sync.Mutex
 	now         func() time.Time
@@ -35,7 +39,8 @@ type History struct {
 // Attempt is one try to publish an event. Several tries of one event share its id.
 type Attempt struct {
 	id, stream, topic, key string
-	value                  uint64 // hash of the data
+	value                  uint64    // hash of the data
+	due                    time.Time // of a scheduled event: not to be in the log before; zero = at once
 
 	// Set by End.
 	status    autobus.Status
@@ -72,9 +77,12 @@ func (h *History) tick() moment {
 }
 
 // Begin notes that an event is about to be sent on a stream: the events of one stream and key are promised to stand in
-// the log in the order of their Begin. key is what its record will carry.
+// the log in the order of their Begin, but for those with a deliverat. key is what its record will carry.
 func (h *History) Begin(stream string, e autobus.Event, key string) *Attempt {
 	a := &Attempt{id: e.ID, stream: stream, topic: e.Type, key: key, value: maphash.Bytes(h.seed, e.Data)}
+	if at, ok := e.Ext(autobus.ExtDeliverAt); ok {
+		a.due, _ = autobus.ParseTime(at)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.attempts = append(h.attempts, a)
