@@ -223,8 +223,12 @@ func (s *stream) take() (*item, bool) {
 }
 
 func line(it *item) []byte {
-	return fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":%q,"type":%q,"data":%s}`+"\n", it.event.ID,
-		it.event.Source, it.event.Type, it.event.Data)
+	later := ""
+	if at, ok := it.event.Ext(autobus.ExtDeliverAt); ok {
+		later = fmt.Sprintf(`"deliverat":%q,`, at)
+	}
+	return fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":%q,"type":%q,%s"data":%s}`+"\n", it.event.ID,
+		it.event.Source, it.event.Type, later, it.event.Data)
 }
 
 // result is a line of the answer.
