@@ -231,6 +231,7 @@ func (c *crew) create(g *gateway, p autobus.Policy) {
 type lag struct {
 	Behind     int64 `json:"behind"`
 	Undone     int64 `json:"undone"`
+	Parked     int64 `json:"parked"`
 	Partitions []struct {
 		Partition int32 `json:"partition"`
 		Position  int64 `json:"position"`
