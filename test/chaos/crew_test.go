@@ -67,10 +67,12 @@ type place struct {
 
 func (s *sighting) place() place { return place{s.Partition, s.Offset} }
 
-// newCrew makes a subscription and a crew for it that goes to g. The policy's types and start are the crew's own.
+// newCrew makes a subscription and a crew for it that goes to g. A policy without types reads all of the load.
 func newCrew(t *testing.T, l *load, g *gateway, p autobus.Policy) *crew {
 	t.Helper()
-	p.Types, p.Start = []string{l.typ}, autobus.Start{Earliest: true}
+	if p.Types == nil {
+		p.Types, p.Start = []string{l.typ}, autobus.Start{Earliest: true}
+	}
 	c := &crew{t: t, name: bustest.Prefix(), history: l.history, began: l.began, window: 64,
 		pace:   20 * time.Millisecond,
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},

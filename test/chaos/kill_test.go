@@ -24,7 +24,7 @@ func TestKillDev(t *testing.T) {
 
 	hits, misses := 0, 0
 	for hits < kills {
-		p, b := dev(t, bin, data, specs)
+		p, b := dev(t, bin, data, specs, "0")
 		before := l.acked()
 		done := make(chan struct{})
 		go func() {
@@ -51,7 +51,7 @@ func TestKillDev(t *testing.T) {
 			t.Fatalf("only %d of %d kills hit with appends in flight", hits, hits+misses)
 		}
 	}
-	_, b := dev(t, bin, data, specs)
+	_, b := dev(t, bin, data, specs, "0")
 	r := l.judge(t, &bustest.Kafka{Brokers: []string{b.Kafka}})
 	t.Logf("%d kills hit with appends in flight, %d did not", hits, misses)
 	// Some unanswered events were written and some were not: so the kills hit in the middle of writing.

@@ -29,6 +29,7 @@ const (
 // client a stream sends again what has no certain outcome, under the same ids and in the old order, before it goes on.
 type load struct {
 	typ     string
+	reads   []string // what the judge reads; nil = the type
 	history *bustest.History
 	streams []*stream
 	keys    int       // of each stream
@@ -326,8 +327,12 @@ func (s *stream) lost() {
 func (l *load) judge(t *testing.T, k *bustest.Kafka) bustest.Report {
 	t.Helper()
 	log := k.Open(t)
+	reads := l.reads
+	if reads == nil {
+		reads = []string{l.typ}
+	}
 	for range 2 {
-		l.history.Read(bustest.ReadAll(t, log, l.typ))
+		l.history.Read(bustest.ReadAll(t, log, reads...))
 	}
 	l.history.Control(bustest.ReadAll(t, log, "_autobus.control"))
 	r := l.history.Check()

@@ -133,10 +133,10 @@ type banner struct {
 }
 
 // dev starts `autobus dev` on a data folder and returns when it works.
-func dev(t *testing.T, bin, data, specs string) (*program, banner) {
+func dev(t *testing.T, bin, data, specs, port string) (*program, banner) {
 	t.Helper()
 	lines := make(chan string, 1)
-	p := run(t, func(l string) { lines <- l }, bin, "dev", "--data", data, "--specs", specs, "--port", "0",
+	p := run(t, func(l string) { lines <- l }, bin, "dev", "--data", data, "--specs", specs, "--port", port,
 		"--kafka-port", "0", "--no-demo", "-o", "ndjson")
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
@@ -166,7 +166,7 @@ func prepare(t *testing.T, bin string, k *bustest.Kafka, specs string) (config, 
 	}
 	command(t, bin, "cluster", "init", "--yes", "--adopt", "--config", config)
 	token = command(t, bin, "token", "create", "--config", config, "--principal", "faults", "--grant", "publish:*",
-		"--grant", "subscribe:*", "--grant", "manage:*", "-q")
+		"--grant", "subscribe:*", "--grant", "manage:*", "--grant", "redrive:*", "-q")
 	return config, token
 }
 

@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,7 @@ type stand struct {
 	data          string         // of dev
 	broker        *bustest.Kafka // where the events are now
 	started       int
+	ports         map[string]string // of gateways that come back where they were, by name; nil = anywhere
 
 	net *network                  // in which links can be cut; nil = there is none
 	by  func(number int) []string // leads to a gateway's process, somewhere else than here
@@ -93,12 +95,16 @@ func (s *stand) start(t *testing.T) *gateway {
 }
 
 // startAs does so under a name, which before a cluster other gateways may have had before.
-func (s *stand) startAs(t *testing.T, name string) *gateway {
+func (s *stand) startAs(t *testing.T, name string) (g *gateway) {
 	t.Helper()
-	g := &gateway{number: s.started, token: s.token}
+	g = &gateway{number: s.started, token: s.token}
 	s.started++
+	port := cmp.Or(s.ports[name], "0")
+	if s.ports != nil {
+		defer func() { s.ports[name] = g.url[strings.LastIndexByte(g.url, ':')+1:] }()
+	}
 	if s.cluster != nil {
-		var by []string
+		by := []string{"env", "AUTOBUS_LISTEN=127.0.0.1:" + port}
 		if s.by != nil {
 			by = s.by(g.number)
 		}
@@ -106,7 +112,7 @@ func (s *stand) startAs(t *testing.T, name string) *gateway {
 		return g
 	}
 	var b banner
-	g.program, b = dev(t, s.bin, s.data, s.specs)
+	g.program, b = dev(t, s.bin, s.data, s.specs, port)
 	g.url, s.broker = b.API, &bustest.Kafka{Brokers: []string{b.Kafka}}
 	return g
 }
