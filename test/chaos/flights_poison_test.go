@@ -88,11 +88,11 @@ func flightsWithFailures(t *testing.T, s *stand, sc scale, r *row) {
 	feeding, fed := 0, 0
 	for n := range sc.kills + 1 {
 		part, rows := f.part(t, n, sc.kills+1)
-		i := rand.IntN(len(gs))
+		i := c.someonesPlace(t, gs)
 		p := startFeed(t, feed, gs[i], part)
 		if n < sc.kills {
 			<-time.After(rand.N(200 * time.Millisecond))
-			bustest.Eventually(t, "work", func(context.Context) bool { return f.worked() > fed })
+			bustest.Eventually(t, "work", func(context.Context) bool { return f.worked() > 0 }) // later there is always some
 			ch := change{gone: gs[i], at: time.Now()}
 			select {
 			case <-p.ended:
@@ -156,6 +156,18 @@ func flightsWithFailures(t *testing.T, s *stand, sc scale, r *row) {
 		"feeding; %d of %d skipped, %d inversions, %d events came again", f.rows(), f.failures, len(dead), len(f.poison),
 		len(changes), feeding, count(rep, bustest.Missing), rep.Records, count(rep, bustest.Overtaken), rep.Repeats)
 	t.Logf("figures: %s", r.result)
+}
+
+// someonesPlace picks one of the gateways that have workers.
+func (c *crew) someonesPlace(t *testing.T, gs []*gateway) (i int) {
+	t.Helper()
+	bustest.Eventually(t, "workers", func(context.Context) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		i = rand.IntN(len(gs))
+		return c.there[gs[i]] > 0
+	})
+	return i
 }
 
 func distinct(all []string) []string {
