@@ -45,8 +45,8 @@ func (g *group) revoked(ctx context.Context, tps []kafka.TP) {
 			g.bus.metrics.commitErrors.Inc()
 			g.bus.cfg.Logger.Warn("commit positions of partitions that go", "subscription", g.name, "error", err)
 		}
+		g.saveReplays(ctx, m, going)
 	}
-	g.saveReplays(ctx, going)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, p := range going {

@@ -111,7 +111,7 @@ func (g *group) save(ctx context.Context, m *kafka.Member) {
 		g.mendGrave(bounded)
 		err := g.saveParts(bounded, m, g.dirty())
 		g.noteCommit(err)
-		g.saveReplays(bounded, g.sideParts())
+		g.saveReplays(bounded, m, g.sideParts())
 		if err != nil && ctx.Err() == nil {
 			g.bus.metrics.commitErrors.Inc()
 			g.bus.cfg.Logger.Warn("commit positions", "subscription", g.name, "error", err)
@@ -152,6 +152,11 @@ func (g *group) saveParts(ctx context.Context, m *kafka.Member, parts []*partiti
 	// One at a time: an older state must not be committed after a newer one.
 	g.saving.Lock()
 	defer g.saving.Unlock()
+	return g.commitParts(ctx, m, parts)
+}
+
+// commitParts is saveParts for who has the lock.
+func (g *group) commitParts(ctx context.Context, m *kafka.Member, parts []*partition) error {
 	commits := make(map[kafka.TP]kafka.Commit, len(parts))
 	list := make([]saving, 0, len(parts))
 	g.mu.Lock()

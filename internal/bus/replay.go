@@ -4,10 +4,12 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
 	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/ledger"
 )
 
@@ -135,45 +137,89 @@ func (g *group) sideParts() (out []*partition) {
 
 // saveReplays stores how far replays are, and ends those that are over. What could not be stored is tried again by the
 // next call.
-func (g *group) saveReplays(ctx context.Context, parts []*partition) {
+//
+// Nothing fences the state log. What an owner says who was expelled must not count, for the copies that it parked since
+// do not, and who believed it would leave these events out. So the positions of the main flow are committed between the
+// look at a replay and its being stored: then what is stored of it was so when the partition was still ours.
+func (g *group) saveReplays(ctx context.Context, m *kafka.Member, parts []*partition) {
 	// One at a time: an older state must not be stored after a newer one.
 	g.saving.Lock()
 	defer g.saving.Unlock()
-	for _, p := range parts {
-		if p.replay == nil {
-			continue
-		}
-		g.mu.Lock()
-		base, metadata, seq := p.ledger.Encode()
-		over := p.over()
-		dirty := p.phase != closed && p.phase != opening && (over || p.ledger.Dirty())
-		lost := p.replay.lost
-		g.mu.Unlock()
-		if !dirty {
-			continue
-		}
-		at := control.Progress{Offset: base, Metadata: metadata, Done: over, Lost: lost}
-		if over {
-			at.Metadata = ""
-		}
-		if err := g.bus.cfg.State.PutProgress(ctx, g.name, p.epoch, p.tp.Topic, p.tp.Partition, at); err != nil {
-			if ctx.Err() == nil {
-				g.bus.cfg.Logger.Warn("store how far a replay is", "subscription", g.name, "error", err)
-			}
-			continue
-		}
-		g.mu.Lock()
-		if p.phase != closed {
-			p.ledger.Saved(seq)
-			g.attemptsSaved(p, seq)
-			if over {
-				set(&p.replay.main.replayed, p.epoch, true)
-				g.drop(p)
-			}
-			g.dispatch()
-		}
-		g.mu.Unlock()
+	list, mains := g.dirtyReplays(parts)
+	if len(list) == 0 {
+		return
 	}
+	err := g.commitParts(ctx, m, mains)
+	var refused kafka.CommitErrors
+	if err != nil && ctx.Err() == nil {
+		g.bus.cfg.Logger.Warn("commit before the progress of a replay", "subscription", g.name, "error", err)
+	}
+	if err != nil && !errors.As(err, &refused) {
+		return
+	}
+	for _, s := range list {
+		if refused[s.part.tp] == nil {
+			g.storeReplay(ctx, s)
+		}
+	}
+}
+
+// replaySaving is a state of a replay on its way to the state log.
+type replaySaving struct {
+	control.Progress
+	part *partition
+	seq  uint64
+}
+
+// dirtyReplays gives the replays with something to store, and their partitions.
+func (g *group) dirtyReplays(parts []*partition) (list []replaySaving, mains []*partition) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range parts {
+		if p.replay == nil || p.phase == closed || p.phase == opening || !p.over() && !p.ledger.Dirty() {
+			continue
+		}
+		s := replaySaving{part: p}
+		s.Done, s.Lost = p.over(), p.replay.lost
+		s.Offset, s.Metadata, s.seq = p.ledger.Encode()
+		if s.Done {
+			s.Metadata = ""
+		}
+		list = append(list, s)
+		if !slices.Contains(mains, p.replay.main) {
+			mains = append(mains, p.replay.main)
+		}
+	}
+	return list, mains
+}
+
+// storeReplay stores a state that was there before its partition was committed.
+func (g *group) storeReplay(ctx context.Context, s replaySaving) {
+	p := s.part
+	g.mu.Lock()
+	gone := p.phase == closed // maybe before the commit, which then left its partition out
+	g.mu.Unlock()
+	if gone {
+		return
+	}
+	if err := g.bus.cfg.State.PutProgress(ctx, g.name, p.epoch, p.tp.Topic, p.tp.Partition, s.Progress); err != nil {
+		if ctx.Err() == nil {
+			g.bus.cfg.Logger.Warn("store how far a replay is", "subscription", g.name, "error", err)
+		}
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.phase == closed {
+		return
+	}
+	p.ledger.Saved(s.seq)
+	g.attemptsSaved(p, s.seq)
+	if s.Done {
+		set(&p.replay.main.replayed, p.epoch, true)
+		g.drop(p)
+	}
+	g.dispatch()
 }
 
 // endSide takes a replay that was dropped out of its partition.

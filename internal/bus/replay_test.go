@@ -5,12 +5,16 @@ package bus_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bus"
@@ -290,5 +294,44 @@ func TestAnExpiredRangeIsRefused(t *testing.T) {
 	f.seek(t, "shop", autobus.Start{Earliest: true})
 	w.ackAll(t, 6+5)
 	f.undone(t, "shop", 0)
+	f.replayDone(t, "shop")
+}
+
+// Who was expelled and does not know it must not store how far a replay is: what it parked since then does not count,
+// and whoever has the partition next would leave it out.
+func TestAnExpelledOwnerStoresNothingOfAReplay(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f := openOn(t, c.ListenAddrs()[0])
+	f.put(t, "shop", earliest)
+	w := f.worker(t, autobus.Subscription{Name: "shop", Window: &autobus.Window{Events: 1}})
+	from := f.since(t)
+	f.orders(t, 6, "a")
+	to := f.since(t)
+	w.ackAll(t, 6)
+	f.undone(t, "shop", 0)
+	r := f.replay(t, "shop", bus.Slice{From: from, To: to})
+	d := w.next(t)
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.IllegalGeneration, Count: -1})
+	w.ack(t, d)
+	epoch, err := strconv.ParseUint(r.ID, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "nothing was committed nor stored", func() bool {
+		at, err := f.state.Progress("shop", uint32(epoch), orders, d.Partition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at.Offset > 0 || at.Metadata != "" {
+			t.Fatalf("%+v is stored of the replay, though the owner was expelled", at)
+		}
+		return fault.Hits() > 0
+	})
+	fault.Remove()
+	w.ackAll(t, 5)
 	f.replayDone(t, "shop")
 }
