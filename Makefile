@@ -60,7 +60,7 @@ hostile: ## attack the program and judge how slow it gets for others; wants a ma
 	AUTOBUS_TEST_TIMING=1 go test -count 1 -v -run TestHostile ./test/hostile
 
 .PHONY: chaos
-chaos: ## break brokers, gateways, links under load for an hour, print the table of faults.md (RUN=T4: one)
+chaos: ## break brokers, gateways, links under load for more than an hour, print the table of faults.md (RUN=T4: one)
 	AUTOBUS_TEST_CHAOS=1 go test -count 1 -timeout 2h -v -run 'TestChaos/^$(or $(RUN),.*)$$' ./test/chaos
 
 .PHONY: flights

@@ -9,7 +9,7 @@ import (
 )
 
 // TestChaos makes the full runs, on clusters of its own, and prints the table that docs/explanation/faults.md shows.
-// It takes the better part of an hour, so it is for `make chaos` alone. A run whose fault did not happen fails.
+// It takes more than an hour, so it is for `make chaos` alone. A run whose fault did not happen fails.
 func TestChaos(t *testing.T) {
 	if os.Getenv("AUTOBUS_TEST_CHAOS") == "" {
 		return // not skipped: what `make test` runs are the short forms

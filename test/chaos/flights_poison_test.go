@@ -152,8 +152,8 @@ func flightsWithFailures(t *testing.T, s *stand, sc scale, r *row) {
 	}
 	rep := c.judge(t, l, s)
 	r.rate, r.result = "-", fmt.Sprintf("the tables of the file, the workers and the topics are equal; %d rows, %d random "+
-		"failures, %d dead letters, which are the %d poison rows; %d kills, all with deliveries in flight, %d in the middle of "+
-		"feeding; %d of %d skipped, %d inversions, %d events came again", f.rows(), f.failures, len(dead), len(f.poison),
+		"failures, %d dead letters, which are the %d poison rows; %d kills, all with deliveries in flight, %d in the middle "+
+		"of feeding; %d of %d skipped, %d inversions, %d events came again", f.rows(), f.failures, len(dead), len(f.poison),
 		len(changes), feeding, count(rep, bustest.Missing), rep.Records, count(rep, bustest.Overtaken), rep.Repeats)
 	t.Logf("figures: %s", r.result)
 }

@@ -121,8 +121,8 @@ func poisonEvent(t *testing.T, s *stand, sc scale, r *row) {
 	if rep.Dead != 1 {
 		t.Errorf("%d dead letters, not one", rep.Dead)
 	}
-	r.consumed(t, l, rep, "1 dead letter after %d attempts, once parked with %d events of its key behind it, which followed; "+
-		"p99 of the others %s while it went round, %s without it", attempts, behind, is.Round(time.Millisecond),
+	r.consumed(t, l, rep, "1 dead letter after %d attempts, once parked with %d events of its key behind it, which "+
+		"followed; p99 of the others %s while it went round, %s without it", attempts, behind, is.Round(time.Millisecond),
 		was.Round(time.Millisecond))
 }
 

@@ -108,8 +108,8 @@ func redrive(t *testing.T, s *stand, sc scale, r *row) {
 		again += a.left + a.recent
 	}
 	rep := c.judge(t, l, s)
-	r.consumed(t, l, rep, "%d letters, 2 kills in the middle of the job; %d redriven, %d not once; %d events came again, %d "+
-		"were in flight or acked in the last second", all, j.Redriven, twice, rep.Repeats, again)
+	r.consumed(t, l, rep, "%d letters, 2 kills in the middle of the job; %d redriven, %d not once; %d events came again, "+
+		"%d were in flight or acked in the last second", all, j.Redriven, twice, rep.Repeats, again)
 }
 
 // unlucky picks one event out of n, the same ones each time.

@@ -20,15 +20,15 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// TestKillKeepers is the short form of T17, on the embedded broker: there all is due so soon that nothing hops from tier
-// to tier.
+// TestKillKeepers is the short form of T17, on the embedded broker: there all is due so soon that nothing hops from
+// tier to tier.
 func TestKillKeepers(t *testing.T) {
 	killKeepers(t, devStand(t), scale{kills: 4}, &row{})
 }
 
 // killKeepers schedules events for the time to come and kills who keeps them, again and again, at moments when many are
-// due at once: of two gateways one after the other, of `autobus dev` the only one. All have to be published, none before
-// its time, late only what was due while nobody knew that the keeper was dead; twice only what hopped from topic to
+// due at once: of two gateways one after the other, of `autobus dev` the only one. All have to be published, none
+// before its time, late only what was due while nobody knew that the keeper was dead; twice only what hopped from topic to
 // topic at a kill.
 func killKeepers(t *testing.T, s *stand, sc scale, r *row) {
 	const bunch = 60 // events that are due at the same time, when somebody is killed
@@ -82,8 +82,8 @@ func killKeepers(t *testing.T, s *stand, sc scale, r *row) {
 	if sc.full && p99 > 2*time.Second {
 		t.Errorf("the 99th percentile of the events that were due while the keepers lived is %s, more than 2 s", p99)
 	}
-	r.rate, r.result = "-", fmt.Sprintf("%d of %d lost, %d early; %d kills, %d of them while events were published; late p99 "+
-		"%s, at most %s within %s of a kill (%d events), p99 %s otherwise; %d further copies, each of what hopped at a kill",
+	r.rate, r.result = "-", fmt.Sprintf("%d of %d lost, %d early; %d kills, %d of them while events were published; late "+
+		"p99 %s, at most %s within %s of a kill (%d events), p99 %s otherwise; %d further copies, each of what hopped at a kill",
 		count(rep, bustest.Lost), rep.Written, count(rep, bustest.Early), len(kills), hit, seconds(percentile(late, 99)),
 		seconds(most), recovery, len(late), p99.Round(time.Millisecond), rep.Hops)
 	t.Logf("figures: %s", r.result)
