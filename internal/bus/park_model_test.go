@@ -16,9 +16,9 @@ import (
 // The model of parking: a partition of a source, its park log, and one owner of it after the other, each of which may
 // live on after it was expelled. It stands on the ledger, the records and the replay that the bus has, and does between
 // them what park.go does, one step at a time, with a crash, an expulsion and a compaction possible at every step.
-// Events come all the time: also late and twice, as the delayed ones do whose hops were repeated. Operators move the position
-// of the live group at any time. A replay is the same with another commit, which nothing keeps an expelled owner from
-// writing but that it has to commit the main flow's position first.
+// Events come all the time: also late and twice, as the delayed ones do whose hops were repeated. Operators move the
+// position of the live group at any time. A replay is the same with another commit, which nothing keeps an expelled
+// owner from writing but that it has to commit the main flow's position first.
 
 type parkWorld struct {
 	keys      []string // of the source's events, by offset

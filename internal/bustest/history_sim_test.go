@@ -241,7 +241,8 @@ func (s *sim) exhaust(e *simEvent) {
 		text, _ := header(r, "autobus-dlq-offset")
 		partition, _ := header(r, "autobus-dlq-partition")
 		life, redriven := header(r, "autobus-dlq-redriven")
-		return (redriven && life == fmt.Sprint(e.life) || !redriven && e.life < 0) && text == fmt.Sprint(e.record.Offset) && partition == fmt.Sprint(e.record.Partition)
+		sameLife := redriven && life == fmt.Sprint(e.life) || !redriven && e.life < 0
+		return sameLife && text == fmt.Sprint(e.record.Offset) && partition == fmt.Sprint(e.record.Partition)
 	}) {
 		s.g.Repeats++
 	}

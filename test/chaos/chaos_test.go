@@ -109,8 +109,9 @@ func jobs(apart, combined *rig) []job {
 		{"flights", "the flights example: a broker and one of two gateways killed in the middle of feeding and of the work",
 			"the tables of the file, the workers, the bus and the topics are equal",
 			flights(apart)},
-		{"flights-poison", "the flights example: 1 % of the deliveries fail, 0.1 % of the rows always do, two gateways are killed " +
-			"at random, 6 times",
+		{"flights-poison",
+			"the flights example: 1 % of the deliveries fail, 0.1 % of the rows always do, two gateways are killed at random, " +
+				"6 times",
 			"the tables of the file, the workers and the topics are equal, the dead letters are the poison rows",
 			flightsPoison(apart)},
 	}

@@ -117,6 +117,6 @@ func crashingEvent(t *testing.T, s *stand, sc scale, r *row) {
 	if rep.Dead != 1 {
 		t.Errorf("%d dead letters, not one", rep.Dead)
 	}
-	r.consumed(t, l, rep, "1 dead letter after %d attempts; killed while it was parked for %s, the next attempt came after "+
-		"%s; the lag fell to 0", slices.Max(seen), parkFor, seconds(third.Sub(second)))
+	r.consumed(t, l, rep, "1 dead letter after %d attempts; killed while it was parked for %s, the next attempt came "+
+		"after %s; the lag fell to 0", slices.Max(seen), parkFor, seconds(third.Sub(second)))
 }

@@ -81,7 +81,8 @@ func flightsWithFailures(t *testing.T, s *stand, sc scale, r *row) {
 	c.hire(4, 4)
 
 	feed := filepath.Join(t.TempDir(), "feed")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", feed, example+"/feed").CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", feed, example+"/feed")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	var changes []change
@@ -148,13 +149,15 @@ func flightsWithFailures(t *testing.T, s *stand, sc scale, r *row) {
 		}
 	}
 	if hit < len(changes) || sc.full && feeding == 0 {
-		t.Errorf("of %d kills %d found events in hand and %d the feed at work: that proves too little", len(changes), hit, feeding)
+		t.Errorf("of %d kills %d found events in hand and %d the feed at work: that proves too little", len(changes), hit,
+			feeding)
 	}
 	rep := c.judge(t, l, s)
-	r.rate, r.result = "-", fmt.Sprintf("the tables of the file, the workers and the topics are equal; %d rows, %d random "+
-		"failures, %d dead letters, which are the %d poison rows; %d kills, all with deliveries in flight, %d in the middle "+
-		"of feeding; %d of %d skipped, %d inversions, %d events came again", f.rows(), f.failures, len(dead), len(f.poison),
-		len(changes), feeding, count(rep, bustest.Missing), rep.Records, count(rep, bustest.Overtaken), rep.Repeats)
+	r.rate, r.result = "-", fmt.Sprintf("the tables of the file, the workers and the topics are equal; %d rows, %d "+
+		"random failures, %d dead letters, which are the %d poison rows; %d kills, all with deliveries in flight, %d in the "+
+		"middle of feeding; %d of %d skipped, %d inversions, %d events came again", f.rows(), f.failures, len(dead),
+		len(f.poison), len(changes), feeding, count(rep, bustest.Missing), rep.Records, count(rep, bustest.Overtaken),
+		rep.Repeats)
 	t.Logf("figures: %s", r.result)
 }
 

@@ -16,8 +16,9 @@ import (
 
 // parkKeys has 50 of 800 keys fail for more than a minute, so that they are parked with all that comes behind them. The
 // gateway that has them is killed while they are, and once more while they come back. Nothing may be skipped, no key
-// may overtake itself, no attempt may be early, and the others have to flow as before. What a key waits for is a minute, so
-// there is no short form; TestKilledInstancesKeepWhatIsParked is the same with an instance whose cable is cut.
+// may overtake itself, no attempt may be early, and the others have to flow as before. What a key waits for is a
+// minute, so there is no short form; TestKilledInstancesKeepWhatIsParked is the same with an instance whose cable is
+// cut.
 func parkKeys(t *testing.T, s *stand, sc scale, r *row) {
 	const (
 		fails = 50
@@ -93,8 +94,8 @@ func parkKeys(t *testing.T, s *stand, sc scale, r *row) {
 	}
 	r.consumed(t, l, rep, "%d events of %d keys parked at the first kill, %d on their way back at the second; the others "+
 		"at %.0f %% of the undisturbed rate; %d attempts early, at most %s late, %s over a kill; %d events came again, %d "+
-		"were in flight or acked in the last second", parked, fails, coming, 100*ratio, early, seconds(late), seconds(through),
-		rep.Repeats, again)
+		"were in flight or acked in the last second", parked, fails, coming, 100*ratio, early, seconds(late),
+		seconds(through), rep.Repeats, again)
 }
 
 // warm waits until events are written and delivered as fast as they come.

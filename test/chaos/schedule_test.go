@@ -28,8 +28,8 @@ func TestKillKeepers(t *testing.T) {
 
 // killKeepers schedules events for the time to come and kills who keeps them, again and again, at moments when many are
 // due at once: of two gateways one after the other, of `autobus dev` the only one. All have to be published, none
-// before its time, late only what was due while nobody knew that the keeper was dead; twice only what hopped from topic to
-// topic at a kill.
+// before its time, late only what was due while nobody knew that the keeper was dead; twice only what hopped from topic
+// to topic at a kill.
 func killKeepers(t *testing.T, s *stand, sc scale, r *row) {
 	const bunch = 60 // events that are due at the same time, when somebody is killed
 	events, every, recovery := 200, 2*time.Second, 5*time.Second
@@ -83,7 +83,8 @@ func killKeepers(t *testing.T, s *stand, sc scale, r *row) {
 		t.Errorf("the 99th percentile of the events that were due while the keepers lived is %s, more than 2 s", p99)
 	}
 	r.rate, r.result = "-", fmt.Sprintf("%d of %d lost, %d early; %d kills, %d of them while events were published; late "+
-		"p99 %s, at most %s within %s of a kill (%d events), p99 %s otherwise; %d further copies, each of what hopped at a kill",
+		"p99 %s, at most %s within %s of a kill (%d events), p99 %s otherwise; %d further copies, each of what hopped at a "+
+		"kill",
 		count(rep, bustest.Lost), rep.Written, count(rep, bustest.Early), len(kills), hit, seconds(percentile(late, 99)),
 		seconds(most), recovery, len(late), p99.Round(time.Millisecond), rep.Hops)
 	t.Logf("figures: %s", r.result)
