@@ -96,8 +96,11 @@ func (b *Bus) refuse(batch *autobus.Batch, i int, err *autobus.Error) {
 	batch.Resolve(i, autobus.Receipt{Status: autobus.Refused, Err: err})
 }
 
-// identity is what makes an event known again.
-type identity struct{ principal, source, id string }
+// identity is what makes an event known again. A request is another one for each inbox.
+type identity struct {
+	principal, source, id string
+	inbox                 autobus.Address
+}
 
 // attempt is the first one under an identity.
 type attempt struct {
@@ -122,7 +125,7 @@ func (b *Bus) write(who autobus.Principal, t *topic, e *autobus.Event, receipt f
 	if e.Time.IsZero() {
 		e.Time = now
 	}
-	id := identity{who.Name, e.Source, e.ID}
+	id := identity{who.Name, e.Source, e.ID, e.ReplyTo()}
 	if e.ID == "" {
 		e.ID = autobus.NewID(now) // new, so there is nothing to compare it with
 		id.id = e.ID

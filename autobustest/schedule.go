@@ -32,7 +32,7 @@ func (b *Bus) schedule(who autobus.Principal, t *topic, e *autobus.Event, text s
 	if e.ID == "" {
 		e.ID = autobus.NewID(now)
 	}
-	id := identity{"\x00scheduled " + who.Name, e.Source, e.ID}
+	id := identity{principal: "\x00scheduled " + who.Name, source: e.Source, id: e.ID}
 	if known := b.duplicates[id]; known != nil && now.Sub(known.at) <= duplicateAge {
 		return b.again(known, e, receipt)
 	}

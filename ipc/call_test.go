@@ -255,3 +255,24 @@ func TestARequestUnderTheSameIDHasTheSameAnswer(t *testing.T) {
 		}
 	}
 }
+
+// Who died while he waited has another inbox when he asks again under the same id. The answer has to come there; that
+// it is the first one is the responder's to see to.
+func TestARequestFromAnotherInboxIsAnswered(t *testing.T) {
+	bus := autobustest.New(t)
+	calls := 0
+	serve(t, bus, "pricing", (&ipc.Once{}).Do(func(context.Context, *ipc.Request) (any, error) {
+		calls++
+		return nonce{calls}, nil
+	}))
+	e, err := autobus.NewEvent(quotes, nonce{0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		r, err := open(t, bus).CallEvent(within(t), e)
+		if err != nil || string(r.Data) != `{"n":1}` {
+			t.Fatalf("got %v, %v", r, err)
+		}
+	}
+}

@@ -25,6 +25,8 @@ const onceKept = 10_000
 // lives and is the only one. Between the end of the handler and Save a process may die, and then the work is done
 // again; a handler that writes to the same database closes that gap by saving in its own transaction (Answered).
 //
+// A caller that died while it waited for the answer gets it when it asks again under the same id, see autobus.WithID.
+//
 // Answers and errors that the spec declares are kept, others are not. A request that comes again while the first is
 // worked on, in this process, waits for it. The zero value is ready.
 type Once struct {

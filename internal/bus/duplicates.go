@@ -192,10 +192,14 @@ func (d *duplicates) status() DuplicateStatus {
 	return DuplicateStatus{IDs: d.places.used, Limit: d.limit, Window: window.Truncate(time.Second).String()}
 }
 
-// identity hashes whose event it is, and its id.
+// identity hashes whose event it is, and its id. A request is another one for each inbox: whoever asks again from a new
+// one, because the process died that had the old, would wait in vain if the request were not written again.
 func (d *duplicates) identity(principal string, e *autobus.Event) claim {
 	var room [256]byte
 	b := frame(frame(room[:0], principal), e.Source)
+	if to, asks := e.Ext(autobus.ExtReplyTo); asks {
+		b = frame(b, to)
+	}
 	b = append(b, e.ID...)
 	return claim{maphash.Bytes(d.seeds[0], b), maphash.Bytes(d.seeds[1], b)}
 }

@@ -109,6 +109,16 @@ func TestOtherContentUnderTheSameIDIsAConflict(t *testing.T) {
 	if _, first, err := d.claim("q", topic, identified("1", "x"), &turn{}, none); !first || err != nil {
 		t.Errorf("another principal: first %t, error %v", first, err)
 	}
+	for _, inbox := range []string{"a", "b"} {
+		asks := identified("1", "x")
+		asks.SetExt(autobus.ExtReplyTo, inbox)
+		if _, first, err := d.claim("p", topic, asks, &turn{}, none); !first || err != nil {
+			t.Errorf("a request from the inbox %s: first %t, error %v", inbox, first, err)
+		}
+		if _, again, err := d.claim("p", topic, asks, &turn{}, hear(func(autobus.Receipt) {})); again || err != nil {
+			t.Errorf("a request from the inbox %s once more: first %t, error %v", inbox, again, err)
+		}
+	}
 }
 
 func TestTheTableIsBounded(t *testing.T) {

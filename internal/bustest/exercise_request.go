@@ -106,4 +106,29 @@ func (s *suite) request(t *testing.T) {
 			t.Errorf("sent %+v, got %+v", good, got)
 		}
 	}
+
+	// The same request is written once for each inbox: the one who asks again may be another process, which waits there.
+	first := ask(m.address)
+	again := first
+	again.Extensions = nil
+	again.SetExt(autobus.ExtReplyTo, string(s.mailbox(t, autobus.Subscription{}).address))
+	for _, c := range []struct {
+		event     autobus.Event
+		duplicate bool
+	}{{first, false}, {first, true}, {again, false}, {again, true}} {
+		rs := s.publish(t, c.event)
+		written(t, rs)
+		if rs[0].Duplicate != c.duplicate {
+			t.Errorf("asked from %s: duplicate is %t", c.event.ReplyTo(), rs[0].Duplicate)
+		}
+	}
+	asked := map[autobus.Address]string{}
+	for range 2 {
+		d := w.next(t)
+		asked[d.ReplyTo()] = d.ID
+		w.ack(t, d)
+	}
+	if asked[first.ReplyTo()] != first.ID || asked[again.ReplyTo()] != first.ID {
+		t.Errorf("delivered %v, want %s for %s and %s", asked, first.ID, first.ReplyTo(), again.ReplyTo())
+	}
 }
