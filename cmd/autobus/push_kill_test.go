@@ -177,7 +177,8 @@ func TestAKilledPusherSkipsNothing(t *testing.T) {
 	}
 	t.Setenv("AUTOBUS_TOKEN", strings.TrimSpace(token))
 	a, b := startServe(t, config, "a"), startServe(t, config, "b")
-	at := &endpoint{again: map[string]int{}, done: map[string]bool{}, held: map[string]bool{}, broken: make(chan string, 100)}
+	at := &endpoint{again: map[string]int{}, done: map[string]bool{}, held: map[string]bool{},
+		broken: make(chan string, 100)}
 	server := httptest.NewServer(at)
 	defer server.Close()
 	if code, _, stderr := invoke(t, "", "subscription", "create", "shop", "--type", "orders.order.placed.v1", "--from",

@@ -108,7 +108,8 @@ func (c *Config) neglectedOf(ctx context.Context, topic kafka.Topic, commits map
 }
 
 // goneFrom is when the first of these records may be deleted.
-func (c *Config) goneFrom(ctx context.Context, first map[kafka.TP]int64, kept time.Duration) (from time.Time, err error) {
+func (c *Config) goneFrom(ctx context.Context, first map[kafka.TP]int64, kept time.Duration) (from time.Time,
+	err error) {
 	reader, err := c.Log.Follow(first)
 	if err != nil {
 		return from, err

@@ -9,7 +9,7 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
-// TestNeglectedRecordsAreTold: those that wait for their time are not, nor those that are done, nor what was due lately.
+// TestNeglectedRecordsAreTold: those that wait for their time are not, nor those that are done or were due lately.
 func TestNeglectedRecordsAreTold(t *testing.T) {
 	log := embedded(t)
 	s := newStation(t, log)

@@ -208,5 +208,6 @@ func TestDelayedEventsThatExpireAreFound(t *testing.T) {
 	if _, err := l.Write(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, found(t, look().Findings, CheckExpiry, "_autobus.delay.due"), Problem, "nobody works on 1 delayed event in it")
+	expect(t, found(t, look().Findings, CheckExpiry, "_autobus.delay.due"), Problem,
+		"nobody works on 1 delayed event in it")
 }
