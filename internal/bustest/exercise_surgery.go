@@ -99,7 +99,7 @@ func (s *suite) surgery(t *testing.T) {
 		for range rs {
 			w.ack(t, w.next(t))
 		}
-		for to := time.Now().UnixMilli(); time.Now().UnixMilli() <= to; { //nolint:revive // the slice ends before this moment
+		for to := time.Now().UnixMilli(); time.Now().UnixMilli() <= to; { // the slice ends before this moment
 		}
 		s.operate(t, sub.Name, "replay", map[string]any{"from": from, "to": time.Now(), "key": mine})
 		for _, r := range []autobus.Receipt{rs[0], rs[2]} {

@@ -118,6 +118,7 @@ func (o *told) verdict() (verdict, bad error) {
 		return autobus.RetryAfter(time.Duration(o.Delay), said("the endpoint asked for it again")), nil
 	case autobus.Reject:
 		return autobus.Rejected(said("the endpoint rejected it")), nil
+	case autobus.Extend, autobus.Release: // outcomes of a lease, of which an endpoint has none
 	}
 	return nil, fmt.Errorf("the endpoint told the outcome %q of the event %q, and not ack, retry, skip or reject",
 		clip(string(o.Outcome)), clip(o.ID))
