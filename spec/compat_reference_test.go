@@ -50,6 +50,20 @@ registries share: a missing property with a default is taken to be filled in by 
 are taken not to overlap. ~format~ and ~content...~ keywords count as asserted; ~unevaluated...~ is compared where it
 stands, not by what it amounts to.
 
+## Beside Confluent's registry
+
+Kinds, levels and policies are Confluent's, and so are the verdicts, but where a rule of theirs would break the promise
+above or refuse what means the same:
+
+| | there | here |
+|---|---|---|
+| ~format~, ~contentEncoding~, ~contentMediaType~, ~contains~, ~propertyNames~, ~if~, ~patternProperties~ become tighter | not looked at | breaks |
+| ~type~ joins keywords that had none beside them | not looked at | breaks: values of other types passed |
+| a property joins an object with ~patternProperties~, none of them matches it, and ~additionalProperties~ is not said | fits: the object counts as closed | under strict it breaks: anything could stand there |
+| such a property leaves | breaks under strict | fits |
+| a required property that accepts anything joins an open object | fits | breaks: it was not there |
+| ~const~ becomes an ~enum~ that has it; ~minimum~ an ~exclusiveMinimum~ that refuses nothing more; ~items~, ~additionalProperties~ or ~unevaluatedItems~ become ~{}~ or ~true~; a schema that is combined becomes the only one of ~oneOf~, ~anyOf~ or ~allOf~ | breaks | fits |
+
 ## What is extensible
 
 Where a schema says ~x-extensible: true~ beside ~enum~, ~anyOf~ or ~oneOf~, its readers were told to expect more:
