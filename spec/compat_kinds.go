@@ -123,6 +123,8 @@ var kinds = slices.Concat(
 		row("MAX_EVENT_BYTES_REDUCED", never, "events may be less large while subscriptions read them"),
 		row("PROPERTY_REDEFINED", never, "a property that was gone returned with another type"),
 		row("VERSION_DECREASED", never, "the version is below the one before"),
+		row("VERSION_RESTORED", always, "the version is an earlier one again, and says what it said then"),
+		row("VERSION_REUSED", never, "the version was in force before and said something else"),
 		row("VERSION_NOT_RAISED", never, "the spec changed and its version did not"),
 		row("VERSION_RAISED_TOO_LITTLE", never, "the change needs a new minor version"),
 		row("VERSION_RAISED_TOO_MUCH", always, "a patch version would have done"),

@@ -141,8 +141,12 @@ const (
 // version holds the version to what changed. A breaking change is told as such and needs a new type, not a version.
 func (c *typeCheck) version(last *Type, broken bool) {
 	was, is := semverOf(last.Version), semverOf(c.next.Version)
-	changed := c.changed(last)
+	changed := changedSince(last, c.next)
 	switch order := slices.Compare(was[:], is[:]); {
+	case c.stoodFor():
+		c.rule("VERSION_REUSED", "info.version", c.next.Version, c.next.Version)
+	case order > 0 && c.restored():
+		c.rule("VERSION_RESTORED", "info.version", last.Version, c.next.Version)
 	case order > 0:
 		c.rule("VERSION_DECREASED", "info.version", last.Version, c.next.Version)
 	case order == 0 && changed > changedNothing && !broken:
@@ -154,9 +158,25 @@ func (c *typeCheck) version(last *Type, broken bool) {
 	}
 }
 
-// changed tells changes of the data from those that only people notice.
-func (c *typeCheck) changed(last *Type) int {
-	o, n, err := readBoth(last.Schema, c.next.Schema)
+// restored reports whether the type is again what it was in an earlier version: a step back.
+func (c *typeCheck) restored() bool {
+	return slices.ContainsFunc(c.history[:len(c.history)-1], func(t *Type) bool {
+		return t.Version == c.next.Version && changedSince(t, c.next) == changedNothing
+	})
+}
+
+// stoodFor reports whether the version was another one's before the last: events name their schema by it.
+func (c *typeCheck) stoodFor() bool {
+	last := c.history[len(c.history)-1]
+	return c.next.Version != last.Version && !c.restored() &&
+		slices.ContainsFunc(c.history[:len(c.history)-1], func(t *Type) bool {
+			return t.Version == c.next.Version && changedSince(t, c.next) == changedData
+		})
+}
+
+// changedSince tells changes of the data from those that only people notice.
+func changedSince(last, next *Type) int {
+	o, n, err := readBoth(last.Schema, next.Schema)
 	if err != nil {
 		return changedNothing
 	}
@@ -167,7 +187,6 @@ func (c *typeCheck) changed(last *Type) int {
 			return changedData
 		}
 	}
-	next := c.next
 	if last.Title != next.Title || last.Description != next.Description ||
 		canonical(decode(last.Schema)) != canonical(decode(next.Schema)) ||
 		!slices.EqualFunc(last.Examples, next.Examples, slices.Equal) {

@@ -12,11 +12,16 @@ import (
 type CompatOptions struct {
 	Level  CompatLevel  // for all types; "" = what each type said of itself before the change (x-compatibility)
 	Policy CompatPolicy // "" = lenient, because writers are closed
+
+	// Gone reports whether no event of an earlier version is left, so that its schema need not be read any more; nil =
+	// none is gone. What a name meant once it means for good: the rules about names and versions look at all of them.
+	Gone func(*Type) bool
 }
 
 // CheckSpecs judges a spec repository against those before it, the oldest first: the schemas of every type by its
 // level, and what else must hold between two versions of a type. Levels that are not transitive look at the last
-// repository that has the type.
+// repository that has the type. Of those before it only what breaks is told: what changed is what changed since the
+// last one.
 func CheckSpecs(history []*Snapshot, newer *Snapshot, o CompatOptions) Verdict {
 	v := Verdict{Compatible: true, Changes: []Finding{}}
 	names := slices.Clone(newer.names)
@@ -33,6 +38,9 @@ func CheckSpecs(history []*Snapshot, newer *Snapshot, o CompatOptions) Verdict {
 			}
 		}
 		c.newer = newer
+		if c.next == nil && c.last != history[len(history)-1] {
+			continue // it was gone before
+		}
 		c.check()
 	}
 	return v
@@ -62,8 +70,9 @@ func (c *typeCheck) check() {
 	}
 	before := len(c.v.Changes)
 	level, policy := cmp.Or(c.options.Level, last.Compatibility), cmp.Or(c.options.Policy, PolicyLenient)
-	for i, t := range c.history {
-		if i == len(c.history)-1 || level.transitive() {
+	c.schemas(last, level, policy)
+	for _, t := range slices.Backward(c.history[:len(c.history)-1]) {
+		if level.transitive() && !(c.options.Gone != nil && c.options.Gone(t)) {
 			c.schemas(t, level, policy)
 		}
 	}
@@ -83,7 +92,8 @@ func (c *typeCheck) schemas(older *Type, level CompatLevel, policy CompatPolicy)
 		same := func(g Finding) bool {
 			return g.Type == c.name && g.Kind == f.Kind && g.Pointer == f.Pointer && g.Direction == f.Direction
 		}
-		if slices.ContainsFunc(c.v.Changes, same) { // an older version says it too
+		older := older != c.history[len(c.history)-1]
+		if older && f.Compatible || slices.ContainsFunc(c.v.Changes, same) { // a newer version says it too
 			continue
 		}
 		f.Type = c.name

@@ -48,7 +48,8 @@ type LintFinding struct {
 
 // LintOptions are what the linter knows beside the files.
 type LintOptions struct {
-	History []*Snapshot // earlier versions of the repository, the oldest first; none = S21 has nothing to compare with
+	History []*Snapshot      // earlier versions of the repository, the oldest first; none = S21 has nothing to compare with
+	Gone    func(*Type) bool // of the history: no event of it is left (CompatOptions.Gone)
 }
 
 // Lint holds a spec repository against all rules and gives every finding at once, by file and line, the waived ones
@@ -83,6 +84,7 @@ type linter struct {
 	rule     Rule // the one that looks
 	snapshot *Snapshot
 	history  []*Snapshot
+	gone     func(*Type) bool
 	specs    []*specAt   // types whose message could be read, by name
 	schemas  []*schemaAt // every schema of every payload once, in the order of the files
 	fields   []*schemaAt // every property once
@@ -99,7 +101,7 @@ type specAt struct {
 }
 
 func newLinter(files Files, o LintOptions) *linter {
-	l := &linter{parser: parse(files), history: o.History}
+	l := &linter{parser: parse(files), history: o.History, gone: o.Gone}
 	l.snapshot = newSnapshot(l.types, l.subs)
 	w := schemaCollector{l: l, schemas: map[string]*schemaAt{}, fields: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(l.types)) {

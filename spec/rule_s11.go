@@ -7,7 +7,7 @@ func ruleS11() Rule {
 		ID: "S11", Severity: SeverityError,
 		Title: "An integer has format int32 or int64, or minimum and maximum; an id is a string or an int64.",
 		Why:   "What fits an UNSIGNED INT here overflows an INT there, and the reader stops at that event.",
-		Mend:  "Add format: int32 (SQL INT) or format: int64 (BIGINT).",
+		Mend:  "Add format: int32 (SQL INTEGER) or int64 (BIGINT); autobus spec show prints the SQL type of each field.",
 		check: checkS11,
 	}
 }

@@ -31,7 +31,7 @@ func (l *linter) broken(mine func(Finding) bool) {
 	if len(l.history) == 0 || len(l.problems) > 0 {
 		return
 	}
-	for _, f := range CheckSpecs(l.history, l.snapshot, CompatOptions{}).Changes {
+	for _, f := range CheckSpecs(l.history, l.snapshot, CompatOptions{Gone: l.gone}).Changes {
 		if f.Compatible || !mine(f) {
 			continue
 		}

@@ -65,6 +65,19 @@ func cutVersion(name string) (base, major string, ok bool) {
 // Types returns all types by name.
 func (s *Snapshot) Types() []*Type { return slices.Clone(s.sorted) }
 
+// Only is a snapshot with those types of s that keep wants, and all its subscriptions.
+func (s *Snapshot) Only(keep func(*Type) bool) *Snapshot {
+	out := &Snapshot{byName: map[string]*Type{}, subs: s.subs}
+	for _, t := range s.sorted {
+		if keep(t) {
+			out.byName[t.Name] = t
+			out.sorted = append(out.sorted, t)
+			out.names = append(out.names, t.Name)
+		}
+	}
+	return out
+}
+
 // Len is the number of types.
 func (s *Snapshot) Len() int { return len(s.sorted) }
 

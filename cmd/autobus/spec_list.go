@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/autobus-io/autobus/internal/sink"
 	"github.com/autobus-io/autobus/spec"
 )
 
@@ -87,7 +88,9 @@ func (a *app) newSpecShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show TYPE",
 		Short: "Show one type of a spec repository",
-		Long: "Show what the specs say of one type, and an example of its data. Under -o json also its schema.\n\n" +
+		Long: "Show what the specs say of one type: whose it is, who reads it, each field with the type of a SQL column\n" +
+			"that holds whatever the spec allows, and an example of its data. Under -o json also its schema:\n" +
+			"{\"type\", \"fields\": [{\"pointer\", \"types\", \"format\", \"sql\", \"required\"}], \"schema\", \"example\"}.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound),
 		Example: "  autobus spec show orders.order.placed.v1 --specs specs",
 		Args:    named("type", "autobus spec show orders.order.placed.v1", cobra.ExactArgs(1)),
@@ -105,8 +108,15 @@ func (a *app) newSpecShowCommand() *cobra.Command {
 
 func (a *app) showSpec(info specInfo, t *spec.Type) error {
 	example, made := t.Example()
+	fields := []sink.Field{}
+	if t.ContentType == "" {
+		var err error
+		if fields, err = sink.Fields(t.Schema); err != nil {
+			return unreadable("the schema of "+t.Name, err)
+		}
+	}
 	if a.output != "table" {
-		doc := map[string]any{"type": info, "schema": t.Schema}
+		doc := map[string]any{"type": info, "fields": fields, "schema": t.Schema}
 		if made {
 			doc["example"] = example
 		}
@@ -124,6 +134,21 @@ func (a *app) showSpec(info specInfo, t *spec.Type) error {
 		}
 	}
 	a.table([]string{"field", "value"}, rows)
+	rows = nil
+	for _, f := range fields {
+		said := strings.Join(f.Types, ", ")
+		if f.Format != "" {
+			said += " (" + f.Format + ")"
+		}
+		must := ""
+		if f.Required {
+			must = "yes"
+		}
+		rows = append(rows, []string{f.Pointer, said, f.SQL, must})
+	}
+	if len(rows) > 0 {
+		a.table([]string{"data", "type", "sql", "required"}, rows)
+	}
 	if made {
 		fmt.Fprintf(a.out, "example: %s\n", example)
 	}
