@@ -101,7 +101,22 @@ These hold at every level, ~NONE~ too: they are about the topic and the version,
 A type is ordered when it has a key and does not say ~x-unordered: true~. What the spec does not say (partitions,
 retention) is not compared. A patch version is for what only people notice (titles, descriptions, examples,
 annotations), a minor one for every other compatible change; what breaks is a new type, of the next major.
-~PROPERTY_REDEFINED~ needs a history: ~autobus spec diff OLDEST OLD NEW~, or ~--against~ more than once.
+~PROPERTY_REDEFINED~, ~VERSION_RESTORED~ and ~VERSION_REUSED~ need a history: ~autobus spec diff OLDEST OLD NEW~,
+~--against~ more than once, or ~--against server~.
+
+## What a push is held against
+
+Everything that was ever in force on the bus, which its control log keeps. Backward, an earlier version counts as long
+as events of it may be in the topic: from its replacement on for as long as the topic's retention and the time that a
+file takes to roll, for good where the topic is compacted or keeps all. Forward it counts for good, because nobody knows
+which readers were built by it; so do the names and versions that it used.
+
+A reader of the new version finds events of those older ones, when it is behind, when it replays, and when parked or
+dead letters come back. Each names its schema (~dataschema~, ~GET /v1/types/TYPE/schema?version=...~), but nobody has to
+look: that a reader of the new version reads them is what the level promises.
+
+A step back is a push of files that were in force before. Its lower versions are no fault, because they say what they
+said then. What it takes away is judged like any other change: a type that came meanwhile goes only by ~--force~.
 `))
 	want := b.String()
 	if *update {

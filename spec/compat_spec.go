@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -13,8 +14,8 @@ type CompatOptions struct {
 	Level  CompatLevel  // for all types; "" = what each type said of itself before the change (x-compatibility)
 	Policy CompatPolicy // "" = lenient, because writers are closed
 
-	// Gone reports whether no event of an earlier version is left, so that its schema need not be read any more; nil =
-	// none is gone. What a name meant once it means for good: the rules about names and versions look at all of them.
+	// Gone reports whether no event of an earlier version is left, so that nobody has to read such data any more; nil =
+	// of each some may be left. Its readers may still be there, and what names and versions meant they mean for good.
 	Gone func(*Type) bool
 }
 
@@ -33,8 +34,8 @@ func CheckSpecs(history []*Snapshot, newer *Snapshot, o CompatOptions) Verdict {
 		c := typeCheck{options: o, name: name, next: newer.byName[name], v: &v}
 		for _, s := range history {
 			if t := s.byName[name]; t != nil {
-				c.history = append(c.history, t)
 				c.last = s
+				c.remember(t)
 			}
 		}
 		c.newer = newer
@@ -56,6 +57,20 @@ type typeCheck struct {
 	v           *Verdict
 }
 
+// remember adds a version to the history; one that says of the data what the one before it said takes its place.
+func (c *typeCheck) remember(t *Type) {
+	if i := len(c.history) - 1; i >= 0 && SameData(c.history[i], t) {
+		c.history[i] = t
+		return
+	}
+	c.history = append(c.history, t)
+}
+
+// SameData reports whether two specs of a type are one version of it, with one schema and one key.
+func SameData(a, b *Type) bool {
+	return a.Version == b.Version && a.KeyPointer == b.KeyPointer && bytes.Equal(a.Schema, b.Schema)
+}
+
 func (c *typeCheck) check() {
 	if len(c.history) == 0 {
 		c.rule("TYPE_ADDED", "", nil, c.next.Version)
@@ -72,7 +87,12 @@ func (c *typeCheck) check() {
 	level, policy := cmp.Or(c.options.Level, last.Compatibility), cmp.Or(c.options.Policy, PolicyLenient)
 	c.schemas(last, level, policy)
 	for _, t := range slices.Backward(c.history[:len(c.history)-1]) {
-		if level.transitive() && !(c.options.Gone != nil && c.options.Gone(t)) {
+		gone := c.options.Gone != nil && c.options.Gone(t)
+		switch {
+		case !level.transitive() || gone && !level.forward():
+		case gone:
+			c.schemas(t, LevelForward, policy)
+		default:
 			c.schemas(t, level, policy)
 		}
 	}

@@ -123,6 +123,14 @@ func TestSpecRules(t *testing.T) {
 			{number: "1.1.0", schema: with("n: {type: string}")},
 			{number: "1.2.0", schema: with("n: {type: string}, o: {type: integer}")}},
 			"TYPE_CHANGED PROPERTY_REDEFINED"},
+		{"a step back", []version{{}, {number: "1.1.0", schema: note}, {}}, ""},
+		{"a step back and forth", []version{{}, {number: "1.1.0", schema: note}, {}, {number: "1.1.0", schema: note}}, ""},
+		{"a step back to what never was", []version{{}, {number: "1.2.0", schema: note}, {number: "1.1.0"}},
+			"VERSION_DECREASED"},
+		{"a step back that those who read meanwhile cannot follow", []version{{level: "BACKWARD", schema: short},
+			{level: "BACKWARD", number: "1.1.0", schema: long}, {level: "BACKWARD", schema: short}}, "MAX_LENGTH_DECREASED"},
+		{"a version twice", []version{{}, {number: "1.1.0", schema: note}, {}, {number: "1.1.0", schema: noteNumber}},
+			"TYPE_CHANGED PROPERTY_REDEFINED VERSION_REUSED"},
 	} {
 		var history []*spec.Snapshot
 		for _, v := range c.versions {
@@ -149,6 +157,38 @@ func TestSpecRules(t *testing.T) {
 	}
 }
 
+// Of a version whose events are all gone the data need not be read any more, but its readers may be there still.
+func TestVersionsWithoutEvents(t *testing.T) {
+	short, long := with("note: {type: string, maxLength: 5}"), with("note: {type: string, maxLength: 9}")
+	for _, c := range []struct {
+		level            string
+		first, last      string
+		broken, andIfNot string
+	}{
+		{"BACKWARD_TRANSITIVE", long, short, "", "MAX_LENGTH_DECREASED"},
+		{"FULL_TRANSITIVE", long, short, "", "MAX_LENGTH_DECREASED"},
+		{"FULL_TRANSITIVE", short, long, "MAX_LENGTH_DECREASED", "MAX_LENGTH_DECREASED"},
+		{"BACKWARD", long, short, "", ""},
+	} {
+		history := []*spec.Snapshot{version{level: c.level, schema: c.first}.snapshot(t),
+			version{level: c.level, number: "1.1.0"}.snapshot(t)}
+		newer := version{level: c.level, number: "1.2.0", schema: c.last}.snapshot(t)
+		old, _ := history[0].Type("shop.cart.filled.v1")
+		for gone, want := range map[bool]string{true: c.broken, false: c.andIfNot} {
+			v := spec.CheckSpecs(history, newer, spec.CompatOptions{Gone: func(t *spec.Type) bool { return gone && t == old }})
+			var broken []string
+			for _, f := range v.Changes {
+				if !f.Compatible {
+					broken = append(broken, string(f.Kind))
+				}
+			}
+			if got := strings.Join(broken, " "); got != want {
+				t.Errorf("%s, %s then %s, gone %t: %q, want %q", c.level, c.first, c.last, gone, got, want)
+			}
+		}
+	}
+}
+
 func TestTypesComeAndGo(t *testing.T) {
 	for _, c := range []struct {
 		lifecycle string
@@ -162,6 +202,10 @@ func TestTypesComeAndGo(t *testing.T) {
 		v = spec.CheckSpecs([]*spec.Snapshot{spec.Empty()}, s, spec.CompatOptions{})
 		if !v.Compatible || len(v.Changes) != 1 || v.Changes[0].Kind != "TYPE_ADDED" {
 			t.Errorf("adding a type: %+v", v)
+		}
+		v = spec.CheckSpecs([]*spec.Snapshot{s, spec.Empty()}, spec.Empty(), spec.CompatOptions{})
+		if !v.Compatible || len(v.Changes) != 0 {
+			t.Errorf("a type that went before goes again: %+v", v)
 		}
 	}
 }

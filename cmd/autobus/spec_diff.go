@@ -31,20 +31,22 @@ func (a *app) newSpecDiffCommand() *cobra.Command {
 		Short: "Say what changed between specs and who cannot go on",
 		Long: "Compare spec repositories, or JSON Schemas, and say of each change whether data and readers still get\n" +
 			"along. OLD and NEW are folders, with --json-schema files; several OLD are a history, the oldest\n" +
-			"first, and levels that are transitive look at all of it. Without --level each type is held to its own\n" +
-			"x-compatibility. docs/reference/compatibility.md lists the kinds of change and what allows them.\n\n" +
+			"first, and levels that are transitive look at all of it; of those before the last only what breaks is\n" +
+			"told. Without --level each type is held to its own x-compatibility. docs/reference/compatibility.md lists\n" +
+			"the kinds of change and what allows them.\n\n" +
 			"Under -o json: {\"compatible\": ..., \"changes\": [{\"type\", \"kind\", \"pointer\", \"old\", \"new\",\n" +
 			"\"direction\", \"compatible\", \"message\", \"hit\"}]}, the compatible changes too.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound),
 		Example: "  autobus spec diff old-specs specs\n  autobus spec diff specs --against git:main\n" +
+			"  autobus spec diff specs --against server\n" +
 			"  autobus spec diff --json-schema old.json new.json --level BACKWARD --policy strict -o json",
 		Args: named("specs to compare", "autobus spec diff specs --against git:main", cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) },
 	}
 	f := cmd.Flags()
 	f.BoolVar(&d.schemas, "json-schema", false, "compare files that are bare JSON Schemas, draft 4 to 2020-12")
-	f.StringArrayVar(&d.against, "against", nil, "what NEW is held against: a folder or file, or git:REF for NEW\n"+
-		"at a commit; again for a longer history, the oldest first")
+	f.StringArrayVar(&d.against, "against", nil, "what NEW is held against: a folder or file, git:REF for NEW at a\n"+
+		"commit, or server for what is and was in force on the bus; again for a\nlonger history, the oldest first")
 	f.StringVar(&d.level, "level", "", "NONE, BACKWARD, FORWARD, FULL, or one of them with _TRANSITIVE\n"+
 		"(default x-compatibility of each type, FULL_TRANSITIVE)")
 	f.StringVar(&d.policy, "policy", string(spec.PolicyLenient),
@@ -91,9 +93,14 @@ func (d *specDiff) diffSchemas(ctx context.Context, older []string, newer string
 	}
 	history := make([][]byte, len(older))
 	for i, name := range older {
-		if ref, ok := strings.CutPrefix(name, "git:"); ok {
+		ref, ok := strings.CutPrefix(name, "git:")
+		switch {
+		case ok:
 			history[i], err = fileAt(ctx, ref, newer)
-		} else {
+		case name == fromServer:
+			err = usage("the bus keeps specs, not bare schemas").
+				WithHint("Compare a folder of specs with it, or the file with ./%s if it is a file.", fromServer)
+		default:
 			history[i], err = readFile(name)
 		}
 		if err != nil {
@@ -110,29 +117,11 @@ func (d *specDiff) diffSpecs(ctx context.Context, older []string, newer string, 
 	if err != nil {
 		return spec.Verdict{}, err
 	}
-	history, err := specHistory(ctx, older, newer)
+	history, err := d.specHistory(ctx, older, newer)
 	if err != nil {
 		return spec.Verdict{}, err
 	}
 	return spec.CheckSpecs(history, next, o), nil
-}
-
-// specHistory reads earlier versions of a folder: other folders, or git:REF for itself at a commit.
-func specHistory(ctx context.Context, older []string, newer string) ([]*spec.Snapshot, error) {
-	history := make([]*spec.Snapshot, len(older))
-	for i, name := range older {
-		var err error
-		if ref, ok := strings.CutPrefix(name, "git:"); ok {
-			files := func() (spec.Files, error) { return specsAt(ctx, ref, newer) }
-			history[i], err = readSpecs(files, name)
-		} else {
-			history[i], err = specsIn(name)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return history, nil
 }
 
 func (d *specDiff) print(v spec.Verdict) error {

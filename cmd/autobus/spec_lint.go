@@ -55,7 +55,8 @@ func (a *app) newSpecLintCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&l.against, "against", nil,
-		"what DIR was before: a folder, or git:REF for DIR at a commit;\nagain for a longer history, the oldest first")
+		"what DIR was before: a folder, git:REF for DIR at a commit, or server\nfor what is and was in force on the bus; "+
+			"again for a longer history, the\noldest first")
 	cmd.Flags().BoolVar(&l.strict, "strict", false, "warnings that are not waived end with status 3, too")
 	return cmd
 }
@@ -72,7 +73,7 @@ func folderOf(args []string) string {
 }
 
 func (l *specLint) run(ctx context.Context) error {
-	history, err := specHistory(ctx, l.against, l.dir)
+	history, err := l.specHistory(ctx, l.against, l.dir)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (p *specPush) run(ctx context.Context) error {
 		return err
 	}
 	defer c.close()
-	planned, _, err := p.push(ctx, c, files, true)
+	planned, _, err := p.push(ctx, c, files, nil)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (p *specPush) run(ctx context.Context) error {
 	if err := p.confirm(fmt.Sprintf("Bring %d types into force", planned.Plan.Types)); err != nil {
 		return p.end(planned, err)
 	}
-	done, doc, err := p.push(ctx, c, files, false)
+	done, doc, err := p.push(ctx, c, files, &planned.Plan.Base)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,12 @@ func (p *specPush) end(planned pushAnswer, err error) error {
 	return err
 }
 
-func (p *specPush) push(ctx context.Context, c *api, files spec.Files, dry bool) (pushAnswer, []byte, error) {
-	body := map[string]any{"dry_run": dry, "force": p.force, "reason": p.reason}
+// push asks for a plan, or for what a plan says while the specs it was made for are in force.
+func (p *specPush) push(ctx context.Context, c *api, files spec.Files, base *string) (pushAnswer, []byte, error) {
+	body := map[string]any{"dry_run": base == nil, "force": p.force, "reason": p.reason}
+	if base != nil {
+		body["base"] = *base
+	}
 	contents := make(map[string]string, len(files))
 	for name, content := range files {
 		contents[name] = string(content)
@@ -132,7 +136,7 @@ func (p *specPush) push(ctx context.Context, c *api, files spec.Files, dry bool)
 	if err == nil {
 		err = json.Unmarshal(doc, &out)
 	}
-	if err == nil && !dry && out.Report == nil {
+	if err == nil && base != nil && out.Report == nil {
 		err = autobus.NewError(autobus.ReasonServerUnreachable, "the answer does not say what was done")
 	}
 	return out, doc, err

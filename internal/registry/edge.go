@@ -60,7 +60,7 @@ type limits struct {
 type httpEdge struct{ r *Registry }
 
 // Edge serves what is known of types, GET /v1/types, /v1/types/{type}, /v1/types/{type}/route and .../schema, and the
-// specs they come from, /v1/specs.
+// specs they come from, /v1/specs and /v1/specs/history.
 func (r *Registry) Edge() edge.Edge { return httpEdge{r} }
 
 // Name is the edge's name in the log.
@@ -76,6 +76,7 @@ func (httpEdge) Run(ctx context.Context) error {
 func (e httpEdge) Mount(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/specs", e.answer(e.specs))
 	mux.HandleFunc("POST /v1/specs", e.push)
+	mux.HandleFunc("GET /v1/specs/history", e.answer(e.past))
 	mux.HandleFunc("GET /v1/specs/drift", e.answer(e.drift))
 	mux.HandleFunc("GET /v1/types", e.answer(e.list))
 	mux.HandleFunc("GET /v1/types/{type}", e.answer(e.detail))

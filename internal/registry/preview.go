@@ -5,13 +5,16 @@ package registry
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/autobus-io/autobus/spec"
 )
 
-// Preview is what a push would do, and whom it would break. Lists are never nil.
+// Preview is what a push would do, and whom it would break, of those who read by any version that ever was in force or
+// find data of one. Lists are never nil.
 type Preview struct {
 	Hash    string             `json:"hash"`    // of the bundle
+	Base    string             `json:"base"`    // hash of the bundle in force, which this is judged against; "" = none
 	Types   int                `json:"types"`   // that it declares
 	Changed bool               `json:"changed"` // anything would be
 	Added   []string           `json:"added"`   // types that have no spec yet
@@ -47,12 +50,22 @@ func (r *Registry) Preview(ctx context.Context, files spec.Files) (Preview, erro
 	if err != nil {
 		return Preview{}, invalid(err)
 	}
-	now := r.Snapshot()
-	out := Preview{Hash: b.hash, Types: b.snapshot.Len(),
+	history, until, err := r.history(ctx)
+	if err != nil {
+		return Preview{}, err
+	}
+	now := spec.Empty()
+	if len(history) > 0 {
+		now = history[len(history)-1]
+	}
+	out := Preview{Hash: b.hash, Base: w.hash, Types: b.snapshot.Len(),
 		Changed: p.swap || len(p.create)+len(p.alter)+len(p.routes)+len(p.specs) > 0,
 		Added:   missing(b.snapshot, now), Removed: missing(now, b.snapshot),
 		Create: []NewTopic{}, Alter: append([]Alteration{}, p.alter...), Drift: append([]Drift{}, p.drift...),
-		Breaks: breaks(now, files)}
+		Breaks: breaks(files, history, func(t *spec.Type) bool {
+			at, replaced := until[t]
+			return replaced && emptied(w.topics[w.topicOf(t.Name)], at, time.Now())
+		})}
 	for _, n := range p.create {
 		out.Create = append(out.Create, NewTopic{n.Name, n.Partitions, n.Replicas, n.Configs})
 	}
@@ -70,13 +83,13 @@ func missing(a, b *spec.Snapshot) []string {
 	return out
 }
 
-// breaks is what the rules of compatibility hold against files that follow a snapshot.
-func breaks(now *spec.Snapshot, files spec.Files) []spec.LintFinding {
+// breaks is what the rules of compatibility hold against files that follow all that was in force.
+func breaks(files spec.Files, history []*spec.Snapshot, gone func(*spec.Type) bool) []spec.LintFinding {
 	out := []spec.LintFinding{}
-	if now.Len() == 0 {
+	if len(history) == 0 {
 		return out
 	}
-	for _, f := range spec.Lint(files, spec.LintOptions{History: []*spec.Snapshot{now}}) {
+	for _, f := range spec.Lint(files, spec.LintOptions{History: history, Gone: gone}) {
 		if slices.Contains([]string{"S21", "S24"}, f.Rule) && f.Severity == spec.SeverityError && f.Waived == "" {
 			out = append(out, f)
 		}
@@ -94,7 +107,7 @@ func (r *Registry) follows(ctx context.Context, files spec.Files) error {
 		return err
 	}
 	var out spec.Problems
-	for _, f := range breaks(r.Snapshot(), files) {
+	for _, f := range breaks(files, []*spec.Snapshot{r.Snapshot()}, nil) {
 		f.Hint = "Bring the folder up to date, or take the change back; autobus spec push DIR --force brings it into force " +
 			"nevertheless."
 		out = append(out, f.Problem)
@@ -103,6 +116,14 @@ func (r *Registry) follows(ctx context.Context, files spec.Files) error {
 		return invalid(out)
 	}
 	return nil
+}
+
+// topicOf is the topic of a type.
+func (w *world) topicOf(name string) string {
+	if r := w.routes[name]; r.exists {
+		return r.Topic
+	}
+	return name
 }
 
 // Files are those of the bundle in force.

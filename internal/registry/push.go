@@ -23,6 +23,16 @@ var errAgain = errors.New("somebody else changed something first")
 // touched. Any other error may leave new topics, routes and spec records behind, which change nothing for those who
 // publish; pushing again goes on from there.
 func (r *Registry) Push(ctx context.Context, files spec.Files, actor, reason string) (Report, error) {
+	return r.push(ctx, files, nil, change{actor, reason})
+}
+
+// PushAfter is Push while the bundle of a hash is in force, which the files were judged against. ReasonControlConflict:
+// others came first, and nothing was written that anybody sees.
+func (r *Registry) PushAfter(ctx context.Context, base string, files spec.Files, actor, reason string) (Report, error) {
+	return r.push(ctx, files, &base, change{actor, reason})
+}
+
+func (r *Registry) push(ctx context.Context, files spec.Files, base *string, c change) (Report, error) {
 	b, err := readBundle(files)
 	if err != nil {
 		return Report{}, invalid(err)
@@ -40,12 +50,15 @@ func (r *Registry) Push(ctx context.Context, files spec.Files, actor, reason str
 		if err != nil {
 			return report, err
 		}
+		if base != nil && w.hash != *base && w.hash != b.hash {
+			return report, moved(w.hash)
+		}
 		p, err := makePlan(w, b)
 		if err != nil {
 			return report, invalid(err)
 		}
 		report.Drift = p.drift
-		err = r.carryOut(ctx, w, b, p, &report, change{actor, reason})
+		err = r.carryOut(ctx, w, b, p, &report, c)
 		if err == nil {
 			return report, r.settled(b, report)
 		}
@@ -55,6 +68,13 @@ func (r *Registry) Push(ctx context.Context, files spec.Files, actor, reason str
 	}
 	return report, autobus.NewError(autobus.ReasonControlConflict,
 		"the specs were changed by others %d times while this push went on", attempts)
+}
+
+// moved says that a push was judged against specs that are in force no more.
+func moved(hash string) error {
+	return autobus.NewError(autobus.ReasonControlConflict,
+		"other specs came into force since this push was judged: those of %.12s", hash).
+		WithHint("Look at what is in force (autobus spec diff DIR --against server) and push again.")
 }
 
 // change is who and why, for the audit.

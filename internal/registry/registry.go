@@ -66,6 +66,8 @@ type Registry struct {
 
 	swappedSchemas chan struct{} // the same for Keep
 
+	past past
+
 	caughtUp sync.Mutex
 	last     time.Time // of the last barrier
 }
@@ -85,7 +87,8 @@ func New(cfg Config) *Registry {
 		cfg.Poll = defaultPoll
 	}
 	r := &Registry{cfg: cfg, gate: make(chan struct{}, 1), swapped: make(chan struct{}, 1),
-		swappedSchemas: make(chan struct{}, 1), schemas: newSchemas(cfg.Control, cfg.Logger)}
+		swappedSchemas: make(chan struct{}, 1), schemas: newSchemas(cfg.Control, cfg.Logger),
+		past: past{read: control.None}}
 	r.force.Store(&inForce{snapshot: spec.Empty()})
 	cfg.Control.Watch(control.KindManifest, r.swap)
 	return r

@@ -7,8 +7,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/edge"
 	"github.com/autobus-io/autobus/spec"
 )
@@ -18,6 +20,7 @@ type pushBody struct {
 	Files  map[string]string `json:"files"` // path within the repository -> content
 	DryRun bool              `json:"dry_run"`
 	Force  bool              `json:"force"` // also what breaks somebody, as a step back to older specs may
+	Base   *string           `json:"base"`  // hash of the bundle that must be in force, of the plan that was looked at
 	Reason string            `json:"reason"`
 }
 
@@ -60,6 +63,9 @@ func (e httpEdge) pushed(w http.ResponseWriter, req *http.Request) (*pushAnswer,
 	ctx, cancel := context.WithTimeout(req.Context(), pushTimeout)
 	defer cancel()
 	plan, err := e.r.Preview(ctx, files)
+	if err == nil && body.Base != nil && plan.Base != *body.Base && plan.Base != plan.Hash {
+		err = moved(plan.Base)
+	}
 	if err != nil || body.DryRun {
 		return &pushAnswer{Plan: plan}, err
 	}
@@ -67,7 +73,7 @@ func (e httpEdge) pushed(w http.ResponseWriter, req *http.Request) (*pushAnswer,
 		return nil, autobus.NewError(autobus.ReasonSpecIncompatible, "%d changes break somebody, the first: %s", n,
 			plan.Breaks[0].Message)
 	}
-	report, err := e.r.Push(ctx, files, p.Name, cmp.Or(body.Reason, "pushed over the API"))
+	report, err := e.r.PushAfter(ctx, plan.Base, files, p.Name, cmp.Or(body.Reason, "pushed over the API"))
 	return &pushAnswer{Plan: plan, Report: &report}, err
 }
 
@@ -79,6 +85,56 @@ func (e httpEdge) specs(*http.Request, autobus.Principal) (any, error) {
 	}{e.r.Hash(), map[string]string{}}
 	for name, content := range e.r.Files() {
 		out.Files[name] = string(content)
+	}
+	return out, nil
+}
+
+// bundleItem is one bundle that was in force.
+type bundleItem struct {
+	Hash   string            `json:"hash"`
+	At     time.Time         `json:"at"`
+	Actor  string            `json:"actor"`
+	Reason string            `json:"reason,omitempty"`
+	Files  map[string]string `json:"files"` // path -> hash of the content
+}
+
+// maxBundles bounds a history; what was in force before is too long ago for anybody to look through.
+const maxBundles = 200
+
+// past is what was in force, the oldest first and what is now last, without what this build cannot read.
+func (e httpEdge) past(req *http.Request, _ autobus.Principal) (any, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), pushTimeout)
+	defer cancel()
+	if err := e.r.cfg.Control.Barrier(ctx); err != nil {
+		return nil, err
+	}
+	records, err := e.r.cfg.Control.History(ctx, control.KindManifest, control.ManifestName, control.None)
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Bundles  []bundleItem      `json:"bundles"`
+		Contents map[string]string `json:"contents"` // by hash
+	}{[]bundleItem{}, map[string]string{}}
+	for _, rec := range records[max(0, len(records)-maxBundles):] {
+		m, err := control.Decode[control.Manifest](rec)
+		if err != nil || rec.Removed() {
+			continue
+		}
+		item := bundleItem{bundleHash(m), rec.Time, rec.Actor, rec.Reason, map[string]string{}}
+		for _, f := range m.Files {
+			item.Files[f.Path] = f.Hash
+			raw, _ := e.r.cfg.Control.Get(control.KindSpec, f.Hash)
+			s, err := control.Decode[control.SpecFile](raw)
+			if err != nil {
+				item.Files = nil
+				break
+			}
+			out.Contents[f.Hash] = s.Content
+		}
+		if item.Files != nil {
+			out.Bundles = append(out.Bundles, item)
+		}
 	}
 	return out, nil
 }
