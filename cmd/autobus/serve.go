@@ -295,7 +295,9 @@ func (in *instance) serve() {
 		in.run(in.edges, e.Name(), e.Run)
 	}
 	options := edge.Options{Authenticate: in.authenticate, Revoked: in.tokens.Revoked, Hosts: s.hosts,
-		Basic: []string{registry.SchemaPrefix}, Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics}
+		Basic: []string{registry.SchemaPrefix}, Quotas: in.quotas, Logger: s.logger, Metrics: in.metrics,
+		Refusals: map[string]func(http.ResponseWriter, *http.Request, error){
+			registry.SchemaPrefix: in.registry.RefuseSchema}}
 	if s.dev {
 		p := devPrincipal()
 		options.Open = &p

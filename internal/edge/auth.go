@@ -111,9 +111,7 @@ func (h *handler) authenticate(r *http.Request) (autobus.Principal, string, *aut
 
 // basic reports whether a path takes Basic authentication.
 func (h *handler) basic(path string) bool {
-	return slices.ContainsFunc(h.Basic, func(below string) bool {
-		return path == below || strings.HasPrefix(path, below+"/")
-	})
+	return slices.ContainsFunc(h.Basic, func(under string) bool { return below(path, under) })
 }
 
 func (h *handler) check(token string) (autobus.Principal, string, *autobus.Error) {

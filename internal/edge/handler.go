@@ -34,6 +34,9 @@ type Options struct {
 	// Basic are the paths below which a token may also come as the password of Basic authentication, whoever the user is:
 	// many clients of schema registries know nothing else.
 	Basic []string
+	// Refusals are how errors are written below a path, where that is not by WriteProblem: what fails before a route is
+	// reached, for clients that know one form of errors only.
+	Refusals map[string]func(http.ResponseWriter, *http.Request, error)
 	// Quotas bound how many requests of a principal may stay open, those that Occupy. nil = any number.
 	Quotas *quota.Quotas
 
@@ -70,20 +73,20 @@ func (h *handler) ServeHTTP(plain http.ResponseWriter, r *http.Request) {
 	defer h.finish(w, r, route, start)
 
 	if err := h.checkOrigin(r); err != nil {
-		WriteProblem(w, r, err)
+		h.refuse(w, r, err)
 		return
 	}
 	if !public(r.URL.Path) {
 		p, tokenID, err := h.authenticate(r)
 		if err != nil {
-			WriteProblem(w, r, err)
+			h.refuse(w, r, err)
 			return
 		}
 		r = r.WithContext(autobus.WithPrincipal(ctx, p))
 		s.watch(tokenID)
 	}
 	if route == "" {
-		writeNoRoute(w, r, fallback)
+		h.refuse(w, r, noRoute(w, r, fallback))
 		return
 	}
 	h.mux.ServeHTTP(w, r)
@@ -117,17 +120,30 @@ func hostName(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// writeNoRoute tells the mux's own verdict as a problem.
-func writeNoRoute(w http.ResponseWriter, r *http.Request, fallback http.Handler) {
+// refuse writes an error in the form of the path.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	for path, write := range h.Refusals {
+		if below(r.URL.Path, path) {
+			write(w, r, err)
+			return
+		}
+	}
+	WriteProblem(w, r, err)
+}
+
+// below reports whether a path is another one or stands under it.
+func below(path, under string) bool { return path == under || strings.HasPrefix(path, under+"/") }
+
+// noRoute makes an error of the mux's own verdict.
+func noRoute(w http.ResponseWriter, r *http.Request, fallback http.Handler) error {
 	v := &verdict{header: http.Header{}}
 	fallback.ServeHTTP(v, r)
 	if allow := v.header.Get("Allow"); v.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", allow)
-		WriteProblem(w, r, autobus.NewError(autobus.ReasonMethodNotAllowed, "%s is not a method of %s", r.Method,
-			r.URL.Path).WithHint("Use %s.", allow))
-		return
+		return autobus.NewError(autobus.ReasonMethodNotAllowed, "%s is not a method of %s", r.Method,
+			r.URL.Path).WithHint("Use %s.", allow)
 	}
-	WriteProblem(w, r, autobus.NewError(autobus.ReasonPathUnknown, "there is nothing at %s", r.URL.Path))
+	return autobus.NewError(autobus.ReasonPathUnknown, "there is nothing at %s", r.URL.Path)
 }
 
 // finish closes the account of a request, panicked or not.
@@ -137,7 +153,7 @@ func (h *handler) finish(w *response, r *http.Request, route string, start time.
 		Logger(r.Context()).Error("panic", slog.String("route", route), slog.String("request_id", RequestID(r.Context())),
 			slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		if w.status == 0 {
-			WriteProblem(w, r, fmt.Errorf("panic: %v", p))
+			h.refuse(w, r, fmt.Errorf("panic: %v", p))
 			p = nil
 		}
 	}

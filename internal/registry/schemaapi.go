@@ -34,6 +34,11 @@ type schemaEdge struct{ r *Registry }
 // SchemaEdge serves the schema registry below SchemaPrefix.
 func (r *Registry) SchemaEdge() edge.Edge { return schemaEdge{r} }
 
+// RefuseSchema writes an error in the form of the protocol: what fails before a path of it is reached.
+func (r *Registry) RefuseSchema(w http.ResponseWriter, req *http.Request, err error) {
+	schemaEdge{r}.refuse(w, req, err)
+}
+
 // Name is the edge's name in the log.
 func (schemaEdge) Name() string { return "schemas" }
 
@@ -192,6 +197,8 @@ func (e schemaEdge) refuse(w http.ResponseWriter, req *http.Request, err error) 
 		edge.LogCause(req, known)
 		f = &schemaFault{edge.Status(known), edge.Status(known), known.Error()}
 		switch {
+		case known.Reason == autobus.ReasonUnauthenticated:
+			w.Header().Set("WWW-Authenticate", `Basic realm="autobus"`) // clients offer the token only where it is asked for
 		case known.Reason == autobus.ReasonEventTooLarge || known.Reason == autobus.ReasonBatchTooLarge:
 			f.status, f.code = http.StatusUnprocessableEntity, codeSchemaTooLarge
 		case known.Code == autobus.DeadlineExceeded:
