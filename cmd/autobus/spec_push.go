@@ -33,8 +33,8 @@ func (a *app) newSpecPushCommand() *cobra.Command {
 		Short: "Bring the specs of a folder into force",
 		Long: "Bring the specs of a folder into force, all of them at once: what DIR does not declare has no spec\n" +
 			"afterwards. First the plan is shown: which types come and go, which topics are made and altered, what\n" +
-			"stays different, and who would break, with owners. What breaks somebody is not pushed, unless by --force,\n" +
-			"as a step back to older specs needs it. Findings of S21 and S24 that the file waives do not count.\n\n" +
+			"stays different, and who would break, with owners, of all that was ever in force. What breaks somebody is not\n" +
+			"pushed, unless by --force. Findings of S21 and S24 that the file waives do not count.\n\n" +
 			"DIR is ./specs if there, else this folder. It takes the grant manage on *. Under -o json: {\"plan\",\n" +
 			"\"report\"}, the report only where something was done.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound, exitUnreachable, exitConfirm),

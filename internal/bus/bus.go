@@ -83,6 +83,7 @@ type Bus struct {
 	peers      *directory
 	abroad     sync.Map // lease of another instance, held by a session here -> *link
 	refresh    *refresher
+	recheck    *refresher // for events that do not fit their spec
 	delays     *delay.Keeper
 	metrics    *metrics
 	draining   atomic.Bool
@@ -103,6 +104,7 @@ func New(cfg Config) *Bus {
 		routes:     newRoutes(cfg),
 		duplicates: newDuplicates(duplicateIDs, duplicateAge, time.Now),
 		refresh:    &refresher{barrier: cfg.Control.Barrier, every: refreshEvery},
+		recheck:    &refresher{barrier: cfg.Control.Barrier, every: recheckEvery},
 		metrics:    newMetrics(cfg.Metrics),
 		leases:     newIncarnations(),
 	}

@@ -127,7 +127,7 @@ func (p *publish) prepare(ctx context.Context, known bool, i int) *autobus.Error
 	if err != nil {
 		return err
 	}
-	if err := spec.CheckEvent(t, e, r.maxEvent()); err != nil {
+	if r, t, err = p.check(ctx, r, t, e); err != nil {
 		return err
 	}
 	if err := p.request(ctx, t, e, i); err != nil {
@@ -186,14 +186,6 @@ func predecessorFailed(id string) *autobus.Error {
 			WithHint("Send it and what follows in a new request; an event with an id can be sent again in the same one.")
 	}
 	return autobus.NewError(autobus.ReasonPredecessorFailed, "event %s of the same key was not written", id)
-}
-
-// barrier is the read barrier of this call: what several unknown types wait for, they wait for once.
-func (p *publish) barrier(ctx context.Context) error {
-	if !p.asked {
-		p.asked, p.fresh = true, p.bus.refresh.after(ctx)
-	}
-	return p.fresh
 }
 
 // stamp fills in what is absent, takes a claim on the id and makes the record. False without an error: another attempt
