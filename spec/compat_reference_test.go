@@ -53,16 +53,24 @@ stands, not by what it amounts to.
 ## Beside Confluent's registry
 
 Kinds, levels and policies are Confluent's, and so are the verdicts, but where a rule of theirs would break the promise
-above or refuse what means the same:
+above or refuse what means the same.
 
-| | there | here |
-|---|---|---|
-| ~format~, ~contentEncoding~, ~contentMediaType~, ~contains~, ~propertyNames~, ~if~, ~patternProperties~ become tighter | not looked at | breaks |
-| ~type~ joins keywords that had none beside them | not looked at | breaks: values of other types passed |
-| a property joins an object with ~patternProperties~, none of them matches it, and ~additionalProperties~ is not said | fits: the object counts as closed | under strict it breaks: anything could stand there |
-| such a property leaves | breaks under strict | fits |
-| a required property that accepts anything joins an open object | fits | breaks: it was not there |
-| ~const~ becomes an ~enum~ that has it; ~minimum~ an ~exclusiveMinimum~ that refuses nothing more; ~items~, ~additionalProperties~ or ~unevaluatedItems~ become ~{}~ or ~true~; a schema that is combined becomes the only one of ~oneOf~, ~anyOf~ or ~allOf~ | breaks | fits |
+What fits there breaks here:
+
+- ~format~, ~contentEncoding~, ~contentMediaType~, ~contains~, ~propertyNames~, ~if~ or ~patternProperties~ become
+  tighter, which is not looked at there;
+- ~type~ joins keywords that had none beside them: values of other types passed before;
+- under strict, a property joins an object that has ~patternProperties~ and does not say ~additionalProperties~, and no
+  pattern matches it: anything could stand there;
+- a required property that accepts anything joins an open object: it was not there.
+
+What breaks there fits here:
+
+- a property leaves an object that has ~patternProperties~ and does not say ~additionalProperties~, and no pattern
+  matches it;
+- ~const~ becomes an ~enum~ that has it, ~minimum~ an ~exclusiveMinimum~ that refuses nothing more;
+- ~items~, ~additionalProperties~ or ~unevaluatedItems~ come as ~{}~ or ~true~;
+- a schema of several parts becomes the only one of ~oneOf~, ~anyOf~ or ~allOf~.
 
 ## What is extensible
 

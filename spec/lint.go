@@ -48,7 +48,7 @@ type LintFinding struct {
 
 // LintOptions are what the linter knows beside the files.
 type LintOptions struct {
-	History []*Snapshot      // earlier versions of the repository, the oldest first; none = S21 has nothing to compare with
+	History []*Snapshot      // earlier versions of the repository, the oldest first; none = nothing to compare with
 	Gone    func(*Type) bool // of the history: no event of it is left (CompatOptions.Gone)
 }
 

@@ -10,8 +10,8 @@ import (
 func ruleS08() Rule {
 	return Rule{
 		ID: "S08", Severity: SeverityWarning,
-		Title: "Of five fields or more at most 40 % are optional, there are at most 30, and three minor versions in a row did " +
-			"not only add optional ones.",
+		Title: "Of five fields or more at most 40 % are optional, there are at most 30, and three minor versions in a row " +
+			"did not only add optional ones.",
 		Why: "One more optional field is always easier than a new event, until nobody knows which fields come together. " +
 			"What versions added is seen with --against.",
 		Mend:  "Consider an event of its own for what comes together; autobus spec new TYPE --like OTHER begins one.",

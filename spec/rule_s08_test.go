@@ -24,16 +24,17 @@ func TestVersionsThatOnlyAddOptionalFields(t *testing.T) {
 	}
 	const a, b, c = "shelf: {type: string, maxLength: 9}", "rack: {type: string, maxLength: 9}",
 		"hall: {type: string, maxLength: 9}"
+	none, one, two, three := version("1.0.0"), version("1.1.0", a), version("1.2.0", a, b), version("1.3.0", a, b, c)
+	wider := version("1.1.0", "shelf: {type: string, maxLength: 8}")
 	for name, tc := range map[string]struct {
 		versions []Files
 		want     string
 	}{
-		"three":                   {[]Files{version("1.0.0"), version("1.1.0", a), version("1.2.0", a, b), version("1.3.0", a, b, c)}, "shelf, rack, hall"},
-		"and a patch":             {[]Files{version("1.0.0"), version("1.1.0", a), version("1.1.1", a), version("1.2.0", a, b), version("1.3.0", a, b, c)}, "shelf, rack, hall"},
-		"again in the same place": {[]Files{version("1.0.0"), version("1.0.0"), version("1.1.0", a), version("1.2.0", a, b), version("1.2.0", a, b)}, ""},
-		"two":                     {[]Files{version("1.0.0"), version("1.1.0", a), version("1.2.0", a, b)}, ""},
-		"one of three did more": {[]Files{version("1.0.0"), version("1.1.0", "shelf: {type: string, maxLength: 8}"),
-			version("1.2.0", a, b), version("1.3.0", a, b, c)}, ""},
+		"three":                   {[]Files{none, one, two, three}, "shelf, rack, hall"},
+		"and a patch":             {[]Files{none, one, version("1.1.1", a), two, three}, "shelf, rack, hall"},
+		"again in the same place": {[]Files{none, none, one, two, two}, ""},
+		"two":                     {[]Files{none, one, two}, ""},
+		"one of three did more":   {[]Files{none, wider, two, three}, ""},
 	} {
 		var history []*Snapshot
 		for _, files := range tc.versions[:len(tc.versions)-1] {

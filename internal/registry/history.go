@@ -4,7 +4,6 @@ package registry
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,7 +31,8 @@ type superseded struct {
 
 // history gives what was in force, the oldest first and what is now last; until tells when a version of those before
 // was replaced.
-func (r *Registry) history(ctx context.Context) (snapshots []*spec.Snapshot, until map[*spec.Type]time.Time, err error) {
+func (r *Registry) history(ctx context.Context) (snapshots []*spec.Snapshot, until map[*spec.Type]time.Time,
+	err error) {
 	p := &r.past
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,9 +83,8 @@ const rollTime = 7 * 24 * time.Hour
 
 // emptied reports whether events that were written before a time are certainly gone from a topic.
 func emptied(topic kafka.Topic, written, now time.Time) bool {
-	policy := strings.Split(topic.Configs["cleanup.policy"], ",")
 	retention, told := milliseconds(topic, "retention.ms")
-	if !told || retention < 0 || slices.ContainsFunc(policy, func(p string) bool { return strings.TrimSpace(p) == "compact" }) {
+	if !told || retention < 0 || strings.Contains(topic.Configs["cleanup.policy"], "compact") {
 		return false
 	}
 	roll, told := milliseconds(topic, "segment.ms")

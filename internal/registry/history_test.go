@@ -83,7 +83,8 @@ func TestAStepBack(t *testing.T) {
 	if got := judged(t, r, second); got != "" {
 		t.Errorf("the step forth breaks %q", got)
 	}
-	if got := judged(t, r, order("1.1.0", ", note: {type: string, maxLength: 3}")); !strings.Contains(got, "in force before") {
+	other := order("1.1.0", ", note: {type: string, maxLength: 3}")
+	if got := judged(t, r, other); !strings.Contains(got, "in force before") {
 		t.Errorf("a version that says something else than it did: %q", got)
 	}
 }
