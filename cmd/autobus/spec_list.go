@@ -89,8 +89,8 @@ func (a *app) newSpecShowCommand() *cobra.Command {
 		Use:   "show TYPE",
 		Short: "Show one type of a spec repository",
 		Long: "Show what the specs say of one type: whose it is, who reads it, each field with the type of a SQL column\n" +
-			"that holds whatever the spec allows, and an example of its data. Under -o json: {\"type\", \"fields\": [{\"pointer\",\n" +
-			"\"types\", \"format\", \"sql\", \"required\"}], \"schema\", \"example\"}.\n\n" +
+			"that holds whatever the spec allows, and an example of its data. Under -o json: {\"type\", \"fields\":\n" +
+			"[{\"pointer\", \"types\", \"format\", \"sql\", \"required\"}], \"schema\", \"example\"}.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound),
 		Example: "  autobus spec show orders.order.placed.v1 --specs specs",
 		Args:    named("type", "autobus spec show orders.order.placed.v1", cobra.ExactArgs(1)),

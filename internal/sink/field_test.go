@@ -27,11 +27,11 @@ func TestFields(t *testing.T) {
 		got[f.Pointer] = fmt.Sprint(f.Types, f.Format, " ", f.SQL, " ", f.Required)
 	}
 	for pointer, want := range map[string]string{
-		"/id": "[integer]int64 bigint true", "/count": "[integer null] integer false", 
+		"/id": "[integer]int64 bigint true", "/count": "[integer null] integer false",
 		"/sum": "[string]decimal numeric true",
-		"/who": "[object] jsonb true", "/who/at": "[string]date-time timestamptz true", 
+		"/who": "[object] jsonb true", "/who/at": "[string]date-time timestamptz true",
 		"/maybe/a~0~1b": "[boolean] boolean false",
-		"/any": "[] jsonb false", "/next/id": "[integer]int64 bigint false",
+		"/any":          "[] jsonb false", "/next/id": "[integer]int64 bigint false",
 	} {
 		if got[pointer] != want {
 			t.Errorf("%s is %q, want %q", pointer, got[pointer], want)
