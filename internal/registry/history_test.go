@@ -101,7 +101,7 @@ func TestEmptied(t *testing.T) {
 		"retention.ms=9223372036854775807 segment.ms=9223372036854775807": false,
 	} {
 		topic := kafka.Topic{Configs: map[string]string{}}
-		for _, c := range strings.Fields(configs) {
+		for c := range strings.FieldsSeq(configs) {
 			key, value, _ := strings.Cut(c, "=")
 			topic.Configs[key] = value
 		}
