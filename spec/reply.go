@@ -23,8 +23,8 @@ type Reply struct {
 // mediaProblem is the content type of a problem (RFC 9457).
 const mediaProblem = "application/problem+json"
 
-// CheckDeadline refuses a request whose deadline (autobus.ExtExpiryTime) cannot be read, ReasonEventInvalid, or is over at
-// now, ReasonDeadlinePassed. One without a deadline is in time.
+// CheckDeadline refuses a request whose deadline (autobus.ExtExpiryTime) cannot be read, ReasonEventInvalid, or is over
+// at now, ReasonDeadlinePassed. One without a deadline is in time.
 func CheckDeadline(request *autobus.Event, now time.Time) *autobus.Error {
 	s, has := request.Ext(autobus.ExtExpiryTime)
 	switch {

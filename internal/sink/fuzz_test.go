@@ -43,8 +43,8 @@ func FuzzFile(f *testing.F) {
 
 // FuzzCast: a value of JSON becomes one that a database takes, or has an SQLSTATE and a reason.
 func FuzzCast(f *testing.F) {
-	kinds := []string{"smallint", "integer", "bigint", "numeric", "numeric(12,2)", "double precision", "text", "varchar(3)",
-		"boolean", "timestamptz", "date", "uuid", "jsonb"}
+	kinds := []string{"smallint", "integer", "bigint", "numeric", "numeric(12,2)", "double precision", "text",
+		"varchar(3)", "boolean", "timestamptz", "date", "uuid", "jsonb"}
 	for i, raw := range []string{`1e900`, `"\ud800"`, `"infinity"`, `10.555`, `"2026-11-28T10:00:00.5+02:00"`, `1e-400`,
 		`{"a":"\u0000"}`, `"a\u0000b"`, `-0`, `"0001-01-01"`, `1E+2`, `true`, `[[]]`} {
 		f.Add([]byte(raw), uint8(i), "s")

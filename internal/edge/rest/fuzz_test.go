@@ -97,9 +97,11 @@ func FuzzParams(f *testing.F) {
 
 // FuzzToken: what clients make up as the URL of a request is unknown, or bounded.
 func FuzzToken(f *testing.F) {
-	t0 := token{Address: "a/b", ID: "1", Type: "a.b.v1", Replies: 1, Since: time.Now(), Deadline: time.Now().Add(time.Hour)}
+	t0 := token{Address: "a/b", ID: "1", Type: "a.b.v1", Replies: 1, Since: time.Now(),
+		Deadline: time.Now().Add(time.Hour)}
 	f.Add(strings.TrimPrefix(t0.path(), requestsPath))
-	for _, raw := range []string{`{"a":"x","i":"1","n":-2,"d":"9999-01-01T00:00:00Z"}`, `{"a":"x","a":"y"}`, `{}`, `{"n":1e9}`} {
+	for _, raw := range []string{`{"a":"x","i":"1","n":-2,"d":"9999-01-01T00:00:00Z"}`, `{"a":"x","a":"y"}`, `{}`,
+		`{"n":1e9}`} {
 		f.Add(base64.RawURLEncoding.EncodeToString([]byte(raw)))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
