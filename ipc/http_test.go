@@ -225,3 +225,46 @@ func stored() *ipc.Once {
 		Save: func(_ context.Context, key string, b []byte) error { kept[key] = b; return nil },
 	}
 }
+
+// Callers that know nothing of each other may make up the same Idempotency-Key. It reaches the service, and none of them
+// gets another one's answer.
+func TestAnIdempotencyKeyIsTheServices(t *testing.T) {
+	arrived := make(chan struct{}, 2)
+	both := make(chan struct{})
+	c := over(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-both
+		_, _ = fmt.Fprint(w, r.URL.Path, " ", r.Header.Get("Idempotency-Key"))
+	}))
+	got := make(chan string)
+	for _, path := range []string{"/a", "/b"} {
+		req, err := http.NewRequestWithContext(within(t), http.MethodPost, "http://pricing"+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Idempotency-Key", "1")
+		go func() {
+			resp, err := c.Do(req)
+			if err != nil {
+				got <- err.Error()
+				return
+			}
+			defer resp.Body.Close()
+			body, _ := io.ReadAll(resp.Body)
+			got <- req.URL.Path + " got " + string(body)
+		}()
+	}
+	for range 2 { // both are worked on at a time, unless one was refused
+		select {
+		case <-arrived:
+		case answer := <-got:
+			t.Fatal(answer)
+		}
+	}
+	close(both)
+	answers := []string{<-got, <-got}
+	slices.Sort(answers)
+	if want := []string{"/a got /a 1", "/b got /b 1"}; !slices.Equal(answers, want) {
+		t.Errorf("answers: %q, want %q", answers, want)
+	}
+}

@@ -13,9 +13,9 @@ import (
 //	client := &http.Client{Transport: &ipc.Transport{Caller: caller, Type: "pricing.http.call.v1"}}
 //
 // The host of the URL says nothing to the bus; it arrives as the Host of the request. The deadline is that of the
-// request's context, or of http.Client.Timeout, else DefaultTimeout. A request with an Idempotency-Key is published
-// under it as its id, so that one that is sent again is not done twice. What the bus refuses, or nobody answers, is the
-// error of RoundTrip; errors.As finds the *autobus.Error.
+// request's context, or of http.Client.Timeout, else DefaultTimeout. Each round trip is a request of its own, with an id of
+// its own: an Idempotency-Key is the service's to honour, as it is over HTTP. What the bus refuses, or nobody answers, is
+// the error of RoundTrip; errors.As finds the *autobus.Error.
 type Transport struct {
 	Caller *Caller
 	Type   string                       // of the requests
@@ -32,7 +32,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.TypeOf != nil {
 		typ = t.TypeOf(r)
 	}
-	e := autobus.Event{Type: typ, ContentType: raw.ContentType, Data: raw.Data, ID: r.Header.Get("Idempotency-Key")}
+	e := autobus.Event{Type: typ, ContentType: raw.ContentType, Data: raw.Data}
 	if parent := r.Header.Get("Traceparent"); parent != "" && autobus.ValidText(parent) {
 		e.SetExt(autobus.ExtTraceParent, parent)
 	}

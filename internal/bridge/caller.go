@@ -134,7 +134,7 @@ func (c *Caller) exchange(w http.ResponseWriter, r *http.Request) (*answer, erro
 }
 
 // event makes the event of a request, each time another one: an Idempotency-Key is the service's to honour. Were it the
-// event's id, as in ipc.Transport, the bus would answer a second attempt by the 503 that the first one got, and refuse
+// event's id, the bus would answer a second attempt by the 503 that the first one got, and refuse
 // one whose fields differ.
 func event(r *http.Request, typ string) (autobus.Event, error) {
 	raw, err := ipc.EncodeRequest(r)

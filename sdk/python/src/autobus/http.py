@@ -111,11 +111,9 @@ def is_http(content_type: str) -> bool:
 
 
 def request_event(type: str, method: str, target: str, fields: Iterable[tuple[str, str]], body: bytes) -> Event:
-    """The request as an event. An Idempotency-Key is its id, so that one that is sent again is not done twice."""
+    """The request as an event, with an id of its own: an Idempotency-Key is the service's to honour, as over HTTP."""
     r = Request(method, target, list(fields), body)
     made = Event(type, encode_request(r), content_type=REQUEST)
-    if key := r.get("idempotency-key"):
-        made.id = key
     if parent := r.get("traceparent"):
         made.extensions["traceparent"] = parent
     return made
