@@ -221,3 +221,31 @@ def test_a_subscription_of_another_policy_is_served_as_it_is(fake: Fake) -> None
     nobody.serve(QUOTE, subscription="absent", create=False)(lambda d: 4)
     with pytest.raises(autobus.Error, match="subscription_unknown"), fake.running(nobody):
         pass
+
+
+def test_hooks_around_a_request(fake: Fake) -> None:
+    seen: list[Any] = []
+
+    class Traced(autobus.Hooks):
+        def before_publish(self, event: Event) -> None:
+            event.extensions["traceparent"] = "00-1-1-00"
+            if event.data == "no":
+                raise autobus.Refused({"reason": "forbidden"})
+
+        def after_publish(self, event: Event, receipt: autobus.Receipt) -> None:
+            seen.append((event.data, receipt.status, receipt.error and receipt.error.reason, receipt.responders))
+
+    plain, twin = fake.sync_bus(hooks=[Traced()]), fake.bus(hooks=[Traced()])
+
+    async def ask(data: Any) -> None:
+        await twin.request(QUOTE, data, timeout=WAIT)
+
+    for request in (lambda data: plain.request(QUOTE, data, timeout=WAIT), lambda data: asyncio.run(ask(data))):
+        for data in ("nobody", "no"):
+            with pytest.raises(autobus.Refused):
+                request(data)
+        assert seen == [("nobody", "refused", "no_responder", ()), ("no", "refused", "forbidden", ())]
+        seen.clear()
+    with fake.running(server(fake, "pricing", lambda d: d.extensions["traceparent"])):
+        assert plain.request(QUOTE, 1, timeout=WAIT).data == "00-1-1-00"
+        assert seen == [(1, "written", None, ("pricing",))]

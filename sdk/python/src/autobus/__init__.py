@@ -26,10 +26,11 @@ from .config import Token
 from .errors import Error, Refused, ReplyError, Unknown
 from .event import Delivery, Event, Reply, new_id
 from .hooks import Hooks, LeaseLost
+from .once import Once
 from .outcome import Outcome, Reject, Retry, Skip
 from .receipt import Receipt
 from .settings import Batch
 
-__all__ = ["Batch", "Bus", "Delivery", "Error", "Event", "Fault", "Hooks", "LeaseLost", "Outcome", "Receipt", "Refused",
-           "Reject", "Replies", "Reply", "ReplyError", "Retry", "Skip", "Token", "Unknown", "__version__", "asgi",
-           "http", "new_id", "sync", "wsgi"]
+__all__ = ["Batch", "Bus", "Delivery", "Error", "Event", "Fault", "Hooks", "LeaseLost", "Once", "Outcome", "Receipt",
+           "Refused", "Reject", "Replies", "Reply", "ReplyError", "Retry", "Skip", "Token", "Unknown", "__version__",
+           "asgi", "http", "new_id", "sync", "wsgi"]

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl as _ssl
 import threading
 from datetime import datetime
-from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence, TypeVar
 
 from ._engine import Engine
 from ._invoke import is_async
@@ -135,6 +136,16 @@ class Base:
             except Error as why:
                 refused[i] = failed(e.id, e.type, why)
         return [e for i, e in enumerate(events) if i not in refused], refused
+
+    @contextlib.contextmanager
+    def _asking(self, event: Event) -> Iterator[Callable[[Receipt], None]]:
+        """Puts the hooks of publishing around a request. What it gives takes the receipt of one that was sent."""
+        try:
+            self._chain.run("before_publish", event)
+            yield lambda receipt: self._chain.run("after_publish", event, receipt)
+        except Error as why:
+            self._chain.run("after_publish", event, failed(event.id, event.type, why))
+            raise
 
     def _incoming(self, events: list[Event], refused: dict[int, Receipt], receipts: list[Receipt]) -> list[Receipt]:
         rest = iter(receipts)

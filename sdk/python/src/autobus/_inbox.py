@@ -14,6 +14,7 @@ from ._courier import Courier
 from ._link import Link
 from .errors import Error, Refused, Unknown, error
 from .event import Event, Reply, fields_of, rfc3339
+from .receipt import Receipt
 
 log = logging.getLogger("autobus")
 
@@ -31,6 +32,7 @@ class Query:
         self.until = time.monotonic() + timeout
         self.responders: tuple[str, ...] = ()
         self.known = False  # responders are
+        self.receipt: Receipt  # of the request, once it was sent
         self.unknown: Error | None = None  # the request may not be written
         self.got: set[str] = set()
         self.duplicates = 0
@@ -193,6 +195,7 @@ class Inbox:
         except BaseException:
             q.close()
             raise
+        q.receipt = receipt
         if isinstance(receipt.error, Unknown):
             q.unknown = receipt.error  # the reply will tell
         elif receipt.error is not None:

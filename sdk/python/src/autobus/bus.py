@@ -93,8 +93,9 @@ class Bus(Base):
 
     async def _ask(self, event: Event, want: int, timeout: float) -> Query:
         check_ask(want, timeout)
-        self._chain.run("before_publish", event)
-        query: Query = await self._run(self._engine.core.inbox.ask, event, want, timeout)
+        with self._asking(event) as told:
+            query: Query = await self._run(self._engine.core.inbox.ask, event, want, timeout)
+            told(query.receipt)
         return query
 
     async def run(self, *, signals: bool = True) -> None:

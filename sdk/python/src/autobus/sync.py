@@ -85,8 +85,10 @@ class Bus(Base):
 
     def _ask(self, event: Event, want: int, timeout: float) -> Query:
         check_ask(want, timeout)
-        self._chain.run("before_publish", event)
-        return self._engine.call(self._engine.core.inbox.ask, event, want, timeout)
+        with self._asking(event) as told:
+            query = self._engine.call(self._engine.core.inbox.ask, event, want, timeout)
+            told(query.receipt)
+        return query
 
     def run(self, *, signals: bool = True) -> None:
         """As autobus.Bus.run. Only the main thread can wait for signals; in another one, call stop()."""
