@@ -31,6 +31,10 @@ const (
 	Fenced     Rule = "fenced"     // a fence did not grow
 	Stale      Rule = "stale"      // a settlement counted whose lease was over, or was never given
 	Miscounted Rule = "miscounted" // attempts went back, or an event was given up before they ran out
+
+	Crossed Rule = "crossed" // a waiter got what was replied to another request
+	Twice   Rule = "twice"   // a waiter got two final answers, or two replies of one responder
+	Unfound Rule = "unfound" // who asked again for a reply that is in the log ended without it
 )
 
 // Fault is one broken promise.
@@ -60,6 +64,9 @@ type Report struct {
 	Delivered, Done, Filtered, Dead, Dropped int
 
 	Repeats int // deliveries and dead letters of what was done before
+
+	Requests, Answered int // requests that somebody waited for, and waiters that came to an end
+	Replies            int // to them in the log
 }
 
 type place struct {
@@ -106,6 +113,7 @@ func (h *History) Check() Report {
 	c.copies(h.Hops)
 	c.sequence(h.attempts)
 	c.deliveries(h)
+	c.requests(h)
 	return c.report
 }
 

@@ -17,8 +17,8 @@ import (
 // concurrent use.
 //
 // A run calls Begin before each attempt and End with its receipt; an attempt without an End (the connection or the bus
-// died) counts as unknown. Group, its sessions and Settle note what is consumed. At last Read takes the whole log, once
-// per reader.
+// died) counts as unknown. Group, its sessions and Settle note what is consumed, Wait what is asked. At last Read takes
+// the whole log, once per reader, and Replies that of replies.
 type History struct {
 	// Hops is how many copies of scheduled events the run explains, beside those that their attempts do: a hop from topic
 	// to topic that was under way when an instance died is made again. Set it before Check.
@@ -34,6 +34,8 @@ type History struct {
 	control     []kafka.Record
 	groups      []*Group
 	settlements []*settlement
+	waiters     []*Waiter
+	replies     []kafka.Record // of the log of replies
 }
 
 // Attempt is one try to publish an event. Several tries of one event share its id.
