@@ -166,7 +166,7 @@ func prepare(t *testing.T, bin string, k *bustest.Kafka, specs string) (config, 
 	}
 	command(t, bin, "cluster", "init", "--yes", "--adopt", "--config", config)
 	token = command(t, bin, "token", "create", "--config", config, "--principal", "faults", "--grant", "publish:*",
-		"--grant", "subscribe:*", "--grant", "manage:*", "--grant", "redrive:*", "-q")
+		"--grant", "subscribe:*", "--grant", "manage:*", "--grant", "redrive:*", "--grant", "request:*", "-q")
 	return config, token
 }
 

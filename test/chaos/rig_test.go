@@ -44,6 +44,14 @@ func kills(n int, test func(*testing.T, *stand, scale, *row)) func(*testing.T, *
 	}
 }
 
+// asks makes a run ask so often: a second, or at once.
+func asks(rate int, test func(*testing.T, *stand, scale, *row)) func(*testing.T, *stand, scale, *row) {
+	return func(t *testing.T, s *stand, sc scale, row *row) {
+		sc.rate = rate
+		test(t, s, sc, row)
+	}
+}
+
 // onDev makes a run of a scale of its own on `autobus dev`.
 func onDev(sc scale, test func(*testing.T, *stand, scale, *row)) func(*testing.T, scale, *row) {
 	return func(t *testing.T, _ scale, row *row) {

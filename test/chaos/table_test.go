@@ -42,6 +42,18 @@ func (r *row) consumed(t *testing.T, l *source, rep bustest.Report, format strin
 	t.Logf("figures: %s events/s; %s", r.rate, r.result)
 }
 
+// asked says what a run with requests measured.
+func (r *row) asked(t *testing.T, sc scale, rep bustest.Report, format string, args ...any) {
+	r.rate = "-"
+	if sc.rate > 0 {
+		r.rate = fmt.Sprint(sc.rate)
+	}
+	r.result = fmt.Sprintf("%d requests, %d answers went astray, %d came twice, %d not found; ", rep.Requests,
+		count(rep, bustest.Crossed, bustest.Altered, bustest.Phantom), count(rep, bustest.Twice),
+		count(rep, bustest.Unfound)) + fmt.Sprintf(format, args...)
+	t.Logf("figures: %s", r.result)
+}
+
 func count(rep bustest.Report, rules ...bustest.Rule) (n int) {
 	for _, f := range rep.Faults {
 		if slices.Contains(rules, f.Rule) {
