@@ -16,35 +16,37 @@ import (
 
 // call is one call of a client.
 type call struct {
-	Version string          `json:"jsonrpc"`
-	Method  *string         `json:"method"`
-	Params  json.RawMessage `json:"params"`
-	ID      json.RawMessage `json:"id"` // absent = a notification
+	Method string
+	Params json.RawMessage
+	ID     json.RawMessage // nil = a notification
 }
 
 // parse reads a call; a fault leaves the id where it could be read.
 func parse(raw json.RawMessage) (c call, f *fault) {
-	invalid := newFault(invalidRequest, "Invalid Request")
-	if raw[0] != '{' || json.Unmarshal(raw, &c) != nil {
-		return call{ID: null}, invalid
-	}
+	c.ID = null
 	// encoding/json matches names whatever their case, and takes null for absent; the standard does neither.
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return call{ID: null}, invalid
+	if raw[0] != '{' || json.Unmarshal(raw, &fields) != nil {
+		return c, invalid("a call is an object")
 	}
-	c.ID = fields["id"]
-	if id := c.ID; id != nil && id[0] != '"' && !bytes.Equal(id, null) && id[0] != '-' && (id[0] < '0' || id[0] > '9') {
-		return call{ID: null}, invalid
+	id, hasID := fields["id"]
+	if hasID && id[0] != '"' && !bytes.Equal(id, null) && id[0] != '-' && (id[0] < '0' || id[0] > '9') {
+		return c, invalid("the id is neither text nor a number")
+	}
+	if hasID {
+		c.ID = id
 	}
 	c.Params = fields["params"]
-	_, hasMethod := fields["method"]
-	if string(fields["jsonrpc"]) != `"2.0"` || !hasMethod || c.Method == nil ||
-		c.Params != nil && c.Params[0] != '{' && c.Params[0] != '[' {
-		if c.ID == nil {
-			c.ID = null
-		}
-		return c, invalid
+	switch method := fields["method"]; {
+	case string(fields["jsonrpc"]) != `"2.0"`:
+		return c, invalid(`jsonrpc is not "2.0"`)
+	case method == nil || method[0] != '"' || json.Unmarshal(method, &c.Method) != nil:
+		return c, invalid("the method is not text")
+	case c.Params != nil && c.Params[0] != '{' && c.Params[0] != '[':
+		return c, invalid("params are neither an object nor an array")
+	}
+	if !hasID {
+		c.ID = nil
 	}
 	return c, nil
 }
@@ -55,7 +57,7 @@ func (e *Edge) answer(ctx context.Context, r *http.Request, raw json.RawMessage)
 	if f != nil {
 		return respond(nil, c.ID, nil, f)
 	}
-	ev := autobus.Event{Type: e.typeOf(*c.Method), ContentType: "application/json", Data: c.Params}
+	ev := autobus.Event{Type: e.typeOf(c.Method), ContentType: "application/json", Data: c.Params}
 	if ev.Data == nil {
 		ev.Data = []byte("{}")
 	}
@@ -85,6 +87,9 @@ func (e *Edge) answer(ctx context.Context, r *http.Request, raw json.RawMessage)
 	if err == nil && reply.Data != nil && !reply.IsJSON() {
 		err = autobus.NewError(autobus.ReasonResponderFailed, "the reply is %q, which is no JSON",
 			edge.Clip(reply.ContentType))
+	}
+	if e.cfg.Newest != nil && errors.Is(err, &autobus.Error{Reason: autobus.ReasonTypeInvalid}) {
+		err = autobus.NewError(autobus.ReasonTypeUnknown, "no type is named %q, in whatever version", edge.Clip(c.Method))
 	}
 	if err != nil {
 		return e.refuse(r, c, err)

@@ -4,6 +4,8 @@ package rpc
 
 import (
 	"encoding/json"
+	"errors"
+	"strconv"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -27,6 +29,22 @@ type fault struct {
 }
 
 func newFault(code int64, message string) *fault { return &fault{Code: code, Message: message} }
+
+// invalid says what a body that is JSON lacks to be a call.
+func invalid(why string) *fault {
+	return &fault{Code: invalidRequest, Message: "Invalid Request", Data: why}
+}
+
+// unreadable says where a body stops being JSON.
+func unreadable(body []byte) *fault {
+	f := newFault(parseError, "Parse error")
+	var syntax *json.SyntaxError
+	var v json.RawMessage
+	if errors.As(json.Unmarshal(body, &v), &syntax) {
+		f.Data = "at byte " + strconv.FormatInt(syntax.Offset, 10) + ": " + syntax.Error()
+	}
+	return f
+}
 
 var null = json.RawMessage("null")
 

@@ -82,8 +82,9 @@ func post(t *testing.T, url, body string) (status int, answer string) {
 func TestCalls(t *testing.T) {
 	url, bus := serve(t)
 	const (
-		parse   = `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}`
-		invalid = `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}`
+		parse   = `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error","data":"at byte `
+		invalid = `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request","data":"`
+		object  = invalid + `a call is an object"}}`
 	)
 	for name, c := range map[string]struct{ body, want string }{
 		"by position": {`{"jsonrpc":"2.0","method":"math.sum.make.v1","params":[1,2],"id":1}`,
@@ -98,20 +99,20 @@ func TestCalls(t *testing.T) {
 			`{"jsonrpc":"2.0","id":2,"error":{"code":-32000,"message":"empty","data":{"why":"nothing"}}}`},
 		"no params": {`{"jsonrpc":"2.0","method":"math.sum.make","id":2}`,
 			`{"jsonrpc":"2.0","id":2,"error":{"code":7,`},
-		"unreadable":       {`{"jsonrpc":"2.0","method":"foobar,"params":"bar","baz]`, parse},
-		"empty":            {``, parse},
-		"unreadable batch": {`[{"jsonrpc":"2.0","method":"sum"},{"jsonrpc":"2.0","method"]`, parse},
-		"empty batch":      {`[]`, invalid},
-		"no call":          {`1`, invalid},
-		"no calls":         {`[1,2]`, `[` + invalid + `,` + invalid + `]`},
-		"method is none":   {`{"jsonrpc":"2.0","method":1,"params":"bar"}`, invalid},
+		"unreadable":       {`{"jsonrpc":"2.0","method":"foobar,"params":"bar","baz]`, parse + `36: `},
+		"empty":            {``, parse + `0: unexpected end of JSON input"}}`},
+		"unreadable batch": {`[{"jsonrpc":"2.0","method":"sum"},{"jsonrpc":"2.0","method"]`, parse + `60: `},
+		"empty batch":      {`[]`, invalid + `the batch is empty"}}`},
+		"no call":          {`1`, object},
+		"no calls":         {`[1,2]`, `[` + object + `,` + object + `]`},
+		"method is none":   {`{"jsonrpc":"2.0","method":1,"params":"bar"}`, invalid + `the method is not text"}}`},
 		"version is none": {`{"method":"math.sum.make","params":[],"id":3}`,
-			`{"jsonrpc":"2.0","id":3,"error":{"code":-32600,"message":"Invalid Request"}}`},
+			`{"jsonrpc":"2.0","id":3,"error":{"code":-32600,"message":"Invalid Request","data":"jsonrpc is not \"2.0\""}}`},
 		"params are none": {`{"jsonrpc":"2.0","method":"math.sum.make","params":3,"id":3}`,
 			`{"jsonrpc":"2.0","id":3,"error":{"code":-32600,`},
 		"names are exact": {`{"JSONRPC":"2.0","Method":"math.sum.make","id":3}`,
 			`{"jsonrpc":"2.0","id":3,"error":{"code":-32600,`},
-		"id is an object": {`{"jsonrpc":"2.0","method":"math.sum.make","id":{}}`, invalid},
+		"id is an object": {`{"jsonrpc":"2.0","method":"math.sum.make","id":{}}`, invalid + `the id is neither text nor a number"}}`},
 		"unknown method": {`{"jsonrpc":"2.0","method":"Foo","id":4}`,
 			`{"jsonrpc":"2.0","id":4,"error":{"code":-32000,"message":"No subscription serves the type."`},
 		"reserved method": {`{"jsonrpc":"2.0","method":"dlq.x.y.v1","id":4}`,
@@ -121,7 +122,7 @@ func TestCalls(t *testing.T) {
 		"batch": {`[{"jsonrpc":"2.0","method":"math.sum.make","params":[1],"id":"1"},
 			{"jsonrpc":"2.0","method":"math.sum.make","params":[7]},
 			{"foo":"boo"},{"jsonrpc":"2.0","method":"math.sum.make","params":[2,3],"id":"2"}]`,
-			`[{"jsonrpc":"2.0","id":"1","result":1},` + invalid + `,{"jsonrpc":"2.0","id":"2","result":5}]`},
+			`[{"jsonrpc":"2.0","id":"1","result":1},` + invalid + `jsonrpc is not \"2.0\""}},{"jsonrpc":"2.0","id":"2","result":5}]`},
 		"too many": {`[` + strings.Repeat(`1,`, maxCalls) + `1]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,`},
 	} {
 		status, got := post(t, url, c.body)

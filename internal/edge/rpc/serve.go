@@ -98,20 +98,18 @@ func options(r *http.Request) (time.Duration, *autobus.Error) {
 func split(body []byte) (calls []json.RawMessage, batch bool, fault *fault) {
 	body = bytes.TrimSpace(body)
 	if !json.Valid(body) {
-		return nil, false, newFault(parseError, "Parse error")
+		return nil, false, unreadable(body)
 	}
 	if body[0] != '[' {
 		return []json.RawMessage{body}, false, nil
 	}
 	switch err := json.Unmarshal(body, &calls); {
 	case err != nil:
-		return nil, false, newFault(parseError, "Parse error")
+		return nil, false, unreadable(body)
 	case len(calls) == 0:
-		return nil, false, newFault(invalidRequest, "Invalid Request")
+		return nil, false, invalid("the batch is empty")
 	case len(calls) > maxCalls:
-		f := newFault(invalidRequest, "Invalid Request")
-		f.Data = "a batch has at most " + strconv.Itoa(maxCalls) + " calls"
-		return nil, false, f
+		return nil, false, invalid("a batch has at most " + strconv.Itoa(maxCalls) + " calls")
 	}
 	return calls, true, nil
 }
