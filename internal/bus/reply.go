@@ -17,7 +17,10 @@ import (
 // topic of its own; who may read the requests may answer them.
 func (p *publish) prepareReply(ctx context.Context, known bool, i int, request string) *autobus.Error {
 	e := &p.batch.Events[i]
-	switch {
+	switch _, asks := e.Ext(autobus.ExtReplyTo); {
+	case asks:
+		return autobus.NewError(autobus.ReasonTypeInvalid, "%q names replies, which nobody can be asked for",
+			clipName(e.Type)).WithHint("Ask for %s.", clipName(request))
 	case !known:
 		return autobus.NewError(autobus.ReasonUnauthenticated, "nobody is known to reply")
 	case !p.who.May(autobus.VerbSubscribe, request):

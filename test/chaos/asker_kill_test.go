@@ -56,33 +56,30 @@ func killAsker(t *testing.T, s *stand, sc scale, r *row) {
 				len(a.places))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 3*bustest.Patience)
-		found := make(chan bool, len(a.places))
-		each(a.places, func(q question) { found <- a.fetch(ctx, other, q) })
+		fetched += a.fetchAll(ctx, other, a.places)
 		late = append(late, time.Since(killed))
-		close(found)
-		for ok := range found {
-			if ok {
-				fetched++
-			}
-		}
-		each(a.broken, func(q question) {
-			if !a.ask(ctx, other, q, "?timeout=30s") {
+		again := a.broken
+		broken, open = broken+len(again), open+len(a.places)
+		a.places, a.broken = nil, nil
+		each(again, func(q question) {
+			if !a.ask(ctx, other, q) {
 				t.Errorf("request %s was asked again and the call broke", q.id)
 			}
 		})
+		open += len(a.places)
+		fetched += a.fetchAll(ctx, other, a.places)
+		a.places = nil
 		cancel()
-		broken, open = broken+len(a.broken), open+len(a.places)
-		a.places, a.broken = nil, nil
 		if kill+1 < sc.kills {
 			g = s.start(t)
 		}
 	}
 	rep := a.judge(t, s.broker)
-	if all := a.got + broken + fetched; all != int(a.next.Load()) {
-		t.Errorf("of %d requests %d were answered at once, %d when they were asked again, %d found later", a.next.Load(),
-			a.got, broken, fetched)
+	if a.got+fetched != int(a.next.Load()) || fetched != open {
+		t.Errorf("of %d requests %d were answered to who asked; %d of %d were found later", a.next.Load(), a.got, fetched,
+			open)
 	}
-	r.asked(t, sc, rep, "%d kills with %d callers waiting; %d calls broke and were answered when they were asked again; "+
+	r.asked(t, sc, rep, "%d kills with %d callers waiting; %d calls broke and were asked again with success; "+
 		"%d of %d answers found by their URL at the other gateway, the last one at most %s after the kill", sc.kills,
 		waiting, broken, fetched, open, seconds(slices.Max(late)))
 }

@@ -37,7 +37,7 @@ type asking struct {
 	mu     sync.Mutex
 	places []question // that are open: their answers are to be fetched
 	broken []question // whose call broke; nobody knows whether they are written
-	got    int        // answers that came on the first call
+	got    int        // answers that came to the call that asked
 }
 
 // question is a request that has no answer yet.
@@ -109,10 +109,10 @@ func amount(text []byte) string {
 	return v.Amount.String()
 }
 
-// ask asks for the answer q once, and waits for it; again says that it was asked for before.
-func (a *asking) ask(ctx context.Context, g *gateway, q question, query string) bool {
+// ask asks and waits for the answer. When its time is over, the answer is to be fetched later. false = the call broke.
+func (a *asking) ask(ctx context.Context, g *gateway, q question) bool {
 	w := a.history.Wait(q.id, a.typ, strconv.FormatInt(q.n, 10), false)
-	r, err := a.call(ctx, g, http.MethodPost, "/v1/requests/"+a.typ+query, http.Header{"Ce-Id": {q.id}},
+	r, err := a.call(ctx, g, http.MethodPost, "/v1/requests/"+a.typ+"?timeout=30s", http.Header{"Ce-Id": {q.id}},
 		fmt.Appendf(nil, `{"order":"%d"}`, q.n))
 	switch {
 	case err != nil:
@@ -120,6 +120,15 @@ func (a *asking) ask(ctx context.Context, g *gateway, q question, query string) 
 	case r.status == http.StatusOK:
 		w.Got(&r.event, r.nonce)
 		w.End("")
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.got++
+	case r.status == http.StatusGatewayTimeout && r.place != "":
+		w.End(strconv.Itoa(r.status))
+		q.place = r.place
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.places = append(a.places, q)
 	default:
 		w.End(strconv.Itoa(r.status))
 		a.t.Errorf("request %s ended with %d: %s", q.id, r.status, r.text)
@@ -159,13 +168,11 @@ func (a *asking) begin(g *gateway) {
 		defer cancel()
 		if n%2 == 0 {
 			a.waiting.Add(1)
-			ok := a.ask(ctx, g, q, "?timeout=30s")
+			ok := a.ask(ctx, g, q)
 			a.waiting.Add(-1)
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if ok {
-				a.got++
-			} else {
+			if !ok {
+				a.mu.Lock()
+				defer a.mu.Unlock()
 				a.broken = append(a.broken, q)
 			}
 			return
@@ -227,6 +234,17 @@ func each(qs []question, do func(question)) {
 		all.Go(func() { do(q); <-places })
 	}
 	all.Wait()
+}
+
+// fetchAll asks for answers and gives how many there are.
+func (a *asking) fetchAll(ctx context.Context, g *gateway, qs []question) int {
+	var found atomic.Int64
+	each(qs, func(q question) {
+		if a.fetch(ctx, g, q) {
+			found.Add(1)
+		}
+	})
+	return int(found.Load())
 }
 
 // judge lets the history judge.

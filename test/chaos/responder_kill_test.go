@@ -68,7 +68,7 @@ func killResponder(t *testing.T, s *stand, sc scale, r *row) {
 					defer a.waiting.Add(-1)
 					ctx, cancel := context.WithTimeout(context.Background(), 2*bustest.Patience)
 					defer cancel()
-					if !a.ask(ctx, g, q, "?timeout=60s") {
+					if !a.ask(ctx, g, q) {
 						t.Errorf("the call %s broke", q.id)
 					}
 				})
@@ -85,6 +85,12 @@ func killResponder(t *testing.T, s *stand, sc scale, r *row) {
 			t.Fatal(err)
 		}
 		a.calls.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
+		if n := a.fetchAll(ctx, g, a.places); n < len(a.places) {
+			t.Errorf("%d of %d late answers were found", n, len(a.places))
+		}
+		cancel()
+		a.places = nil
 		finished := book(t, folder, "done", two)
 		for id := range held {
 			attempt, ok := finished[id]
@@ -105,8 +111,8 @@ func killResponder(t *testing.T, s *stand, sc scale, r *row) {
 		one, two = two, server()
 	}
 	rep := a.judge(t, s.broker)
-	if moved == 0 || rep.Answered != rep.Requests {
-		t.Errorf("%d requests moved; of %d waiters %d came to an end", moved, rep.Requests, rep.Answered)
+	if moved == 0 {
+		t.Error("no request was in the hands of a server that was killed: it proves nothing")
 	}
 	var counts []string
 	for attempt, n := range attempts {

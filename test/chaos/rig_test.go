@@ -44,10 +44,10 @@ func kills(n int, test func(*testing.T, *stand, scale, *row)) func(*testing.T, *
 	}
 }
 
-// asks makes a run ask so often: a second, or at once.
-func asks(rate int, test func(*testing.T, *stand, scale, *row)) func(*testing.T, *stand, scale, *row) {
+// asks makes a run ask so often, a second or at once, where others publish at a rate.
+func asks(test func(*testing.T, *stand, scale, *row), of func(rate int) int) func(*testing.T, *stand, scale, *row) {
 	return func(t *testing.T, s *stand, sc scale, row *row) {
-		sc.rate = rate
+		sc.rate = of(sc.rate)
 		test(t, s, sc, row)
 	}
 }

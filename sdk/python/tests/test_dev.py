@@ -35,10 +35,10 @@ class Dev:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
+    def start(self, *flags: str) -> None:
         self.process = subprocess.Popen(
             [self.program, "dev", "--no-demo", "--port", str(self.port), "--kafka-port", "0", "--data",
-             str(self.folder / "data"), "-o", "json"], cwd=self.folder, text=True, stdout=subprocess.PIPE,
+             str(self.folder / "data"), "-o", "json", *flags], cwd=self.folder, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL)
         assert self.process.stdout is not None
         assert json.loads(self.process.stdout.readline())["api"] == self.url
@@ -140,3 +140,71 @@ def test_a_request_over_the_real_bus(dev: Dev) -> None:
         server.stop()
         for w in works:
             w.result(WAIT)
+
+
+SPEC = """
+asyncapi: 3.1.0
+info: {title: TITLE, version: 1.0.0, tags: [{name: 'kind:KIND'}]}
+channels:
+  request:
+    address: TITLE.v1
+    messages: {it: {payload: {type: object, required: [n], properties: {n: {type: integer}}}}}
+  reply:
+    address: TITLE.v1.reply
+    messages: {it: {payload: {type: object, properties: {n: {type: integer}, text: {type: string}}}}}
+"""
+
+
+def test_requests_that_cannot_be_answered(dev: Dev) -> None:
+    dev.end(signal.SIGTERM)
+    specs = dev.folder / "specs"
+    specs.mkdir()
+    for title, kind in (("shop.quote.price", "query"), ("shop.quote.nobody", "query"), ("shop.seat.book", "command")):
+        (specs / f"{title}.v1.yaml").write_text(SPEC.replace("TITLE", title).replace("KIND", kind))
+    dev.start("--specs", str(specs))
+
+    def handle(d: Delivery) -> Any:
+        return {"text": "x" * 1_100_000} if d.data["n"] == 1000 else {"n": "two"} if d.data["n"] == 2 else d.data
+
+    with autobus.sync.Bus(dev.url) as server, autobus.sync.Bus(dev.url) as caller:
+        server.serve("shop.quote.price.v1", subscription="pricing")(handle)
+        works: list[Any] = server.start()
+        eventually("the server answers", lambda: _reason(caller, "shop.quote.price.v1", {"n": 1}) == "")
+        for what, typ, data, extensions, reason in (
+            ("unknown type", "no type", {"n": 1}, {}, "type_invalid"),
+            ("nobody serves it", "shop.quote.nobody.v1", {"n": 1}, {}, "no_responder"),
+            ("data is not as said", "shop.quote.price.v1", {"n": "x"}, {}, "data_invalid"),
+            ("names replies", "shop.quote.price.v1.reply", {"n": 1}, {}, "type_invalid"),
+            ("reply too large", "shop.quote.price.v1", {"n": 1000}, {}, "responder_failed"),
+            ("reply is not as said", "shop.quote.price.v1", {"n": 2}, {}, "responder_failed"),
+            ("deadline is over", "shop.quote.price.v1", {"n": 1}, {"expirytime": "2020-01-01T00:00:00Z"},
+             "deadline_passed"),
+        ):
+            assert _reason(caller, typ, data, extensions) == reason, what
+        for to in ("made-up", caller._engine.core.inbox._last[:-2] + "xx"):
+            for event in (Event("shop.quote.price.v1", {"n": 1}, extensions={"replyto": to}),
+                          Event("shop.quote.price.v1.reply", {"n": 1}, extensions={"to": to, "causationid": "1"})):
+                with pytest.raises(autobus.Refused, match="reply_address_invalid"):
+                    caller.publish(event)
+        server.stop()
+        for w in works:
+            w.result(WAIT)
+    with autobus.sync.Bus(dev.url) as first, autobus.sync.Bus(dev.url) as second:
+        first.serve("shop.seat.book.v1", subscription="booking")(lambda d: d.data)
+        works = first.start()
+        eventually("the first serves it", lambda: _reason(first, "shop.seat.book.v1", {"n": 1}) == "")
+        second.serve("shop.seat.book.v1", subscription="seats")(lambda d: d.data)
+        with pytest.raises(autobus.Error, match="command_taken.*booking"):
+            second.run(signals=False)
+        first.stop()
+        for w in works:
+            w.result(WAIT)
+
+
+def _reason(bus: autobus.sync.Bus, typ: str, data: Any, extensions: Any = None) -> str:
+    """Why a request is not answered; empty when it is. It has a minute, which none of them may need."""
+    try:
+        bus.request(typ, data, extensions=extensions, timeout=60)
+    except autobus.Error as e:
+        return e.reason
+    return ""
