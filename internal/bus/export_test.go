@@ -65,3 +65,13 @@ func (b *Bus) LookForNeglected(ctx context.Context, now time.Time) { b.expiring.
 
 // LookForExpiring looks which dead letters retention takes soon, as if it were now.
 func (b *Bus) LookForExpiring(ctx context.Context, now time.Time) { b.expiring.look(ctx, now) }
+
+// Feeds is how many partitions of the log of replies are read for inboxes that are resumed here.
+func (b *Bus) Feeds() int {
+	b.replies.mu.Lock()
+	defer b.replies.mu.Unlock()
+	return len(b.replies.feeds)
+}
+
+// SetSlowInbox says how long an inbox that takes nothing may hold up others.
+func (b *Bus) SetSlowInbox(d time.Duration) { b.replies.slow = d }

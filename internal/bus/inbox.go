@@ -107,61 +107,6 @@ func (rs *replies) serve(ctx context.Context, who autobus.Principal, s autobus.S
 	}
 }
 
-// resume goes on with an inbox that was opened before, here or elsewhere. It reads for itself: where it begins, the
-// others have been, and its partition may be another one.
-func (rs *replies) resume(ctx context.Context, who autobus.Principal, s autobus.Subscription, h autobus.Handler) error {
-	sign, err := rs.sign(ctx, false)
-	if err != nil {
-		return err
-	}
-	at, bad := sign.own(s.Address, who.Name)
-	if bad != nil {
-		return bad
-	}
-	if _, err := rs.open(ctx); err != nil {
-		return err
-	}
-	tp := kafka.TP{Topic: repliesTopic, Partition: at.partition}
-	end, err := rs.end(ctx, tp)
-	if err != nil {
-		return err
-	}
-	next, err := rs.since(ctx, tp, s.From)
-	if err != nil {
-		return err
-	}
-	reader, err := rs.bus.cfg.Log.Follow(map[kafka.TP]int64{tp: next})
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	for opened := false; ; {
-		if !opened && next >= end {
-			opened = true
-			if s.Opened != nil {
-				s.Opened(s.Address)
-			}
-		}
-		records, err := reader.Poll(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		var ds []autobus.Delivery
-		for i := range records {
-			next = records[i].Offset + 1
-			if id, ok := addressee(&records[i]); ok && id == at.nonce {
-				ds = append(ds, rs.delivery(&records[i]))
-			}
-		}
-		if len(ds) > 0 {
-			h(ctx, ds)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // since finds where to begin.
 func (rs *replies) since(ctx context.Context, tp kafka.TP, from autobus.Start) (int64, error) {
 	if from.IsZero() {

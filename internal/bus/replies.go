@@ -41,10 +41,13 @@ type replies struct {
 	own        int32   // partition of the inboxes here
 	next       int64   // offset to be read next there; -1 = it is not read yet
 	inboxes    map[inboxID]*inbox
+	feeds      map[int32]*feed // by partition: of the inboxes that are resumed here
+	slow       time.Duration   // how long one of these may hold up the others
 }
 
 func newReplies(b *Bus) *replies {
-	return &replies{bus: b, wanted: make(chan struct{}), next: -1, inboxes: map[inboxID]*inbox{}}
+	return &replies{bus: b, wanted: make(chan struct{}), next: -1, inboxes: map[inboxID]*inbox{},
+		feeds: map[int32]*feed{}, slow: slowInbox}
 }
 
 // sign gives the signer of addresses. Without create it is nil as long as the cluster has no secret, so that no
