@@ -226,8 +226,8 @@ func stored() *ipc.Once {
 	}
 }
 
-// Callers that know nothing of each other may make up the same Idempotency-Key. It reaches the service, and none of them
-// gets another one's answer.
+// Callers that know nothing of each other may make up the same Idempotency-Key. It reaches the service, and none of
+// them gets another one's answer.
 func TestAnIdempotencyKeyIsTheServices(t *testing.T) {
 	arrived := make(chan struct{}, 2)
 	both := make(chan struct{})

@@ -16,8 +16,8 @@ type taken struct {
 	failed []error
 }
 
-// load makes calls at a rate for a time and returns when all have ended. A call counts from when it was due, so one that
-// had to wait for a processor is not quicker for it.
+// load makes calls at a rate for a time and returns when all have ended. A call counts from when it was due, so one
+// that had to wait for a processor is not quicker for it.
 func load(ctx context.Context, rate int, d time.Duration, call func(context.Context) error) *taken {
 	t := &taken{}
 	var mu sync.Mutex

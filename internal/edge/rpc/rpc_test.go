@@ -112,7 +112,8 @@ func TestCalls(t *testing.T) {
 			`{"jsonrpc":"2.0","id":3,"error":{"code":-32600,`},
 		"names are exact": {`{"JSONRPC":"2.0","Method":"math.sum.make","id":3}`,
 			`{"jsonrpc":"2.0","id":3,"error":{"code":-32600,`},
-		"id is an object": {`{"jsonrpc":"2.0","method":"math.sum.make","id":{}}`, invalid + `the id is neither text nor a number"}}`},
+		"id is an object": {`{"jsonrpc":"2.0","method":"math.sum.make","id":{}}`,
+			invalid + `the id is neither text nor a number"}}`},
 		"unknown method": {`{"jsonrpc":"2.0","method":"Foo","id":4}`,
 			`{"jsonrpc":"2.0","id":4,"error":{"code":-32000,"message":"No subscription serves the type."`},
 		"reserved method": {`{"jsonrpc":"2.0","method":"dlq.x.y.v1","id":4}`,
@@ -122,7 +123,8 @@ func TestCalls(t *testing.T) {
 		"batch": {`[{"jsonrpc":"2.0","method":"math.sum.make","params":[1],"id":"1"},
 			{"jsonrpc":"2.0","method":"math.sum.make","params":[7]},
 			{"foo":"boo"},{"jsonrpc":"2.0","method":"math.sum.make","params":[2,3],"id":"2"}]`,
-			`[{"jsonrpc":"2.0","id":"1","result":1},` + invalid + `jsonrpc is not \"2.0\""}},{"jsonrpc":"2.0","id":"2","result":5}]`},
+			`[{"jsonrpc":"2.0","id":"1","result":1},` + invalid +
+				`jsonrpc is not \"2.0\""}},{"jsonrpc":"2.0","id":"2","result":5}]`},
 		"too many": {`[` + strings.Repeat(`1,`, maxCalls) + `1]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,`},
 	} {
 		status, got := post(t, url, c.body)
