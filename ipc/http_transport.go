@@ -13,9 +13,9 @@ import (
 //	client := &http.Client{Transport: &ipc.Transport{Caller: caller, Type: "pricing.http.call.v1"}}
 //
 // The host of the URL says nothing to the bus; it arrives as the Host of the request. The deadline is that of the
-// request's context, or of http.Client.Timeout, else DefaultTimeout. Each round trip is a request of its own, with an id
-// of its own: an Idempotency-Key is the service's to honour, as it is over HTTP. What the bus refuses, or nobody answers,
-// is the error of RoundTrip; errors.As finds the *autobus.Error.
+// request's context, or of http.Client.Timeout, else DefaultTimeout. Each round trip is a request of its own, with an
+// id of its own: an Idempotency-Key is the service's to honour, as it is over HTTP. What the bus refuses, or nobody
+// answers, is the error of RoundTrip; errors.As finds the *autobus.Error.
 type Transport struct {
 	Caller *Caller
 	Type   string                       // of the requests
