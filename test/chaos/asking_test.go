@@ -56,7 +56,7 @@ func newAsking(t *testing.T, s *stand) *asking {
 		t.Fatal(err)
 	}
 	a := &asking{t: t, typ: types.Query, history: bustest.NewHistory(),
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 500}}}
 	t.Cleanup(a.client.CloseIdleConnections)
 	return a
 }
@@ -228,7 +228,7 @@ func (a *asking) load(ctx context.Context, g *gateway, rate int) {
 // each does something with questions, some at a time.
 func each(qs []question, do func(question)) {
 	var all sync.WaitGroup
-	places := make(chan struct{}, 64)
+	places := make(chan struct{}, 500)
 	for _, q := range qs {
 		places <- struct{}{}
 		all.Go(func() { do(q); <-places })

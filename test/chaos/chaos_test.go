@@ -106,7 +106,7 @@ func jobs(apart, combined *rig) []job {
 		{"T19", "50 of 800 keys fail and are parked; the gateway is killed while they are, and while they come back",
 			"nothing skipped, each key in order; the others at 90 % of their rate; attempts never early, 1 s + 3 % late",
 			apart.on(parkKeys)},
-		{"T20", "`kill -9` of the gateway that holds the inbox of 500 requests a second, another one is asked",
+		{"T20", "`kill -9` of the gateway that holds the inbox of requests under way, another one is asked",
 			"every answer that is in the log is found, none goes astray",
 			apart.on(kills(3, asks(killAsker, func(rate int) int { return rate / 4 })))},
 		{"T20-server", "`kill -9` of one of two servers that have requests in hand",

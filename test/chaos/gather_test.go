@@ -26,16 +26,18 @@ func gather(t *testing.T, s *stand, sc scale, r *row) {
 	const timeout = 2 * time.Second
 	a := newAsking(t, s)
 	g := s.start(t)
-	for _, name := range []string{"a", "b", "c", "twice", "silent"} {
+	prefix := bustest.Prefix() + "-"
+	silent, twice := prefix+"silent", prefix+"twice"
+	for _, name := range []string{prefix + "a", prefix + "b", prefix + "c", twice, silent} {
 		handle := echo
 		switch name {
-		case "silent":
+		case silent:
 			handle = func(ctx context.Context, _ *ipc.Request) (any, error) {
 				<-ctx.Done() // the deadline of the request
 				return nil, context.Cause(ctx)
 			}
-		case "twice":
-			handle = a.twice(g)
+		case twice:
+			handle = a.twice(g, twice)
 		}
 		a.serve(name, 50, handle, g)
 	}
@@ -43,7 +45,7 @@ func gather(t *testing.T, s *stand, sc scale, r *row) {
 	var off []time.Duration
 	for range sc.rate {
 		a.calls.Go(func() {
-			late := a.gather(g, timeout)
+			late := a.gather(g, timeout, silent)
 			mu.Lock()
 			defer mu.Unlock()
 			off = append(off, late)
@@ -65,7 +67,7 @@ func gather(t *testing.T, s *stand, sc scale, r *row) {
 }
 
 // twice answers twice, the first time by itself.
-func (a *asking) twice(g *gateway) ipc.HandleFunc {
+func (a *asking) twice(g *gateway, name string) ipc.HandleFunc {
 	c := a.connect(g)
 	a.t.Cleanup(func() { _ = c.Close(context.Background()) })
 	return func(ctx context.Context, q *ipc.Request) (any, error) {
@@ -74,7 +76,7 @@ func (a *asking) twice(g *gateway) ipc.HandleFunc {
 			return nil, err
 		}
 		first, err := autobus.NewEvent(a.typ+autobus.ReplySuffix, answer, autobus.CausedBy(&q.Event),
-			autobus.WithExtension(autobus.ExtTo, string(q.ReplyTo())), autobus.WithExtension(autobus.ExtResponder, "twice"))
+			autobus.WithExtension(autobus.ExtTo, string(q.ReplyTo())), autobus.WithExtension(autobus.ExtResponder, name))
 		if err == nil {
 			_, err = autobus.PublishOne(ctx, c, first)
 		}
@@ -83,7 +85,7 @@ func (a *asking) twice(g *gateway) ipc.HandleFunc {
 }
 
 // gather asks all and gives how long after its deadline the answer was complete.
-func (a *asking) gather(g *gateway, timeout time.Duration) time.Duration {
+func (a *asking) gather(g *gateway, timeout time.Duration, silent string) time.Duration {
 	q := question{id: autobus.NewID(time.Now()), n: a.next.Add(1)}
 	w := a.history.Wait(q.id, a.typ, strconv.FormatInt(q.n, 10), false)
 	ctx, cancel := context.WithTimeout(context.Background(), bustest.Patience)
@@ -120,7 +122,7 @@ func (a *asking) gather(g *gateway, timeout time.Duration) time.Duration {
 		w.Got(&e, amount(e.Data))
 	}
 	w.End("")
-	if want := "4 [silent] 1"; done != want {
+	if want := fmt.Sprint(4, []string{silent}, 1); done != want {
 		a.t.Errorf("request %s ended with %q, want %q", q.id, done, want)
 	}
 	return late
