@@ -45,9 +45,9 @@ type resumed struct {
 	wake chan struct{} // one token: there is something
 
 	// Guarded by the feed's mutex.
-	next  int64 // it has been given everything before that
-	waits bool  // for the next pass, because it begins before the reader
-	queue []autobus.Delivery
+	next  int64                // it has been given everything before that
+	waits bool                 // for the next pass, because it begins before the reader
+	queue [][]autobus.Delivery // others may have the same ones
 	bytes int
 	err   error
 }
@@ -77,12 +77,15 @@ func (rs *replies) resume(ctx context.Context, who autobus.Principal, s autobus.
 	f := rs.enter(ctx, tp, m)
 	defer rs.leave(f, m)
 	for opened := false; ; {
-		ds, upTo, err := f.take(m)
+		taken, upTo, err := f.take(m)
+		for _, ds := range taken {
+			if over(ctx) {
+				return nil
+			}
+			h(ctx, ds)
+		}
 		if over(ctx) {
 			return nil
-		}
-		if len(ds) > 0 {
-			h(ctx, ds)
 		}
 		if !opened && upTo >= m.end {
 			opened = true
@@ -195,7 +198,7 @@ func (f *feed) begin(again context.CancelFunc) int64 {
 func (f *feed) hand(records []kafka.Record) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	found := map[inboxID][]autobus.Delivery{}
+	found, sizes := map[inboxID][]autobus.Delivery{}, map[inboxID]int{}
 	for m := range f.all {
 		found[m.id] = nil
 	}
@@ -205,6 +208,7 @@ func (f *feed) hand(records []kafka.Record) bool {
 		if id, ok := addressee(r); ok {
 			if ds, wanted := found[id]; wanted {
 				found[id] = append(ds, f.replies.delivery(r))
+				sizes[id] += found[id][len(ds)].Size()
 			}
 		}
 	}
@@ -218,9 +222,8 @@ func (f *feed) hand(records []kafka.Record) bool {
 		})
 		opens := m.next < m.end && f.next >= m.end
 		m.next = max(m.next, f.next)
-		for _, d := range ds[first:] {
-			m.bytes += d.Size()
-			m.queue = append(m.queue, d)
+		if first < len(ds) { // a thousand may wait for one of them each, so they are not copied
+			m.queue, m.bytes = append(m.queue, ds[first:len(ds):len(ds)]), m.bytes+sizes[m.id]
 		}
 		if opens || first < len(ds) {
 			signal(m.wake)
@@ -266,12 +269,12 @@ func (f *feed) full(end bool) (is bool) {
 }
 
 // take gives an inbox what there is for it, and up to where that is all.
-func (f *feed) take(m *resumed) (ds []autobus.Delivery, upTo int64, err error) {
+func (f *feed) take(m *resumed) (all [][]autobus.Delivery, upTo int64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ds, m.queue, m.bytes = m.queue, nil, 0
+	all, m.queue, m.bytes = m.queue, nil, 0
 	signal(f.room)
-	return ds, m.next, m.err
+	return all, m.next, m.err
 }
 
 // fail ends all inboxes of the feed.
