@@ -38,9 +38,8 @@ func invalid(why string) *fault {
 // unreadable says where a body stops being JSON.
 func unreadable(body []byte) *fault {
 	f := newFault(parseError, "Parse error")
-	var syntax *json.SyntaxError
 	var v json.RawMessage
-	if errors.As(json.Unmarshal(body, &v), &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(body, &v)); ok {
 		f.Data = "at byte " + strconv.FormatInt(syntax.Offset, 10) + ": " + syntax.Error()
 	}
 	return f

@@ -67,7 +67,7 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request) {
 func write(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // a client that left does not read it
+	_, _ = w.Write(body) //nolint:gosec // JSON, sent as such; a client that left does not read it
 }
 
 func options(r *http.Request) (time.Duration, *autobus.Error) {
