@@ -96,7 +96,8 @@ func FuzzFact(f *testing.F) {
 		}
 		is := original(again.source, again.offset, &written)
 		if string(is.Key) != string(was.Key) || (is.Key == nil) != (was.Key == nil) ||
-			string(is.Value) != string(was.Value) || (is.Value == nil) != (was.Value == nil) || len(is.Headers) != len(was.Headers) || !is.Time.Equal(was.Time) {
+			string(is.Value) != string(was.Value) || (is.Value == nil) != (was.Value == nil) ||
+			len(is.Headers) != len(was.Headers) || !is.Time.Equal(was.Time) {
 			t.Errorf("the event %+v became %+v", was, is)
 		}
 	})
