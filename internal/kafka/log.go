@@ -159,11 +159,26 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	l.admin = kadm.NewClient(l.client)
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := l.client.Ping(ctx); err != nil {
+	if err := ping(ctx, l.client); err != nil {
 		l.client.Close()
 		return nil, unreachable(cfg, err)
 	}
 	return l, nil
+}
+
+// ping waits for a broker's answer. One that starts is connected to for some seconds before it answers.
+func ping(ctx context.Context, client *kgo.Client) error {
+	for {
+		err := client.Ping(ctx)
+		if !errors.Is(err, errSilent) {
+			return err
+		}
+		select {
+		case <-time.After(shunned):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Name is what the bus calls the cluster.
@@ -188,7 +203,7 @@ func connectOptions(cfg Config) ([]kgo.Opt, error) {
 		kgo.ClientID(cfg.ClientID),
 		// The defaults (5 s, 10 s, 10 s) make a stopped leader cost 20 s.
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.DialTimeout(3 * time.Second),
+		kgo.DialTimeout(dialTimeout),
 		kgo.RequestTimeoutOverhead(3 * time.Second),
 		// A broker that restarts closes connections in the middle of a handshake, which would look like a wrong
 		// password. Whether the connection works at all is proven by Open.
@@ -214,7 +229,9 @@ func connectOptions(cfg Config) ([]kgo.Opt, error) {
 // newProducer makes a client with a producer id of its own. It must not be called under l.mu: the client asks for batch
 // limits.
 func (l *Log) newProducer() (*kgo.Client, error) {
-	opts, err := connectOptions(l.cfg)
+	cfg := l.cfg
+	cfg.Dial = newDialer(cfg).Dial
+	opts, err := connectOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
