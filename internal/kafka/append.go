@@ -22,32 +22,52 @@ type Append struct {
 }
 
 // Append hands the records over, all or none: an error means that certainly nothing was or will be written.
-// ReasonCapacity is the usual one. Records are in the order in which Append was called.
+// ReasonCapacity is the usual one. Records are in the order in which Append was called. Where the brokers have not
+// answered for a while copies are handed over: a record may be a small part of what came with it, and what waits must
+// not hold more memory than it was admitted with.
 func (l *Log) Append(a *Append) error {
+	if len(a.Records) == 0 {
+		return nil
+	}
 	var bytes int64
 	for i := range a.Records {
 		bytes += a.Records[i].size()
 	}
-	client, err := l.producer(a.TP, bytes, int64(len(a.Records)))
+	client, wait, err := l.producer(a.TP, bytes, int64(len(a.Records)), a.Records[0].Time)
 	if err != nil {
 		return err
 	}
 	out := make([]kgo.Record, len(a.Records))
 	for i := range a.Records {
-		r, o := &a.Records[i], &out[i]
+		r, o := a.Records[i], &out[i]
+		if wait {
+			r = r.Clone()
+		}
 		o.Topic, o.Partition = a.TP.Topic, a.TP.Partition
 		o.Key, o.Value, o.Timestamp, o.Headers = r.Key, r.Value, r.Time, r.Headers
 	}
+	f := &flight{log: l, tp: a.TP, wait: wait, done: a.Done}
 	for i := range out {
-		size := a.Records[i].size()
-		// The background context, always: the client looks at the context of a partition's first record and fails
-		// every record behind it.
-		client.TryProduce(context.Background(), &out[i], func(r *kgo.Record, err error) {
-			l.buffer.release(a.TP, size)
-			a.Done(i, r.Offset, err)
-		})
+		f.hand(client, &out[i], i, a.Records[i].size())
 	}
 	return nil
+}
+
+// flight is an append that was handed over: nothing but what has to be told at its end, for it may wait long.
+type flight struct {
+	log  *Log
+	tp   TP
+	wait bool
+	done func(i int, offset int64, err error)
+}
+
+// hand gives the client one record. The context is the background one, always: the client looks at the context of a
+// partition's first record and fails every record behind it.
+func (f *flight) hand(client *kgo.Client, r *kgo.Record, i int, size int64) {
+	client.TryProduce(context.Background(), r, func(r *kgo.Record, err error) {
+		f.log.buffer.release(f.tp, size, r.Timestamp, f.wait)
+		f.done(i, r.Offset, err)
+	})
 }
 
 // Write appends one record and waits for its offset. ReasonCapacity means that certainly nothing was written; after any
@@ -135,9 +155,9 @@ func (l *Log) Renew(topic string) bool {
 	return settled
 }
 
-// producer reserves room for an append and gives the client that serves the topic. Both happen under one lock, so that
-// Renew sees every append that uses the old client.
-func (l *Log) producer(tp TP, bytes, records int64) (*kgo.Client, error) {
+// producer reserves room for an append of that time and gives the client that serves the topic, and whether the append
+// will have to wait. All happens under one lock, so that Renew sees every append that uses the old client.
+func (l *Log) producer(tp TP, bytes, records int64, at time.Time) (c *kgo.Client, wait bool, err error) {
 	l.mu.RLock()
 	for gate := l.gates[tp.Topic]; gate != nil; gate = l.gates[tp.Topic] {
 		l.mu.RUnlock()
@@ -145,13 +165,13 @@ func (l *Log) producer(tp TP, bytes, records int64) (*kgo.Client, error) {
 		l.mu.RLock()
 	}
 	defer l.mu.RUnlock()
-	if err := l.buffer.reserve(tp, bytes, records); err != nil {
-		return nil, err
+	if wait, err = l.buffer.reserve(tp, bytes, records, at); err != nil {
+		return nil, false, err
 	}
 	if c, ok := l.renewed[tp.Topic]; ok {
-		return c, nil
+		return c, wait, nil
 	}
-	return l.client, nil
+	return l.client, wait, nil
 }
 
 // Gone reports whether an append failed because the topic is not, or no longer, the one the producer knew.

@@ -28,18 +28,31 @@ type buffer struct {
 
 	mu     sync.Mutex
 	total  usage
+	late   int64             // bytes of what had to wait when it came
 	topics map[string]*usage // those of which something is in flight
-	parts  map[TP]*usage
+	parts  map[TP]*share
 	idle   map[string]chan struct{} // topic -> closed when nothing of it is in flight
 }
 
 type usage struct{ bytes, records int64 }
+
+// share is what is in flight of a partition, and the time of the newest record of it that was answered: how far that is
+// behind a new one is how long appends take at the moment.
+type share struct {
+	usage
+	answered time.Time
+}
+
+// waits is how far behind its newest record a partition's answers are when what comes has to wait. Brokers that are
+// well take milliseconds.
+const waits = 250 * time.Millisecond
 
 // BufferUsage is what is in flight between the gateway and the brokers.
 type BufferUsage struct {
 	Bytes   int64 `json:"bytes"`
 	Records int64 `json:"records"`
 	Limit   int64 `json:"limit"`
+	Waiting int64 `json:"-"` // those of the bytes that came while the brokers had not answered for a while
 }
 
 type bufferMetrics struct {
@@ -47,7 +60,7 @@ type bufferMetrics struct {
 }
 
 func newBuffer(limit int64, reg prometheus.Registerer) *buffer {
-	b := &buffer{limit: limit, topics: map[string]*usage{}, parts: map[TP]*usage{}, idle: map[string]chan struct{}{}}
+	b := &buffer{limit: limit, topics: map[string]*usage{}, parts: map[TP]*share{}, idle: map[string]chan struct{}{}}
 	b.metrics = bufferMetrics{
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "autobus_kafka_appends_refused_total",
 			Help: "Appends refused because the buffer of a partition was full."}),
@@ -63,13 +76,13 @@ func newBuffer(limit int64, reg prometheus.Registerer) *buffer {
 	return b
 }
 
-// reserve takes room for one append, whole or not at all.
-func (b *buffer) reserve(tp TP, bytes, records int64) error {
+// reserve takes room for one append of that time, whole or not at all, and tells whether it will have to wait there.
+func (b *buffer) reserve(tp TP, bytes, records int64, at time.Time) (wait bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.parts[tp]
 	if p == nil {
-		p = &usage{}
+		p = &share{answered: at}
 		b.parts[tp] = p
 	}
 	t := b.topics[tp.Topic]
@@ -85,14 +98,17 @@ func (b *buffer) reserve(tp TP, bytes, records int64) error {
 			e := autobus.NewError(autobus.ReasonCapacity, "%s has %d bytes waiting for the brokers, its partition %d %d",
 				tp.Topic, t.bytes, tp.Partition, p.bytes)
 			e.RetryAfter = time.Second
-			return e
+			return false, e
 		}
 	}
-	for _, u := range []*usage{p, t, &b.total} {
+	for _, u := range []*usage{&p.usage, t, &b.total} {
 		u.bytes += bytes
 		u.records += records
 	}
-	return nil
+	if wait = at.Sub(p.answered) > waits; wait {
+		b.late += bytes
+	}
+	return wait, nil
 }
 
 // exceeds reports whether so much more would be over a limit.
@@ -100,12 +116,16 @@ func (u *usage) exceeds(bytes, records, limit, most int64) bool {
 	return u.bytes+bytes > limit || u.records+records > most
 }
 
-// release gives back one record's share.
-func (b *buffer) release(tp TP, bytes int64) {
+// release gives back the share of one record, which is of that time and had to wait or not.
+func (b *buffer) release(tp TP, bytes int64, at time.Time, waited bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p, t := b.parts[tp], b.topics[tp.Topic]
-	for _, u := range []*usage{p, t, &b.total} {
+	p.answered = at
+	if waited {
+		b.late -= bytes
+	}
+	for _, u := range []*usage{&p.usage, t, &b.total} {
 		u.bytes -= bytes
 		u.records--
 	}
@@ -124,7 +144,7 @@ func (b *buffer) release(tp TP, bytes int64) {
 func (b *buffer) usage() BufferUsage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return BufferUsage{Bytes: b.total.bytes, Records: b.total.records, Limit: b.limit}
+	return BufferUsage{Bytes: b.total.bytes, Records: b.total.records, Limit: b.limit, Waiting: b.late}
 }
 
 // settled waits until nothing of a topic is in flight, and reports whether that was so in time.

@@ -4,6 +4,7 @@ package kafka
 
 import (
 	"testing"
+	"time"
 )
 
 // Each bound of the buffer refuses on its own, and only where something is in flight already.
@@ -31,12 +32,12 @@ func TestBufferBounds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			buf := newBuffer(1000, nil)
 			for _, s := range c.before {
-				if err := buf.reserve(s.tp, s.bytes, s.records); err != nil {
+				if _, err := buf.reserve(s.tp, s.bytes, s.records, time.Now()); err != nil {
 					t.Fatal(err)
 				}
 			}
 			before := buf.usage()
-			err := buf.reserve(c.then.tp, c.then.bytes, c.then.records)
+			_, err := buf.reserve(c.then.tp, c.then.bytes, c.then.records, time.Now())
 			if (err != nil) != c.full {
 				t.Errorf("refused: %v", err)
 			}
