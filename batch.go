@@ -75,6 +75,7 @@ type Batch struct {
 	settled chan struct{}
 	own     Stream // when Stream is nil
 	watcher func(i int, r Receipt)
+	over    bool // forgotten while events were pending
 }
 
 // watch has f told each receipt of the next publish before anybody else hears of it. It fails while the batch is in
@@ -127,8 +128,10 @@ func (b *Batch) Resolve(i int, r Receipt) {
 		b.watcher(i, r)
 	}
 	b.mu.Lock()
-	b.Receipts[i] = r
-	b.follow(i, r)
+	if !b.over {
+		b.Receipts[i] = r
+		b.follow(i, r)
+	}
 	b.pending--
 	last, settled, done := b.pending == 0, b.settled, b.Done // from now on the batch may be used again
 	if last {
@@ -172,6 +175,17 @@ func (b *Batch) Wait(ctx context.Context) []Receipt {
 		}
 	}
 	return out
+}
+
+// Forget lets go of all that the batch holds, for a caller whose Wait ended with its context and who told what he had:
+// the outcomes still to come may be long in coming, and are told nobody. The batch must not be used again.
+func (b *Batch) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pending > 0 {
+		b.over = true
+		b.Events, b.Receipts, b.Stream, b.Done = nil, nil, nil, nil
+	}
 }
 
 // Admit reports whether event i may follow what came before it in its stream, or in the batch itself; else it gives the

@@ -57,6 +57,34 @@ func TestBatchSettlesOnceAllItsEventsAre(t *testing.T) {
 	}
 }
 
+// A batch that was forgotten holds nothing, and what comes of its events is told nobody.
+func TestAForgottenBatchHoldsNothing(t *testing.T) {
+	stream := &autobus.Stream{}
+	b := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{keyed("1", "k"), keyed("2", "k")},
+		Done: func(*autobus.Batch) { t.Error("Done was called") }})
+	b.Resolve(0, written(1))
+	past, end := context.WithCancel(t.Context())
+	end()
+	got := b.Wait(past)
+	b.Forget()
+	if b.Events != nil || b.Receipts != nil || b.Stream != nil {
+		t.Errorf("it holds %+v", b)
+	}
+	b.Resolve(1, refused(autobus.ReasonCapacity))
+	if got[0].Offset != 1 || got[1].Status != autobus.Unknown {
+		t.Errorf("receipts %+v", got)
+	}
+	next := opened(t, &autobus.Batch{Stream: stream, Events: []autobus.Event{keyed("3", "k")}})
+	if id, ok := next.Admit(0); ok || id != "2" {
+		t.Errorf("the next event of the key: %t, after %q", ok, id)
+	}
+	next.Resolve(0, written(2))
+	next.Forget()
+	if len(next.Events) != 1 || next.Wait(t.Context())[0].Offset != 2 {
+		t.Error("a settled batch lost what it holds")
+	}
+}
+
 // TestWaitOfABatchThatWasNotLookedAt: who passes over the error of Publish must not wait for ever.
 func TestWaitOfABatchThatWasNotLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -90,6 +90,8 @@ type publish struct {
 
 	responders map[int][]string // of the requests among the events, by index
 
+	scheduled []called // of the events to be published later, by index; nil = there is none
+
 	joinedScheduled func(i int, rc autobus.Receipt) // settleScheduled, likewise
 	release         bool                            // of what was scheduled and is due: it was counted when it came
 }
@@ -201,9 +203,14 @@ func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) (bool, *autobus
 	if !it.at.IsZero() {
 		who, joined = scheduled(who), p.joinedScheduled
 	}
-	if e.ID == "" {
+	fresh := e.ID == ""
+	if fresh {
 		e.ID = autobus.NewID(p.now) // ours is new, so there is nothing to compare it with
-	} else {
+	}
+	if !it.at.IsZero() {
+		p.willSchedule(it.index, e)
+	}
+	if !fresh {
 		c, first, err := p.bus.duplicates.claim(who, it.route.topicID(), e, &p.turn, joiner{joined, it.index})
 		if !first {
 			p.follow()
@@ -259,7 +266,7 @@ func (p *publish) follow() {
 		return
 	}
 	p.append()
-	p.parts, p.turn = nil, newTurn()
+	p.turn = newTurn()
 	<-behind
 }
 
@@ -267,8 +274,13 @@ func (p *publish) follow() {
 // order: a key has one.
 func (p *publish) append() {
 	defer func() { p.bus.duplicates.appended(&p.turn) }()
-	for _, part := range p.parts {
-		err := p.bus.cfg.Log.Append(&kafka.Append{TP: part.tp, Records: part.records,
+	parts := p.parts
+	// What waits for the brokers holds no more of the publish than its outcome needs.
+	p.parts, p.headers, p.values, p.nowText = nil, nil, nil, nil
+	for _, part := range parts {
+		records := part.records
+		part.records = nil
+		err := p.bus.cfg.Log.Append(&kafka.Append{TP: part.tp, Records: records,
 			Done: func(n int, offset int64, err error) { p.appended(part, n, offset, err) }})
 		if err == nil {
 			continue

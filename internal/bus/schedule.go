@@ -117,9 +117,22 @@ func (p *publish) settleScheduled(i int, rc autobus.Receipt) {
 	if rc.Status == autobus.Written {
 		at := time.UnixMilli(rc.Offset).UTC()
 		rc.Partition, rc.Offset = 0, 0
-		rc.Scheduled = &autobus.Scheduled{ID: p.scheduleID(&p.batch.Events[i], at), At: at}
+		e := p.scheduled[i]
+		rc.Scheduled = &autobus.Scheduled{At: at,
+			ID: p.scheduleID(&autobus.Event{Type: e.typ, Source: e.source, ID: e.id}, at)}
 	}
 	p.settle(i, rc)
+}
+
+// called is what names the schedule of an event.
+type called struct{ typ, source, id string }
+
+// willSchedule notes it: by the time that the event has a schedule, its batch may be forgotten.
+func (p *publish) willSchedule(i int, e *autobus.Event) {
+	if p.scheduled == nil { // before any of them can be settled
+		p.scheduled = make([]called, len(p.batch.Events))
+	}
+	p.scheduled[i] = called{e.Type, e.Source, e.ID}
 }
 
 func (p *publish) scheduleID(e *autobus.Event, at time.Time) string {

@@ -13,7 +13,7 @@ import (
 
 // Parcel is what one request or frame publishes together: the events that could be read and, in their places, the
 // refusals of the rest. Use it in this order: NewParcel, Add, then either Publish and Wait, or Begin and Outcomes, then
-// AppendResults.
+// AppendResults and Forget.
 type Parcel struct {
 	// Broken: in mode ordered an item without a readable key may have been of any key, so it stops them all. A stream
 	// hands it on from one parcel to the next.
@@ -122,7 +122,17 @@ func (p *Parcel) append(ctx context.Context, bus autobus.Bus) *autobus.Error {
 }
 
 // Cancel lets go of a published parcel whose outcome nobody waits for.
-func (p *Parcel) Cancel() { p.cancel() }
+func (p *Parcel) Cancel() {
+	p.cancel()
+	p.Forget()
+}
+
+// Forget lets go of what was answered. An event whose outcome came too late may wait for the brokers for as long as
+// they are away, and must not hold the request that brought it.
+func (p *Parcel) Forget() {
+	p.batch.Forget()
+	p.r, p.ctx, p.cancel = nil, nil, nil
+}
 
 // Wait gives the outcome of each item, in order, and lets go of the parcel's context.
 func (p *Parcel) Wait() []autobus.Receipt {

@@ -187,6 +187,7 @@ func (e *Edge) settle(w http.ResponseWriter, r *http.Request, p *edge.Parcel, o 
 		return
 	}
 	receipts := p.Wait()
+	defer p.Forget()
 	if single != nil {
 		if err := receipts[0].Err; err != nil && err.Reason == autobus.ReasonDataUnreadable && !json.Valid(single) {
 			// A body that is no JSON at all was unreadable before there was an event to speak of.

@@ -215,6 +215,7 @@ func (s *stream) answer() {
 		for i, rc := range outcomes {
 			buf = append(p.AppendResult(buf, i, rc), '\n')
 		}
+		p.Forget()
 		if failed = s.w.send(buf); failed != nil {
 			s.cancel(failed)
 		}

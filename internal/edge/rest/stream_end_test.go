@@ -98,3 +98,20 @@ func TestOutcomesOutliveTheirRequest(t *testing.T) {
 		})
 	}
 }
+
+// An event whose outcome came too late may wait in the bus for long, and holds nothing of the request that brought it.
+func TestAnswersLetGoOfTheirRequests(t *testing.T) {
+	for name, media := range map[string]string{"stream": mediaNDJSON, "single": mediaJSON} {
+		var held *autobus.Batch
+		t.Run(name, func(t *testing.T) { // at the end of it the server is down
+			bus := &fakeBus{settle: func(b *autobus.Batch, _ int, _ func()) { held = b }}
+			a := serve(t, bus, open(), Config{}).post(t, "/v1/events/a.b.v1?timeout=20ms", media, "{}")
+			if len(a.Results) != 1 || a.Results[0].Status != "unknown" {
+				t.Fatalf("answer %+v", a)
+			}
+		})
+		if held == nil || held.Events != nil || held.Stream != nil {
+			t.Errorf("%s: the batch that waits is %+v", name, held)
+		}
+	}
+}

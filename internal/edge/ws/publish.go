@@ -92,6 +92,7 @@ func (c *conn) send(p *publication) *autobus.Error {
 
 // appendPublished appends the answer to a publish, in the form in which it was asked.
 func (c *conn) appendPublished(dst []byte, p *publication) []byte {
+	defer p.parcel.Forget()
 	receipts := p.parcel.Outcomes(c.past)
 	if !p.binary {
 		dst = append(appendHead(dst, "published", p.seq, ""), `,"results":`...)
