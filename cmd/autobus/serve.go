@@ -113,6 +113,7 @@ func start(ctx context.Context, s settings) (in *instance, err error) {
 	if err = in.openLog(ctx); err != nil {
 		return in, err
 	}
+	in.run(in.core, "headroom", newHeadroom(func() int64 { return in.log.InFlight().Waiting }).Run)
 	if in.control, err = control.Open(ctx, in.log, s.logger); err != nil {
 		return in, err
 	}
