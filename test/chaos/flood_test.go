@@ -33,6 +33,7 @@ type flood struct {
 const (
 	floodBytes   = 16 << 10 // of an event
 	floodClients = 400
+	floodRounds  = 10 // before the cut
 	floodBuffer  = 64 // MiB, of the gateway; one type may have half of it
 )
 
@@ -45,8 +46,10 @@ func cutGateway(t *testing.T, s *stand, sc scale, r *row) {
 	f := &flood{x: x, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: floodClients}},
 		unknown: map[string]bool{}, reasons: map[autobus.Reason]int{}}
 	t.Cleanup(f.client.CloseIdleConnections)
-	// The connections and what a request takes by itself are there before.
-	f.run(t, time.Now().Add(5*time.Second), sc.rate/10)
+	// The connections, and what so many requests take by themselves, are there before.
+	for range floodRounds {
+		f.together(t)
+	}
 	x.none("events were not written before the cut", len(f.answers)-f.answers.count(autobus.Written))
 	before := f.peak
 	f.answers = nil
@@ -113,7 +116,7 @@ func (f *flood) run(t *testing.T, until time.Time, rate int) {
 	for range floodClients {
 		all.Go(func() {
 			for n := range tokens {
-				f.publish(t, n)
+				f.publish(t, n, "2s")
 			}
 		})
 	}
@@ -133,12 +136,38 @@ func (f *flood) run(t *testing.T, until time.Time, rate int) {
 	all.Wait()
 }
 
-func (f *flood) publish(t *testing.T, n int) {
+// together has every client publish one event at the same time.
+func (f *flood) together(t *testing.T) {
+	var all sync.WaitGroup
+	for range floodClients {
+		n := f.next
+		f.next++
+		all.Go(func() { f.publish(t, n, "30s") })
+	}
+	done := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(done)
+	}()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		f.peak = max(f.peak, resident(t, f.x.g))
+		select {
+		case <-tick.C:
+		case <-done:
+			return
+		}
+	}
+}
+
+// publish sends an event and waits for its outcome for so long.
+func (f *flood) publish(t *testing.T, n int, timeout string) {
 	id := fmt.Sprintf("flood-%d", n)
 	e := autobus.Event{ID: id, Source: "/faults", Type: f.x.typ,
 		Data: fmt.Appendf(nil, `{"order":%q,"note":%q}`, id, strings.Repeat("x", floodBytes))}
 	attempt, sent := f.x.l.history.Begin(id, e, id), time.Now()
-	r, err := post(t.Context(), f.client, f.x.g, "?timeout=2s", line(&item{event: e}))
+	r, err := post(t.Context(), f.client, f.x.g, "?timeout="+timeout, line(&item{event: e}))
 	if err != nil {
 		t.Errorf("%s: %v", id, err)
 		return
