@@ -114,7 +114,20 @@ func (t *types) sources(ctx context.Context, f *sink.File) (out []sink.Source, e
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	return out, nil
+	return out, t.count(ctx, out)
+}
+
+// count adds the partitions that topics got since their types were made.
+func (t *types) count(ctx context.Context, sources []sink.Source) error {
+	var names []string
+	for _, s := range sources {
+		names = append(names, s.Topic)
+	}
+	topics, err := t.log.Topics(ctx, names...)
+	for i := range sources {
+		sources[i].Partitions = max(sources[i].Partitions, topics[sources[i].Topic].Partitions)
+	}
+	return err
 }
 
 func unknownSinkType(f *sink.File, entry sink.TypeEntry, snapshot *spec.Snapshot) spec.Problem {

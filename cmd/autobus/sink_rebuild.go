@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -176,6 +178,7 @@ func (s *sinkCommand) holdAndReach(ctx context.Context, target *store.Store, liv
 func (s *sinkCommand) reach(ctx context.Context, target *store.Store, built *sink.Plan, goal map[kafka.TP]int64,
 	ended <-chan error, meanwhile func() error,
 ) error {
+	unknown := slices.DeleteFunc(built.TPs(), func(tp kafka.TP) bool { _, ok := goal[tp]; return ok })
 	tick := time.NewTicker(rebuildLook)
 	defer tick.Stop()
 	for {
@@ -184,7 +187,7 @@ func (s *sinkCommand) reach(ctx context.Context, target *store.Store, built *sin
 			return err
 		}
 		behind := int64(0)
-		for _, tp := range built.TPs() {
+		for _, tp := range append(slices.Collect(maps.Keys(goal)), unknown...) {
 			if p, ok := st.Positions[tp]; !ok {
 				behind += max(goal[tp], 1)
 			} else {

@@ -4,10 +4,10 @@ package sink
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -24,6 +24,8 @@ type Config struct {
 
 	// AcceptGap goes on where retention deleted events that were not written, instead of stopping.
 	AcceptGap bool
+	// Look is how often it looks whether a topic has more partitions; 0 = every 10 s.
+	Look time.Duration
 	// Wrote is called after each transaction; nil = nobody asks.
 	Wrote func(Written)
 }
@@ -31,7 +33,7 @@ type Config struct {
 // Runner reads events and writes them, until its context ends.
 type Runner struct {
 	cfg    Config
-	state  string
+	state  atomic.Pointer[string]
 	recent struct{ rows, bad int } // of the last transactions, see drift
 }
 
@@ -40,8 +42,22 @@ func New(cfg Config) *Runner {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
+	if cfg.Look == 0 {
+		cfg.Look = 10 * time.Second
+	}
 	cfg.Logger = cfg.Logger.With("sink", cfg.Plan.Name)
 	return &Runner{cfg: cfg}
+}
+
+// Name is the sink's.
+func (r *Runner) Name() string { return r.cfg.Plan.Name }
+
+// State tells what the sink is doing, one of the states of its metric.
+func (r *Runner) State() string {
+	if s := r.state.Load(); s != nil {
+		return *s
+	}
+	return StateStarting
 }
 
 // Pauses after an error that may pass by itself.
@@ -56,6 +72,7 @@ const (
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.close()
 	r.enter(StateStarting)
+	r.cfg.Metrics.lag.set(r.Name(), time.Time{})
 	pause := retryFirst
 	for {
 		wrote, err := r.session(ctx)
@@ -63,8 +80,11 @@ func (r *Runner) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, errGrown):
+			continue
 		case errors.Is(err, ErrBusy):
 			r.enter(StateStandby)
+			r.cfg.Metrics.lag.set(r.Name(), time.Time{}) // it is the other one's now
 			pause = max(r.cfg.Plan.File.Lease/3, retryFirst)
 		case final(err):
 			r.enter(StateStopped)
@@ -82,7 +102,7 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(pause):
 		}
-		if r.state == StateRetrying {
+		if r.State() == StateRetrying {
 			pause = min(2*pause, retryMost)
 		}
 	}
@@ -95,10 +115,9 @@ func (r *Runner) close() {
 }
 
 func (r *Runner) enter(state string) {
-	if r.state != state {
+	if old := r.state.Swap(&state); old == nil || *old != state {
 		r.cfg.Logger.Info("sink", "state", state)
 	}
-	r.state = state
 	r.cfg.Metrics.enter(r.cfg.Plan.Name, state)
 }
 
@@ -145,9 +164,9 @@ func (r *Runner) session(ctx context.Context) (wrote bool, err error) {
 func (r *Runner) pump(ctx context.Context, in *intake, next map[TP]int64) (wrote bool, err error) {
 	idle := time.NewTicker(r.cfg.Plan.File.Lease / 3)
 	defer idle.Stop()
-	lag := r.cfg.Metrics.lag.WithLabelValues(r.cfg.Plan.Name)
+	look := time.NewTicker(r.cfg.Look)
+	defer look.Stop()
 	for {
-		lag.Set(0)
 		select {
 		case <-ctx.Done():
 			return wrote, ctx.Err()
@@ -155,13 +174,18 @@ func (r *Runner) pump(ctx context.Context, in *intake, next map[TP]int64) (wrote
 			if _, err := r.cfg.Target.Write(ctx, &Chunk{}); err != nil {
 				return wrote, err
 			}
+		case <-look.C:
+			if r.grown(ctx, next) {
+				return wrote, errGrown
+			}
 		case page := <-in.pages:
 			chunk, after := in.gather(page, next)
 			if len(chunk.To) > 0 {
-				lag.Set(time.Since(chunk.Rows[0].Record.Time).Seconds())
+				r.cfg.Metrics.lag.set(r.Name(), oldest(chunk.Rows))
 				if err := r.write(ctx, chunk); err != nil {
 					return wrote, err
 				}
+				r.cfg.Metrics.lag.set(r.Name(), time.Time{})
 				wrote = true
 				maps.Copy(next, chunk.To)
 			}
@@ -211,67 +235,6 @@ func (r *Runner) judge(done Written) error {
 func drift(many *TooManyBad) error {
 	return autobus.NewError(autobus.ReasonSinkDrift, "%d of %d events do not fit the table, one of them: %s %s", many.Bad,
 		many.Rows, many.Example.State, many.Example.Reason).WithCause(many)
-}
-
-// positions decides where each partition goes on: where the database says, for new ones where the file says. at is what
-// the database says, which is less than from where a gap is accepted.
-func (r *Runner) positions(ctx context.Context, have map[TP]Position) (begin map[TP]Position, from, at map[TP]int64,
-	err error,
-) {
-	topics, err := r.cfg.Log.Topics(ctx, r.cfg.Plan.Topics()...)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	bounds, err := r.cfg.Log.Bounds(ctx, r.cfg.Plan.Topics()...)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	begin, from, at = map[TP]Position{}, map[TP]int64{}, map[TP]int64{}
-	for _, tp := range r.cfg.Plan.TPs() {
-		t, ok := topics[tp.Topic]
-		b, led := bounds[tp]
-		if !ok || t.Err != nil || !led {
-			return nil, nil, nil, autobus.NewError(autobus.ReasonClusterUnreachable, "partition %d of topic %s does not answer",
-				tp.Partition, tp.Topic)
-		}
-		id := hex.EncodeToString(t.ID[:])
-		p, known := have[tp]
-		switch {
-		case !known:
-			from[tp] = b.First
-			if r.cfg.Plan.File.Start == StartLatest {
-				from[tp] = b.End
-			}
-			begin[tp], at[tp] = Position{TopicID: id, Next: from[tp]}, from[tp]
-			continue
-		case p.TopicID != id:
-			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost,
-				"topic %s was deleted and made again: offset %d of "+
-					"partition %d is another place now", tp.Topic, p.Next, tp.Partition).
-				WithHint("Run autobus sink rebuild: it fills the table from what the topic holds now.")
-		case p.Next < b.First && !r.cfg.AcceptGap:
-			return nil, nil, nil, gap(tp, p.Next, b.First)
-		case p.Next > b.End:
-			return nil, nil, nil, autobus.NewError(autobus.ReasonPositionLost,
-				"partition %d of %s ends at %d, but %d offsets were "+
-					"written already: the log was cut", tp.Partition, tp.Topic, b.End, p.Next).
-				WithHint("Look what happened to the cluster, then run autobus sink rebuild.")
-		}
-		at[tp] = p.Next
-		if from[tp] = p.Next; p.Next < b.First {
-			r.cfg.Logger.Warn("events were deleted before they were written", "topic", tp.Topic, "partition", tp.Partition,
-				"from", p.Next, "to", b.First)
-			from[tp] = b.First
-		}
-	}
-	return begin, from, at, nil
-}
-
-func gap(tp TP, next, first int64) error {
-	return autobus.NewError(autobus.ReasonPositionLost,
-		"retention deleted %d events of partition %d of %s, offsets %d to %d, "+
-			"before they were written", first-next, tp.Partition, tp.Topic, next, first-1).
-		WithHint("Go on without them by --accept-gap, or run autobus sink rebuild; raise the type's retention.")
 }
 
 // explain gives numbers to a position that the reader found gone.

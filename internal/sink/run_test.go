@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -283,5 +284,113 @@ func TestARecordOfANewerFormStopsASink(t *testing.T) {
 	}
 	if st, _, err := r.store.Status(t.Context(), "notes"); err != nil || st.Positions[kafka.TP{Topic: topic}].Next != at {
 		t.Errorf("the position is %v, %v", st.Positions, err)
+	}
+}
+
+// grow gives the topic more partitions.
+func (s *stand) grow(partitions int) {
+	s.t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(s.broker.Brokers...))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := kadm.NewClient(c).UpdatePartitions(s.t.Context(), partitions, topic); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Partitions that a topic gets later are read without a restart, and from their start wherever a new sink begins: what
+// is in them came after it.
+func TestPartitionsThatComeLaterAreReadFromTheirStart(t *testing.T) {
+	s := newStand(t)
+	s.note(3)
+	latest, err := sink.ParseFile("sink.yaml", []byte("dsn: "+s.dsn+file+"start: latest\n"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(c *sink.Config) { c.Plan, c.Look = &sink.Plan{File: latest}, 10*time.Millisecond }
+	send := func(partition int32) {
+		t.Helper()
+		writer := s.broker.Open(t) // which knows all partitions
+		if _, err := writer.Write(t.Context(), kafka.Record{TP: kafka.TP{Topic: topic, Partition: partition},
+			Value: []byte(`{"n":7}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := s.start(s.runner(change))
+	s.reaches(r)
+	s.grow(2)
+	send(1)
+	bustest.Eventually(t, "the running sink has written its event", func(context.Context) bool {
+		return r.metric("autobus_sink_rows_total", "") == 1
+	})
+	if err := r.ends(t); err != nil {
+		t.Fatal(err)
+	}
+	s.grow(3)
+	send(2)
+	r = s.start(s.runner(change))
+	bustest.Eventually(t, "the sink that started later has written its event", func(context.Context) bool {
+		return r.metric("autobus_sink_rows_total", "") == 1
+	})
+	if n := r.metric("autobus_sink_retries_total", ""); n > 0 {
+		t.Errorf("%v retries", n)
+	}
+	if err := r.ends(t); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// held is a target that writes no rows until it may.
+type held struct {
+	sink.Target
+	at  chan struct{}
+	may chan struct{}
+}
+
+func (h *held) Write(ctx context.Context, c *sink.Chunk) (sink.Written, error) {
+	if len(c.Rows) > 0 {
+		h.at <- struct{}{}
+		<-h.may
+	}
+	return h.Target.Write(ctx, c)
+}
+
+// The lag is that of the clock, however long the database takes.
+func TestTheLagAgreesWithTheClock(t *testing.T) {
+	s := newStand(t)
+	h := &held{at: make(chan struct{}), may: make(chan struct{})}
+	r := s.start(s.runner(func(c *sink.Config) { h.Target = c.Target; c.Target = h }))
+	if _, err := s.log.Write(t.Context(), kafka.Record{TP: kafka.TP{Topic: topic}, Value: []byte(`{"n":1}`)}); err != nil {
+		t.Fatal(err)
+	}
+	s.sent++
+	<-h.at
+	records, err := s.log.Read(map[kafka.TP]int64{{Topic: topic}: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer records.Close()
+	read, err := records.Poll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lag := -1.0
+	for range 3 { // each time another age
+		before := time.Since(read[0].Time).Seconds()
+		is := r.metric("autobus_sink_lag_seconds", "")
+		if after := time.Since(read[0].Time).Seconds(); is < before || is > after || is <= lag {
+			t.Errorf("the lag is %v after %v, and the event's age between %v and %v", is, lag, before, after)
+		}
+		lag = is
+	}
+	close(h.may)
+	s.reaches(r)
+	bustest.Eventually(t, "nothing is behind", func(context.Context) bool {
+		return r.metric("autobus_sink_lag_seconds", "") == 0
+	})
+	if err := r.ends(t); err != nil {
+		t.Fatal(err)
 	}
 }
