@@ -4,16 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"github.com/autobus-io/autobus"
@@ -53,8 +48,7 @@ func (a *app) newOutboxRunCommand() *cobra.Command {
 }
 
 func (a *app) runOutbox(ctx context.Context, c *outboxConfig, database *pgx.ConnConfig, logger *slog.Logger) error {
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := newProcessMetrics()
 	r, err := relay.New(relay.Config{
 		Database: database, Table: outbox.Table(c.Table), OnRefused: relay.OnRefused(c.OnRefused), Keep: c.Keep,
 		Poll: c.Poll, Batch: int(c.Batch), Logger: logger, Metrics: metrics,
@@ -63,30 +57,7 @@ func (a *app) runOutbox(ctx context.Context, c *outboxConfig, database *pgx.Conn
 	if err != nil {
 		return err
 	}
-	if c.Listen == "" {
-		return r.Run(ctx)
-	}
-	listener, err := listen(c.Listen)
-	if err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	go func() {
-		served <- server.Serve(listener)
-		cancel() // a relay that nobody can watch ends
-	}()
-	err = r.Run(ctx)
-	_ = server.Close() // what it tells is over with the relay
-	if broken := <-served; !errors.Is(broken, http.ErrServerClosed) {
-		err = errors.Join(err, broken)
-	}
-	return err
+	return watched(ctx, c.Listen, metrics, nil, logger, r.Run)
 }
 
 // dialOutbox opens a connection of the relay's own. The token's file is read anew each time.

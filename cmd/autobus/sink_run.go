@@ -6,15 +6,22 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/autobus-io/autobus/internal/sink"
 )
 
+// sinkRun is what only sink run has flags for.
+type sinkRun struct {
+	accept bool
+	listen string
+}
+
 func (a *app) newSinkRunCommand() *cobra.Command {
 	s := &sinkCommand{operator: operator{app: a}}
-	accept := false
+	var r sinkRun
 	cmd := &cobra.Command{
 		Use:   "run FILE...",
 		Short: "Run sinks",
@@ -25,17 +32,19 @@ func (a *app) newSinkRunCommand() *cobra.Command {
 			"It stops where somebody has to decide: events deleted before they were written, or too many that do not fit.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound, exitUnreachable),
 		Example: "  autobus sink run orders.yaml\n" +
-			"  autobus sink run orders.yaml --apply --kafka k1:9092,k2:9092",
+			"  autobus sink run orders.yaml --apply --kafka k1:9092,k2:9092\n" +
+			"  autobus sink run orders.yaml --config autobus.yaml --listen 127.0.0.1:7072",
 		Args: named("file", "autobus sink run orders.yaml", cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd.Context(), args, accept) },
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd.Context(), args, r) },
 	}
 	s.flags(cmd)
 	cmd.Flags().BoolVar(&s.apply, "apply", false, "first change the database as sink plan says")
-	cmd.Flags().BoolVar(&accept, "accept-gap", false, "go on where events were deleted before they were written")
+	cmd.Flags().StringVar(&r.listen, "listen", "", "address at which to show /metrics, /livez and /readyz, host:port")
+	cmd.Flags().BoolVar(&r.accept, "accept-gap", false, "go on where events were deleted before they were written")
 	return cmd
 }
 
-func (s *sinkCommand) run(ctx context.Context, files []string, accept bool) error {
+func (s *sinkCommand) run(ctx context.Context, files []string, r sinkRun) error {
 	c, types, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -65,17 +74,25 @@ func (s *sinkCommand) run(ctx context.Context, files []string, accept bool) erro
 		level = slog.LevelWarn
 	}
 	logger := slog.New(slog.NewTextHandler(s.app.err, &slog.HandlerOptions{Level: level}))
-	metrics := sink.NewMetrics(nil)
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, len(plans))
-	for _, p := range plans {
-		r := sink.New(sink.Config{Plan: p.plan, Log: c.log, Target: p.target, Logger: logger, Metrics: metrics,
-			AcceptGap: accept})
+	registry := newProcessMetrics()
+	metrics := sink.NewMetrics(registry)
+	runners := make([]*sink.Runner, len(plans))
+	for i, p := range plans {
+		runners[i] = sink.New(sink.Config{Plan: p.plan, Log: c.log, Target: p.target, Logger: logger, Metrics: metrics,
+			AcceptGap: r.accept})
+	}
+	return watched(ctx, r.listen, registry, func() error { return sinksReady(runners) }, logger,
+		func(ctx context.Context) error { return s.runAll(ctx, runners) })
+}
+
+// runAll runs sinks until all of them have ended. One that stops does not stop the others, but its error remains.
+func (s *sinkCommand) runAll(ctx context.Context, runners []*sink.Runner) error {
+	ended := make(chan error, len(runners))
+	for _, r := range runners {
 		go func() { ended <- r.Run(ctx) }()
 	}
 	var errs []error
-	for range plans { // one that stops does not stop the others, but the command ends with its error
+	for range runners {
 		err := <-ended
 		if err != nil {
 			s.app.note("%s", err)
@@ -83,4 +100,18 @@ func (s *sinkCommand) run(ctx context.Context, files []string, accept bool) erro
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// sinksReady names the sinks that do not do their work. To stand by for another process is work.
+func sinksReady(runners []*sink.Runner) error {
+	var not []string
+	for _, r := range runners {
+		if state := r.State(); state != sink.StateWriting && state != sink.StateStandby {
+			not = append(not, r.Name()+" is "+state)
+		}
+	}
+	if len(not) > 0 {
+		return errors.New(strings.Join(not, ", "))
+	}
+	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -220,7 +222,9 @@ const written = `SELECT (SELECT count(*) FROM order_append) + (SELECT count(*) F
 // are those of the newest events.
 func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	s := newStand(t)
-	sink := func() *process { return s.start("sink", "run", "append.yaml", "upsert.yaml", "--kafka", s.kafka) }
+	sink := func() *process {
+		return s.start("sink", "run", "append.yaml", "upsert.yaml", "--kafka", s.kafka, "--listen", "127.0.0.1:0")
+	}
 	pair := []*process{sink(), sink()}
 	kills := 0
 	for round := range rounds {
@@ -290,4 +294,53 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	if status.Behind != 0 || status.Aside != s.bad || !status.Writes {
 		t.Errorf("the status is %+v", status)
 	}
+	s.watched(pair)
+}
+
+// watched holds what the processes show against what they did: both are alive and in the end ready, the one that stands by
+// too; one writes, and counts what it wrote.
+func (s *stand) watched(pair []*process) {
+	s.t.Helper()
+	for _, p := range pair {
+		if body := p.get(s.t, "/livez"); body != "ok\n" {
+			s.t.Errorf("/livez: %s", body)
+		}
+		bustest.Eventually(s.t, "the process is ready", func(context.Context) bool { return p.get(s.t, "/readyz") == "ok\n" })
+	}
+	s.publish()
+	bustest.Eventually(s.t, "one of the processes tells of its rows, and that nothing is behind", func(context.Context) bool {
+		writes := 0
+		for _, p := range pair {
+			metrics := p.get(s.t, "/metrics")
+			if strings.Contains(metrics, "\nautobus_sink_state{sink=\"append\",state=\"writing\"} 1\n") &&
+				strings.Contains(metrics, "\nautobus_sink_rows_total{sink=\"append\"} ") &&
+				strings.Contains(metrics, "\nautobus_sink_lag_seconds{sink=\"append\"} 0\n") {
+				writes++
+			}
+		}
+		return writes == 1
+	})
+}
+
+// get asks a process where it said that it can be watched.
+func (p *process) get(t *testing.T, path string) string {
+	t.Helper()
+	addr := ""
+	p.mu.Lock()
+	for _, l := range p.lines {
+		if _, at, ok := strings.Cut(l, `msg="can be watched" listen=`); ok {
+			addr = at
+		}
+	}
+	p.mu.Unlock()
+	resp, err := http.Get("http://" + addr + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
