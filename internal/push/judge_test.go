@@ -30,7 +30,9 @@ func TestWhatAStatusIsAbout(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]time.Duration{"": 0, "0": 0, "90": 90 * time.Second, "-1": 0, "soon": 0,
-		"99999999999": 0, "2000000000": time.Duration(autobus.MaxRetryDelay), "Fri, 02 Jan 2026 03:05:05 GMT": time.Minute,
+		"2000000000": time.Duration(autobus.MaxRetryDelay), "99999999999": time.Duration(autobus.MaxRetryDelay),
+		"99999999999999999999999": time.Duration(autobus.MaxRetryDelay), "9e9": 0, "-99999999999999999999": 0,
+		"Fri, 02 Jan 2099 03:03:05 GMT": time.Duration(autobus.MaxRetryDelay), "Fri, 02 Jan 2026 03:05:05 GMT": time.Minute,
 		"Fri, 02 Jan 2026 03:03:05 GMT": 0} {
 		if got := retryAfter(text, now); got != want {
 			t.Errorf("Retry-After %q is %s, want %s", text, got, want)

@@ -140,9 +140,10 @@ func judge(status int, h http.Header, now time.Time) verdict {
 	return v
 }
 
-// retryAfter reads seconds or a date; 0 = nothing that can be read.
+// retryAfter reads seconds or a date; 0 = nothing that can be read. A number beyond all measure still asks for long: it
+// is not to be taken for no wish at all.
 func retryAfter(s string, now time.Time) time.Duration {
-	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
+	if n, err := strconv.ParseUint(s, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 		return min(time.Duration(n)*time.Second, time.Duration(autobus.MaxRetryDelay))
 	}
 	if t, err := http.ParseTime(s); err == nil {
