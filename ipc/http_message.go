@@ -5,6 +5,7 @@ package ipc
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -34,6 +35,9 @@ const (
 	mediaHTTPResponse = MediaHTTP + ";msgtype=response"
 )
 
+// fieldBreaks are what a field's value cannot have.
+var fieldBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
+
 // MaxHTTPBytes is what a message may have, fields and body: an event less its attributes.
 const MaxHTTPBytes = autobus.MaxEventBytes - 16<<10
 
@@ -50,15 +54,17 @@ func EncodeRequest(r *http.Request) (Raw, error) {
 	case len(r.Trailer) > 0:
 		return Raw{}, autobus.NewError(autobus.ReasonHTTPUnsupported, "the request has trailers")
 	}
-	method, host := r.Method, r.Host
-	if method == "" {
-		method = http.MethodGet
-	}
-	if host == "" {
-		host = r.URL.Host
+	method, host, target := cmp.Or(r.Method, http.MethodGet), cmp.Or(r.Host, r.URL.Host), r.URL.RequestURI()
+	switch {
+	case !isToken(method):
+		return Raw{}, autobus.NewError(autobus.ReasonHTTPUnsupported, "%q cannot be a method", method)
+	case strings.ContainsFunc(target, isBreak):
+		return Raw{}, autobus.NewError(autobus.ReasonHTTPUnsupported, "%q cannot be the target of a request", target)
+	case !isHost(host):
+		return Raw{}, autobus.NewError(autobus.ReasonHTTPUnsupported, "%q cannot be a host", host)
 	}
 	var b bytes.Buffer
-	b.WriteString(method + " " + r.URL.RequestURI() + " HTTP/1.1\r\n")
+	b.WriteString(method + " " + target + " HTTP/1.1\r\n")
 	writeField(&b, "Host", host)
 	length := ""
 	if len(body) > 0 || r.Header.Get("Content-Length") != "" || r.Body != nil && r.ContentLength == 0 && hasBody(method) {
@@ -71,11 +77,18 @@ func hasBody(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
-// DecodeRequest reads a request. It has no remote address.
+// DecodeRequest reads a request, which has to be whole and the only one. It has no remote address.
 func DecodeRequest(data []byte) (*http.Request, error) {
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(data)))
-	if err == nil && r.URL.Opaque != "" {
+	in := bufio.NewReader(bytes.NewReader(data))
+	r, err := http.ReadRequest(in)
+	switch {
+	case err != nil:
+	case r.URL.Opaque != "":
 		err = errors.New("its target is neither a path nor the URL of a host")
+	case !isHost(r.Host):
+		err = errors.New("its host cannot be one") // net/http would send another one in its place, none
+	default:
+		r.Body, err = whole(r.Body, in)
 	}
 	if err != nil {
 		return nil, autobus.NewError(autobus.ReasonDataUnreadable, "the data is no request of HTTP").WithCause(err)
@@ -89,8 +102,8 @@ func EncodeResponse(method string, status int, h http.Header, body []byte) (Raw,
 	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n")
 	length := strconv.Itoa(len(body))
 	switch {
-	case status < 200:
-		return Raw{}, autobus.NewError(autobus.ReasonHTTPUnsupported, "the response %d is not the last", status)
+	case status < 200 || status > 999:
+		return Raw{}, autobus.NewError(autobus.ReasonHTTPUnsupported, "the status %d is not that of a last response", status)
 	case status == http.StatusNoContent, status == http.StatusNotModified:
 		length, body = "", nil
 	case method == http.MethodHead:
@@ -99,13 +112,29 @@ func EncodeResponse(method string, status int, h http.Header, body []byte) (Raw,
 	return finish(&b, mediaHTTPResponse, h, length, body)
 }
 
-// DecodeResponse reads the response to a request.
+// DecodeResponse reads the response to a request, which has to be whole and the only one.
 func DecodeResponse(data []byte, to *http.Request) (*http.Response, error) {
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(data)), to)
+	in := bufio.NewReader(bytes.NewReader(data))
+	resp, err := http.ReadResponse(in, to)
+	if err == nil {
+		resp.Body, err = whole(resp.Body, in)
+	}
 	if err != nil {
 		return nil, autobus.NewError(autobus.ReasonDataUnreadable, "the data is no response of HTTP").WithCause(err)
 	}
 	return resp, nil
+}
+
+// whole reads the body of a message, after which nothing may follow: whoever reads on might see another message there.
+func whole(body io.ReadCloser, in *bufio.Reader) (io.ReadCloser, error) {
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := in.Peek(1); err == nil {
+		return nil, errors.New("something follows it")
+	}
+	return io.NopCloser(bytes.NewReader(b)), nil
 }
 
 // isHTTP reports whether an event carries a message of HTTP.
@@ -132,7 +161,7 @@ func finish(b *bytes.Buffer, media string, h http.Header, length string, body []
 	slices.Sort(names)
 	for _, name := range names {
 		for _, v := range h[name] {
-			if !validField(name) {
+			if !isToken(name) {
 				return Raw{}, autobus.NewError(autobus.ReasonHTTPUnsupported, "%q cannot be the name of a field", name)
 			}
 			writeField(b, name, v)
@@ -149,20 +178,22 @@ func finish(b *bytes.Buffer, media string, h http.Header, length string, body []
 	return Raw{ContentType: media, Data: b.Bytes()}, nil
 }
 
-// writeField writes a field; a value cannot begin another one.
+// writeField writes a field; a value cannot begin another one. Every other byte stays, in whatever encoding it is.
 func writeField(b *bytes.Buffer, name, value string) {
-	value = strings.Map(func(r rune) rune {
-		if r == '\r' || r == '\n' || r == 0 {
-			return ' '
-		}
-		return r
-	}, value)
-	b.WriteString(name + ": " + strings.TrimSpace(value) + "\r\n")
+	b.WriteString(name + ": " + strings.Trim(fieldBreaks.Replace(value), " \t") + "\r\n")
 }
 
-// validField reports whether name is a token (RFC 9110 §5.6.2).
-func validField(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+// isBreak reports whether r cannot stand in a start line other than between its parts.
+func isBreak(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// isHost reports whether s may be a host, with or without a port. It may be none, or one of other letters.
+func isHost(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return isBreak(r) || strings.ContainsRune("\"#,/<>?@\\^`{|}", r) })
+}
+
+// isToken reports whether s is a token (RFC 9110 §5.6.2).
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	})
 }

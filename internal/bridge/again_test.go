@@ -47,6 +47,7 @@ func TestAnswersOfForeignResponders(t *testing.T) {
 	addr, _ := call(t, bus, nil)
 	for answer, want := range map[string]int{
 		"": 503, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort": 503, "HTTP/1.1 101 Switching\r\n\r\n": 503,
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":           503,
 		"HTTP/1.1 200 OK\r\nConnection: upgrade, x-a\r\nUpgrade: h2c\r\nX-A: 1\r\nContent-Length: 2\r\n\r\nok": 200,
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-B\r\n\r\n2\r\nok\r\n0\r\nX-B: 1\r\n\r\n":  200,
 	} {
