@@ -53,6 +53,59 @@ def test_what_is_no_http_is_told(data: bytes) -> None:
         http.decode_response(data)
 
 
+GET, POST, OK = b"GET / HTTP/1.1\r\nHost: a\r\n", b"POST / HTTP/1.1\r\nHost: a\r\n", b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize("data", [
+    GET + b"\r\n" + GET + b"\r\n", POST + b"\r\nx", POST + b"Content-Length: 1\r\n\r\nxy",
+    POST + b"Content-Length: 3\r\n\r\nxy", POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy",
+    POST + b"Content-Length: +1\r\n\r\nx", POST + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\nx",
+    POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", GET + b"Host: b\r\n\r\n",
+    GET + b"X-A: 1\nX-Admin: 1\r\n\r\n", GET + b"X-A: 1\rX-Admin: 1\r\n\r\n", GET + b"X-A: \0\r\n\r\n",
+    GET + b"X-A\n: 1\r\n\r\n", b"GET quotes HTTP/1.1\r\n\r\n", b"GET x:/quotes HTTP/1.1\r\n\r\n",
+    b"GET\n /quotes HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"], ids=lambda d: repr(d)[:60])
+def test_a_request_is_one_and_whole(data: bytes) -> None:
+    with pytest.raises(autobus.Error, match="data_unreadable"):
+        http.decode_request(data)
+
+
+@pytest.mark.parametrize("data", [
+    OK + b"Content-Length: 1\r\n\r\nxy", OK + b"Content-Length: 3\r\n\r\nxy", OK + b"X: 1\nSet-Cookie: a\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\nx"], ids=repr)
+def test_a_response_is_one_and_whole(data: bytes) -> None:
+    with pytest.raises(autobus.Error, match="data_unreadable"):
+        http.decode_response(data)
+
+
+def test_bodies_of_responses() -> None:
+    assert http.decode_response(OK + b"\r\nto the end").body == b"to the end"
+    assert http.decode_response(OK + b"Content-Length: 7\r\n\r\n").body == b""  # to HEAD
+    assert http.decode_response(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n").status == 304
+
+
+@pytest.mark.parametrize(("sent", "target", "host"), [
+    (b"/a/http://b/c?d", "/a/http://b/c?d", "a"), (b"http://x:1/b?c", "/b?c", "x:1"), (b"http://x?c=://", "/?c=://", "x"),
+    (b"//x/y", "//x/y", "a"), (b"*", "*", "a"), (b"/\xe9", "/\xe9", "a")])
+def test_targets(sent: bytes, target: str, host: str) -> None:
+    r = http.decode_request(b"GET " + sent + b" HTTP/1.1\r\nhost: a\r\n\r\n")
+    assert (r.target, r.get("Host")) == (target, host)
+
+
+@pytest.mark.parametrize("r", [
+    Request("GET", "/\N{EURO SIGN}"), Request("GET", "/\xe9"), Request("GET\n", "/"), Request("GET", "/\x7f"),
+    Request("GET", "/", [("X-A\n", "")]), Request("GET", "/", [("X-A", "5 \N{EURO SIGN}")]),
+    Request("GET", "/", [("Host", "a b")])], ids=repr)
+def test_nothing_is_replaced_on_the_way(r: Request) -> None:
+    with pytest.raises(autobus.Error, match="http_unsupported"):
+        http.encode_request(r)
+
+
+def test_a_field_with_underscores_does_not_pass_for_another() -> None:
+    r = Request("GET", "/", [("X_User", "root"), ("X-User", "shop"), ("X_Only", "x")])
+    environ = wsgi.environ_of(r, autobus.Delivery(CALL, b""))
+    assert environ["HTTP_X_USER"] == "shop" and "HTTP_X_ONLY" not in environ
+
+
 class Closing(list[bytes]):
     def close(self) -> None:
         raise ZeroDivisionError("after the response")

@@ -24,10 +24,11 @@ Fields = Sequence[tuple[str, str]]
 
 _DROP = {"host", "content-length", "connection", "proxy-connection", "keep-alive", "proxy-authenticate",
          "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+$")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HOST = re.compile(r'[^\x00-\x20\x7f"#,/<>?@\\^`{|}]*')
+_URL = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)  # of a request, as a client of a proxy writes it
 _BREAKS = re.compile("[\r\n\0]")  # a value cannot begin another field
-_STATUS = re.compile(r"HTTP/1\.[01] (\d{3})(?: .*)?$")
+_STATUS = re.compile(r"HTTP/1\.[01] ([0-9]{3})(?: .*)?")
 
 
 @dataclass
@@ -63,22 +64,29 @@ def encode_request(r: Request) -> bytes:
         raise unsupported(f"{r.method} {r.target} asks for another protocol")
     if r.get("trailer"):
         raise unsupported("the request has trailers")
-    if not _METHOD.match(r.method) or not r.target.startswith(("/", "*")) or re.search(r"[\s\x00-\x20]", r.target):
-        raise unsupported(f"{r.method!r} {r.target!r} is no request of HTTP")
+    if (not _TOKEN.fullmatch(r.method) or not r.target.startswith(("/", "*"))
+            or not re.fullmatch(r"[\x21-\x7e]+", r.target) or not _HOST.fullmatch(r.get("host"))):
+        raise unsupported(f"{r.method!r} {r.target!r} to {r.get('host')!r} is no request of HTTP")
     length = str(len(r.body)) if r.body or r.get("content-length") or r.method in ("POST", "PUT", "PATCH") else ""
     return _finish(f"{r.method} {r.target} HTTP/1.1", [("Host", r.get("host"))], r.fields, length, r.body)
 
 
 def decode_request(data: bytes) -> Request:
-    """Reads a request; raises Error when it is none."""
-    start, fields, body = _parse(data)
+    """Reads a request; raises Error when it is none, not whole, or not the only one."""
+    start, fields, rest = _parse(data)
     parts = start.split(" ")
-    if len(parts) != 3 or not _METHOD.match(parts[0]) or not parts[2].startswith("HTTP/1."):
-        raise error("data_unreadable", "the data is no request of HTTP")
-    target = parts[1]
-    if "://" in target.partition("?")[0]:  # as a client of a proxy writes it
-        target = "/" + target.split("://", 1)[1].partition("/")[2]
-    return Request(parts[0], target, fields, body)
+    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not parts[2].startswith("HTTP/1."):
+        raise _unreadable("request")
+    target, hosts = parts[1], [v for k, v in fields if k.lower() == "host"]
+    if url := _URL.fullmatch(target):
+        target = url[2] if url[2].startswith("/") else "/" + url[2]
+        hosts = hosts and [url[1].rpartition("@")[2]]
+        fields = [(k, hosts[0] if k.lower() == "host" else v) for k, v in fields]
+    elif not target.startswith("/") and target != "*":
+        raise _unreadable("request")
+    if len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)) or len(rest) != (_length(fields) or 0):
+        raise _unreadable("request")
+    return Request(parts[0], target, fields, rest)
 
 
 def encode_response(method: str, r: Response) -> bytes:
@@ -98,12 +106,15 @@ def encode_response(method: str, r: Response) -> bytes:
 
 
 def decode_response(data: bytes) -> Response:
-    """Reads a response; raises Error when it is none."""
-    start, fields, body = _parse(data)
-    m = _STATUS.match(start)
+    """Reads a response; raises Error when it is none, not whole, or not the only one."""
+    start, fields, rest = _parse(data)
+    m = _STATUS.fullmatch(start)
     if m is None:
-        raise error("data_unreadable", "the data is no response of HTTP")
-    return Response(int(m[1]), fields, body)
+        raise _unreadable("response")
+    status, length = int(m[1]), _length(fields)
+    if rest and (status in (204, 304) or length not in (None, len(rest))):  # to HEAD there is none, whatever it says
+        raise _unreadable("response")
+    return Response(status, fields, rest)
 
 
 def is_http(content_type: str) -> bool:
@@ -155,30 +166,46 @@ def _finish(start: str, first: Fields, fields: Fields, length: str, body: bytes)
             drop |= {v.strip().lower() for v in value.split(",")}
     lines = [start]
     for name, value in [*first, *(f for f in fields if f[0].lower() not in drop)]:
-        if not _NAME.match(name):
+        if not _TOKEN.fullmatch(name):
             raise unsupported(f"{name!r} cannot be the name of a field")
-        lines.append(f"{name}: {_BREAKS.sub(' ', value).strip()}")
+        lines.append(name + ": " + _BREAKS.sub(" ", value).strip(" \t"))
     if length:
         lines.append(f"Content-Length: {length}")
-    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+    try:
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    except UnicodeEncodeError as e:
+        raise unsupported(f"{e.object[e.start:e.end]!r} has no form in a field of HTTP; encode the value") from None
     if len(head) + len(body) > MAX_BYTES:
         raise too_large(len(head) + len(body))
     return head + body
 
 
 def _parse(data: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
-    head, end, body = data.partition(b"\r\n\r\n")
+    head, end, rest = data.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
+    if not end or any(map(_BREAKS.search, lines)):
+        raise _unreadable("message")
     fields = []
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        if not colon or not _NAME.match(name):
-            raise error("data_unreadable", "the data is no message of HTTP")
-        fields.append((name, value.strip()))
-    if not end:
-        raise error("data_unreadable", "the data is no message of HTTP")
-    length = _get(fields, "content-length")
-    return lines[0], fields, body[:int(length)] if length.isdecimal() else body
+        if not colon or not _TOKEN.fullmatch(name) or name.lower() == "transfer-encoding":
+            raise _unreadable("message")
+        fields.append((name, value.strip(" \t")))
+    return lines[0], fields, rest
+
+
+def _length(fields: Fields) -> int | None:
+    """The Content-Length, None where none is said."""
+    said = {v for k, v in fields if k.lower() == "content-length"}
+    if not said:
+        return None
+    if len(said) > 1 or not re.fullmatch(r"[0-9]{1,9}", text := said.pop()):
+        raise _unreadable("message")
+    return int(text)
+
+
+def _unreadable(what: str) -> Error:
+    return error("data_unreadable", f"the data is no {what} of HTTP")
 
 
 def _get(fields: Iterable[tuple[str, str]], name: str) -> str:

@@ -64,6 +64,8 @@ def environ_of(r: Request, d: Delivery) -> dict[str, Any]:
         "autobus.delivery": d,
     }
     for name, value in r.fields:
+        if "_" in name:
+            continue  # it would pass for the field with hyphens; web servers leave it away as well
         key = "HTTP_" + name.upper().replace("-", "_")
         if key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
             environ[key] = f"{environ[key]},{value}" if key in environ else value
