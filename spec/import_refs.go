@@ -80,8 +80,8 @@ func baseOf(n *node, base *url.URL) *url.URL {
 // name notes what has an address of its own.
 func (m *importer) name(p place, base *url.URL, names bool) {
 	if !names {
-		base = baseOf(p.node, base)
-		if p.node.str("$id") != "" || p.node.str("id") != "" {
+		if own := baseOf(p.node, base); own != base { // "#name" is none: it names a place, not a document
+			base = own
 			m.ids[base.String()] = p
 		}
 		for _, word := range []string{"$id", "id", "$anchor"} {

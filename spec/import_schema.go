@@ -26,7 +26,7 @@ func (m *importer) schemas(root place, name string) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.set(m.queue[i].name, n)
+		out.set(m.queue[i].name, asObject(n))
 	}
 	return out, nil
 }
@@ -51,6 +51,17 @@ func (m *importer) schema(p place) (*node, error) {
 		}
 	}
 	return out, nil
+}
+
+// asObject writes true and false as objects, because nothing else may stand in components.schemas.
+func asObject(n *node) *node {
+	switch {
+	case n.form != literal:
+		return n
+	case n.text == "false":
+		return obj("not", obj())
+	}
+	return obj()
 }
 
 // noDraft07 are keywords that draft-07 does not have or that mean nothing in a file of the repository.

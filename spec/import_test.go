@@ -68,6 +68,13 @@ func TestImportedSchemasTakeTheirData(t *testing.T) {
 			"n": {"not": {"$ref": "#/definitions/odd"}}},
 			"definitions": {"odd": {"type": "string", "pattern": "^(?!a)"}}}`},
 			takes: []string{`{"s": "a", "n": "ab"}`, `{"s": "b"}`}, refuses: []string{`{"s": 1}`}},
+		{name: "names of places, and schemas that are true or false", files: map[string]string{"in.json": `{
+			"type": "object", "properties": {"any": {"$ref": "#/definitions/Any"}, "none": {"$ref": "#/definitions/None"},
+			"name": {"$ref": "#/definitions/a~1b%20c"}, "again": {"$ref": "#name"}},
+			"definitions": {"Any": true, "None": false, "a/b c": {"$id": "#name", "type": "string"}}}`},
+			takes: []string{`{"any": [1], "name": "x", "again": "y"}`}, refuses: []string{`{"none": 1}`, `{"again": 1}`}},
+		{name: "a schema that takes anything", files: map[string]string{"in.json": `true`},
+			takes: []string{`{"a": [1]}`, `7`}},
 		{name: "a closed schema stays closed", files: map[string]string{"in.json": `{"type": "object",
 			"properties": {"a": {}}, "additionalProperties": false}`},
 			takes: []string{`{"a": [1]}`}, refuses: []string{`{"b": 1}`}},
