@@ -19,8 +19,12 @@ import (
 // maxArchiveBytes bounds what is read of a commit: specs are written by people.
 const maxArchiveBytes = 256 << 20
 
-// specsAt reads the YAML files below a folder as a commit has them, by the rules of spec.ReadDir.
+// specsAt reads the YAML files below a folder as a commit has them, by the rules of spec.ReadDir. Before the first
+// commit there are none: workflows name what was before a new branch by zeros.
 func specsAt(ctx context.Context, ref, dir string) (spec.Files, error) {
+	if isNoCommit(ref) {
+		return spec.Files{}, nil
+	}
 	raw, err := git(ctx, dir, ref, "archive", "--format=tar", "--end-of-options", ref)
 	if err != nil {
 		return nil, err
@@ -44,6 +48,11 @@ func specsAt(ctx context.Context, ref, dir string) (spec.Files, error) {
 			return nil, err
 		}
 	}
+}
+
+// isNoCommit tells the name by which git means that there is nothing: a hash, of SHA-1 or SHA-256, of zeros.
+func isNoCommit(ref string) bool {
+	return (len(ref) == 40 || len(ref) == 64) && strings.Trim(ref, "0") == ""
 }
 
 // fileAt reads one file as a commit has it.

@@ -55,8 +55,8 @@ func (a *app) newSpecLintCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&l.against, "against", nil,
-		"what DIR was before: a folder, git:REF for DIR at a commit, or server\nfor what is and was in force on the bus; "+
-			"again for a longer history, the\noldest first")
+		"what DIR was before: a folder, git:REF for DIR at a commit (of zeros:\nnothing was), or server for what is and was "+
+			"in force on the bus; again\nfor a longer history, the oldest first")
 	cmd.Flags().BoolVar(&l.strict, "strict", false, "warnings that are not waived end with status 3, too")
 	return cmd
 }
