@@ -124,7 +124,8 @@ dead letters come back. Each names its schema (~dataschema~, ~GET /v1/types/TYPE
 look: that a reader of the new version reads them is what the level promises.
 
 A step back is a push of files that were in force before. Its lower versions are no fault, because they say what they
-said then. What it takes away is judged like any other change: a type that came meanwhile goes only by ~--force~.
+said then. What it takes away is judged like any other change: a type that came meanwhile and is no
+draft goes only by ~--force~.
 `))
 	want := b.String()
 	if *update {

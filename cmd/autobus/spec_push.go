@@ -32,9 +32,9 @@ func (a *app) newSpecPushCommand() *cobra.Command {
 		Use:   "push [DIR]",
 		Short: "Bring the specs of a folder into force",
 		Long: "Bring the specs of a folder into force, all of them at once: what DIR does not declare has no spec\n" +
-			"afterwards. First the plan is shown: which types come and go, which topics are made and altered, what\n" +
-			"stays different, and who would break, with owners, of all that was ever in force. What breaks somebody is not\n" +
-			"pushed, unless by --force. Findings of S21 and S24 that the file waives do not count.\n\n" +
+			"afterwards. First the plan is shown: which types come, go and change, which topics are made and\n" +
+			"altered, what stays different, and who would break, with owners, of all that was ever in force. What\n" +
+			"breaks somebody is not pushed, unless by --force. Findings of S21 and S24 that the file waives do not count.\n\n" +
 			"DIR is ./specs if there, else this folder. It takes the grant manage on *. Under -o json: {\"plan\",\n" +
 			"\"report\"}, the report only where something was done.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound, exitUnreachable, exitConfirm),
@@ -150,7 +150,17 @@ func (p *specPush) print(plan registry.Preview) {
 		row("add", "type "+name, "")
 	}
 	for _, name := range plan.Removed {
-		row("remove", "type "+name, "its events are refused afterwards; topic and events stay")
+		row("remove", "type "+name, "it has no spec afterwards; topic and events stay")
+	}
+	for _, u := range plan.Updated {
+		what := fmt.Sprintf("%s becomes %s", u.From, u.To)
+		if u.From == u.To {
+			what = u.From + ", in other words"
+		}
+		row("change", "type "+u.Type, what)
+	}
+	for _, name := range plan.Files {
+		row("change", "file "+name, "")
 	}
 	for _, n := range plan.Create {
 		row("create", "topic "+n.Topic, fmt.Sprintf("%d partitions, %d copies", n.Partitions, n.Replicas))

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,5 +193,33 @@ func TestPushesJudgedAgainstTheSame(t *testing.T) {
 	// What is in force already needs nobody's consent.
 	if _, err := first.PushAfter(t.Context(), base, bundleOf("order", fmt.Sprint("book", won)), "alice", ""); err != nil {
 		t.Errorf("the same again: %v", err)
+	}
+}
+
+// The plan names every type whose spec would be another, and every other file, of what is in force: nothing that comes
+// into force goes unsaid.
+func TestAPlanSaysWhatChanges(t *testing.T) {
+	r := start(t, broker(t))
+	push(t, r, bundleOf("book", "order"))
+	files := bundleOf("book")
+	maps.Copy(files, order("1.1.0", ", note: {type: string}"))
+	files["events/orders/book.placed.v1.yaml"] = append(files["events/orders/book.placed.v1.yaml"], "# words\n"...)
+	files["teams.yaml"] = []byte("teams: {team-orders: {}}\n")
+	p, err := r.Preview(t.Context(), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Update{{"orders.book.placed.v1", "1.0.0", "1.0.0"}, {"orders.order.placed.v1", "1.0.0", "1.1.0"}}; len(
+		p.Added)+len(p.Removed) != 0 || !slices.Equal(p.Updated, want) || !slices.Equal(p.Files, []string{"teams.yaml"}) {
+		t.Errorf("%+v", p)
+	}
+	push(t, r, files)
+	if p, err = r.Preview(t.Context(), files); err != nil || p.Changed || len(p.Updated)+len(p.Files) != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	delete(files, "teams.yaml")
+	if p, err = r.Preview(t.Context(), files); err != nil || len(p.Updated) != 0 || !slices.Equal(p.Files,
+		[]string{"teams.yaml"}) {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

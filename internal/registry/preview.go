@@ -3,7 +3,9 @@
 package registry
 
 import (
+	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,10 +21,19 @@ type Preview struct {
 	Changed bool               `json:"changed"` // anything would be
 	Added   []string           `json:"added"`   // types that have no spec yet
 	Removed []string           `json:"removed"` // types that would have none any more
+	Updated []Update           `json:"updated"` // types whose spec would be another
+	Files   []string           `json:"files"`   // others that come, go or change: services, what types refer to
 	Create  []NewTopic         `json:"create"`
 	Alter   []Alteration       `json:"alter"`
 	Drift   []Drift            `json:"drift"`  // what the push would leave as it is
 	Breaks  []spec.LintFinding `json:"breaks"` // what S21 and S24 hold against it, waived findings left out
+}
+
+// Update is a type that a push would give another spec; of the same version, it says it otherwise.
+type Update struct {
+	Type string `json:"type"`
+	From string `json:"from"` // version in force
+	To   string `json:"to"`
 }
 
 // NewTopic is a topic that a push would make.
@@ -61,6 +72,7 @@ func (r *Registry) Preview(ctx context.Context, files spec.Files) (Preview, erro
 	out := Preview{Hash: b.hash, Base: w.hash, Types: b.snapshot.Len(),
 		Changed: p.swap || len(p.create)+len(p.alter)+len(p.routes)+len(p.specs) > 0,
 		Added:   missing(b.snapshot, now), Removed: missing(now, b.snapshot),
+		Updated: updated(now, b.snapshot, r.Files(), files), Files: otherFiles(now, b.snapshot, r.Files(), files),
 		Create: []NewTopic{}, Alter: append([]Alteration{}, p.alter...), Drift: append([]Drift{}, p.drift...),
 		Breaks: breaks(files, history, func(t *spec.Type) bool {
 			at, replaced := until[t]
@@ -81,6 +93,36 @@ func missing(a, b *spec.Snapshot) []string {
 		}
 	}
 	return out
+}
+
+// updated lists the types that both have and that are not the same in both: by their file, or by what that refers to.
+func updated(a, b *spec.Snapshot, before, after spec.Files) []Update {
+	out := []Update{}
+	for _, next := range b.Types() {
+		t, ok := a.Type(next.Name)
+		if ok && (t.File != next.File || !bytes.Equal(before[t.File], after[next.File]) || !spec.SameData(t, next)) {
+			out = append(out, Update{t.Name, t.Version, next.Version})
+		}
+	}
+	return out
+}
+
+// otherFiles lists what differs and is not the file of a type.
+func otherFiles(a, b *spec.Snapshot, before, after spec.Files) []string {
+	differ := map[string]bool{}
+	for _, pair := range [][2]spec.Files{{before, after}, {after, before}} {
+		for path, content := range pair[0] {
+			other, ok := pair[1][path]
+			differ[path] = differ[path] || !ok || !bytes.Equal(content, other)
+		}
+	}
+	for _, s := range []*spec.Snapshot{a, b} {
+		for _, t := range s.Types() {
+			delete(differ, t.File)
+		}
+	}
+	maps.DeleteFunc(differ, func(_ string, differs bool) bool { return !differs })
+	return append([]string{}, slices.Sorted(maps.Keys(differ))...)
 }
 
 // breaks is what the rules of compatibility hold against files that follow all that was in force.
