@@ -15,7 +15,7 @@ import (
 // BenchmarkPark reads events of 1 KB by a subscription whose worker acks them, and by one whose worker has the events
 // of 1 % of the keys come again in ten minutes. What counts is the ratio of the rates of all others.
 func BenchmarkPark(b *testing.B) {
-	const events = 100_000
+	const events = 400_000
 	f := open(b)
 	note := strings.Repeat("n", 960)
 	for n := 0; n < events; n += autobus.MaxBatchEvents {
