@@ -138,7 +138,7 @@ func (a *arena) endlessBodies(ctx context.Context, t *testing.T) {
 		{"/v1/subscriptions/x/acks", "application/json", 1, []string{"413 batch_too_large"}},
 		{"/v1/events", batch, 300, []string{"413 batch_too_large", "503 capacity", "broken"}},
 		{"/v1/events/" + typ, "application/json", 300, []string{"413 event_too_large", "503 capacity", "broken"}},
-		// The line without an end is cut off where no line may be longer, or goes on within the bound until the attacker goes.
+		// Lines have an end, or are cut off; what goes on by then the attacker gives up.
 		{"/v1/events", lines, 100, []string{"413 event_too_large", "503 capacity", "broken"}},
 	} {
 		limited, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -297,8 +297,8 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	s.watched(pair)
 }
 
-// watched holds what the processes show against what they did: both are alive and in the end ready, the one that stands by
-// too; one writes, and counts what it wrote.
+// watched holds what the processes show against what they did: both are alive and in the end ready, the one that stands
+// by too; one writes, and counts what it wrote.
 func (s *stand) watched(pair []*process) {
 	s.t.Helper()
 	for _, p := range pair {
@@ -308,7 +308,7 @@ func (s *stand) watched(pair []*process) {
 		bustest.Eventually(s.t, "the process is ready", func(context.Context) bool { return p.get(s.t, "/readyz") == "ok\n" })
 	}
 	s.publish()
-	bustest.Eventually(s.t, "one of the processes tells of its rows, and that nothing is behind", func(context.Context) bool {
+	bustest.Eventually(s.t, "one process tells of its rows, and that nothing is behind", func(context.Context) bool {
 		writes := 0
 		for _, p := range pair {
 			metrics := p.get(s.t, "/metrics")
