@@ -233,7 +233,7 @@ func (in *instance) list() []edge.Edge {
 		rest.New(api),
 		ws.New(ws.Config{Bus: in.bus, Instance: in.settings.instance, Version: readBuildInfo().Version, Logger: in.logger}),
 		rpc.New(rpc.Config{Bus: in.bus, Callers: in.callers, Logger: in.logger, Newest: in.newest}),
-		in.registry.Edge(),
+		in.registry.Edge(in.subscribe),
 		in.registry.SchemaEdge(),
 		in.newAdmin(),
 	}

@@ -103,6 +103,9 @@ func (p *specPush) run(ctx context.Context) error {
 	}
 	a.note("In force: %d types, %d topics made, %d settings altered.", done.Plan.Types, len(done.Report.Created),
 		len(done.Report.Altered))
+	if why := done.Report.Pending; why != "" {
+		a.note("Not all declared subscriptions could be made yet; the bus tries again: %s", why)
+	}
 	if a.output != "table" {
 		return a.emit(doc)
 	}

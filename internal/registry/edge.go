@@ -57,11 +57,14 @@ type limits struct {
 	MaxKeyBytes   int `json:"max_key_bytes"`
 }
 
-type httpEdge struct{ r *Registry }
+type httpEdge struct {
+	r   *Registry
+	put Put
+}
 
 // Edge serves what is known of types, GET /v1/types, /v1/types/{type}, /v1/types/{type}/route and .../schema, and the
-// specs they come from, /v1/specs and /v1/specs/history.
-func (r *Registry) Edge() edge.Edge { return httpEdge{r} }
+// specs they come from, /v1/specs and /v1/specs/history. A push makes the subscriptions that it declares by put.
+func (r *Registry) Edge(put Put) edge.Edge { return httpEdge{r, put} }
 
 // Name is the edge's name in the log.
 func (httpEdge) Name() string { return "registry" }

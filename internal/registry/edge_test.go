@@ -4,7 +4,9 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,13 +15,14 @@ import (
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
+	"github.com/autobus-io/autobus/spec"
 )
 
 // get asks the edge as somebody with grants on the patterns.
 func get(t *testing.T, r instance, path string, patterns ...string) (int, map[string]any) {
 	t.Helper()
 	mux := http.NewServeMux()
-	r.Edge().Mount(mux)
+	r.Edge(r.put).Mount(mux)
 	p := autobus.Principal{Name: "checkout"}
 	for _, pattern := range patterns {
 		p.Grants = append(p.Grants, autobus.Grant{Verb: autobus.VerbSubscribe, Pattern: pattern})
@@ -129,7 +132,7 @@ func TestOneTypeAfterAReadBarrier(t *testing.T) {
 func TestEdgeWithoutAPrincipal(t *testing.T) {
 	r := start(t, broker(t))
 	mux := http.NewServeMux()
-	r.Edge().Mount(mux)
+	r.Edge(r.put).Mount(mux)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/types", nil))
 	if w.Code != http.StatusUnauthorized {
@@ -145,7 +148,7 @@ func postSpecs(t *testing.T, r instance, body map[string]any, patterns ...string
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	r.Edge().Mount(mux)
+	r.Edge(r.put).Mount(mux)
 	ctx := autobus.WithPrincipal(t.Context(), principal(patterns...))
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/specs", bytes.NewReader(raw)))
@@ -207,5 +210,36 @@ func TestPushOverTheAPI(t *testing.T) {
 	hash := r.Hash()
 	if code, answer := postSpecs(t, r, body(broken, "force"), "*"); code != 200 || r.Hash() == hash {
 		t.Errorf("%d %v", code, answer)
+	}
+}
+
+// Whoever publishes once a push was answered reaches the subscriptions that it declares, also such as begin at the end.
+func TestAPushMakesItsSubscriptionsBeforeItIsAnswered(t *testing.T) {
+	r := start(t, broker(t))
+	files := map[string]string{"services/refunds.yaml": `asyncapi: 3.1.0
+info: {title: refunds, version: 1.0.0, contact: {name: team-refunds}}
+operations:
+  onOrder:
+    action: receive
+    channel: {$ref: '../events/orders/order.placed.v1.yaml#/channels/placed'}
+    bindings: {kafka: {groupId: {type: string, const: refunds}, bindingVersion: 0.5.0}}
+`}
+	for name, content := range bundleOf("order") {
+		files[name] = string(content)
+	}
+	var made []string
+	broken := errors.New("the brokers are away")
+	r.put = func(_ context.Context, s *spec.Subscription) error {
+		if made = append(made, s.Name); len(made) == 1 {
+			return broken
+		}
+		return nil
+	}
+	for i, pending := range []any{"subscription refunds of services/refunds.yaml: " + broken.Error(), nil} {
+		code, answer := postSpecs(t, r, map[string]any{"files": files}, "*")
+		report, _ := answer["report"].(map[string]any)
+		if code != http.StatusOK || len(made) != i+1 || made[i] != "refunds" || report["pending"] != pending {
+			t.Errorf("%d %v, made %v", code, answer, made)
+		}
 	}
 }

@@ -50,6 +50,7 @@ type instance struct {
 	*Registry
 	control *control.Log
 	logged  *syncBuffer
+	put     Put // what its edge makes subscriptions by
 }
 
 func start(t *testing.T, l *kafka.Log) instance {
@@ -71,7 +72,7 @@ func start(t *testing.T, l *kafka.Log) instance {
 	return instance{New(Config{
 		Log: l, Control: c, ClusterName: "main", Embedded: true, Dev: true, Poll: 5 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(logged, nil)),
-	}), c, logged}
+	}), c, logged, nil}
 }
 
 // specFile is the spec of orders.<noun>.placed.v1.

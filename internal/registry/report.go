@@ -18,6 +18,7 @@ type Report struct {
 	Routes  []string     `json:"routes,omitempty"` // types whose route was written
 	Specs   int          `json:"specs"`            // spec records written
 	Drift   []Drift      `json:"drift,omitempty"`
+	Pending string       `json:"pending,omitempty"` // which declared subscriptions could not be made yet, and why
 }
 
 // Alteration is a topic's setting that was given the spec's value.

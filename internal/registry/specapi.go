@@ -74,6 +74,12 @@ func (e httpEdge) pushed(w http.ResponseWriter, req *http.Request) (*pushAnswer,
 			plan.Breaks[0].Message)
 	}
 	report, err := e.r.PushAfter(ctx, plan.Base, files, p.Name, cmp.Or(body.Reason, "pushed over the API"))
+	if err == nil {
+		// As at a start: a subscription that begins at the end must not miss what is published once this is answered.
+		if failed := e.r.Subscribe(ctx, e.put); failed != nil {
+			report.Pending = failed.Error() // Follow tries again
+		}
+	}
 	return &pushAnswer{Plan: plan, Report: &report}, err
 }
 

@@ -31,9 +31,12 @@ func (r *Registry) checkFilters(s *spec.Snapshot) error {
 	return nil
 }
 
+// Put makes a declared subscription, or gives it the policy it is declared with.
+type Put func(context.Context, *spec.Subscription) error
+
 // Subscribe makes each subscription that the specs in force declare, or gives it the policy they say; put does nothing
 // where that is so already. One that is declared no more stays: it has a position, and events may wait for it.
-func (r *Registry) Subscribe(ctx context.Context, put func(context.Context, *spec.Subscription) error) error {
+func (r *Registry) Subscribe(ctx context.Context, put Put) error {
 	var all error
 	for _, sub := range r.Snapshot().Subscriptions() {
 		if err := put(ctx, sub); err != nil {
@@ -47,7 +50,7 @@ func (r *Registry) Subscribe(ctx context.Context, put func(context.Context, *spe
 const subscribeAgain = 5 * time.Second
 
 // Follow does Subscribe after each swap, and again when it failed, until ctx ends.
-func (r *Registry) Follow(ctx context.Context, put func(context.Context, *spec.Subscription) error) error {
+func (r *Registry) Follow(ctx context.Context, put Put) error {
 	var again <-chan time.Time
 	for {
 		select {
