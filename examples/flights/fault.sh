@@ -88,6 +88,7 @@ head -n $((half + 1)) "$work/all.csv" >"$work/first.csv"
 say "two gateways, $count workers; feeding the first half"
 start_gateway a
 start_gateway b
+push_specs "$(url a)"
 api PUT '' '{"types": ["flights.*"], "start": "earliest", "window": {"events": 20}, "ack_wait": "10s",
   "retry": {"backoff": ["100ms"], "max_attempts": 14}}' >/dev/null
 for n in $(seq $count); do

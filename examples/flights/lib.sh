@@ -46,7 +46,6 @@ prepare() {
   cat >"$config" <<X
 listen: 127.0.0.1:0
 instance: flights
-specs: $here/specs
 kafka: {brokers: ["${brokers//,/\", \"}"]}
 log: {level: info, format: json}
 X
@@ -59,7 +58,7 @@ X
 
 # start_bus sets server and, for the embedded broker, brokers. The first time any free port will do; later it is the same.
 start_bus() {
-  local deadline=$((SECONDS + 60)) ready
+  local deadline=$((SECONDS + 60)) ready first=${port:-yes}
   : >"$work/out" 2>"$work/log"
   if [ -n "$config" ]; then
     AUTOBUS_LISTEN=127.0.0.1:${port:-0} "$autobus" serve --config "$config" >"$work/out" 2>"$work/log" &
@@ -78,6 +77,12 @@ start_bus() {
   port=${server##*:} server=http://$server
   [ -n "$config" ] || brokers=$(sed -n 's/^ *Kafka  *\([^ ]*\).*/\1/p' "$work/out")
   echo "the bus is at $server, Kafka at $brokers"
+  [ "$first" != yes ] || [ -z "$config" ] || push_specs "$server"
+}
+
+# push_specs has the specs of the flights in force instead of those that the cluster had, whoever reads those.
+push_specs() { # URL
+  "$autobus" spec push "$here/specs" --server "$1" --force --yes --quiet >"$work/pushed" || fail "$(cat "$work/pushed")"
 }
 
 stop_bus() { # what it said stays in $work/log

@@ -32,7 +32,6 @@ prepare() {
   cat >"$config" <<X
 listen: 127.0.0.1:0
 instance: refund
-specs: $specs
 kafka: {brokers: ["${brokers//,/\", \"}"]}
 log: {level: info, format: json}
 X
@@ -49,7 +48,7 @@ X
     subscribe:payments.money.refunded.v1
   token payment publish:payments.money.refunded.v1 subscribe:payment subscribe:payments.money.refund.v1
   token fiscalization publish:fiscal.receipt.issued.v1 subscribe:fiscalization subscribe:payments.money.refunded.v1
-  token operator peek:refund-tool redrive:refund-tool 'subscribe:*'
+  token operator peek:refund-tool redrive:refund-tool 'subscribe:*' 'manage:*'
   export AUTOBUS_TOKEN=${tokens[operator]}
 }
 
@@ -78,6 +77,8 @@ start_bus() {
   server=http://$server
   export AUTOBUS_SERVER=$server
   echo "the bus is at $server"
+  # Of the shops alone, whoever reads what the cluster had before.
+  [ -z "$config" ] || "$work/autobus" spec push "$specs" --force --yes --quiet >"$work/pushed" || fail "$(cat "$work/pushed")"
 }
 
 # start starts a service, with a database of its own. A BOB that was killed comes back where it was.
