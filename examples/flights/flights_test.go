@@ -18,13 +18,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestFlightsOnTheEmbeddedBroker(t *testing.T) { tally(t) }
+// The two brokers side by side: the scripts mostly wait for what they killed.
+func TestOnTheEmbeddedBroker(t *testing.T) {
+	t.Parallel()
+	t.Run("Flights", func(t *testing.T) { tally(t) })
+	t.Run("Workers", func(t *testing.T) { work(t) })
+}
 
-func TestFlightsOnKafka(t *testing.T) { tally(t, onKafka(t)...) }
-
-func TestWorkersOnTheEmbeddedBroker(t *testing.T) { work(t) }
-
-func TestWorkersOnKafka(t *testing.T) { work(t, onKafka(t)...) }
+func TestOnKafka(t *testing.T) {
+	t.Parallel()
+	args := onKafka(t)
+	t.Run("Flights", func(t *testing.T) { tally(t, args...) })
+	t.Run("Workers", func(t *testing.T) { work(t, args...) })
+}
 
 // onKafka are the arguments for the cluster of the test run, which has topics of other suites by now.
 func onKafka(t *testing.T) []string {

@@ -132,14 +132,14 @@ func (r *runner) packages(ctx context.Context) (plain, shared []string, err erro
 }
 
 // apart parts the packages that share the cluster. Those that leave it as it is mostly wait: they run one after the
-// other, beside those that bring specs into force, of which a cluster has one set. Those that kill its brokers, or load
-// it, have it to themselves.
+// other, beside those that bring specs into force, of which a cluster has one set. test/hostile is among them: what it
+// attacks has a broker of its own. Those that kill brokers of the cluster, or load it, have it to themselves.
 func (r *runner) apart(shared []string) (gentle, pushing, alone []string) {
 	for _, pkg := range shared {
 		switch name := r.name(pkg); {
 		case name == ".", strings.HasPrefix(name, "examples/"), name == "test/conformance":
 			pushing = append(pushing, pkg)
-		case strings.HasPrefix(name, "test/"), name == harness, name == "internal/kafka":
+		case name != "test/hostile" && strings.HasPrefix(name, "test/"), name == harness, name == "internal/kafka":
 			alone = append(alone, pkg)
 		default:
 			gentle = append(gentle, pkg)
