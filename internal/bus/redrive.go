@@ -121,6 +121,9 @@ func (g *group) redriveSome(ctx context.Context, m *kafka.Member, j *fated, f *f
 	if err != nil {
 		return false, 0, err
 	}
+	if err := g.forgetSkips(ctx, letters); err != nil {
+		return false, 0, err
+	}
 	b := batch{group: g, mine: mine, next: next}
 	if len(letters) > 0 {
 		if b.sources, err = g.bus.cfg.Log.Ends(ctx, slices.Collect(maps.Keys(j.Sources))...); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
@@ -60,6 +61,31 @@ func (g *group) place(letters []redriven, b *batch) {
 	}
 }
 
+// forgetSkips takes the skips of events that begin another life out of the subscription's record: they were of the one
+// before, and would end this one too.
+func (g *group) forgetSkips(ctx context.Context, letters []redriven) error {
+	g.mu.Lock()
+	old := map[control.Place]bool{}
+	for _, l := range letters {
+		p := g.parts[l.source()]
+		if p == nil || p.phase != open || p.slots[l.Offset] != nil || p.lives[l.Offset] > l.life() ||
+			l.Offset >= p.ledger.Next() || !p.skipped(l.Offset) {
+			continue
+		}
+		old[p.skips[l.Offset]] = true
+	}
+	g.mu.Unlock()
+	if len(old) == 0 {
+		return nil
+	}
+	return g.bus.alter(ctx, g.name, Audit{Actor: stoppedBy, Reason: "redrive what was skipped before"},
+		func(_ uint32, v *control.Subscription) (bool, error) {
+			n := len(v.Skips)
+			v.Skips = slices.DeleteFunc(v.Skips, func(s control.Place) bool { return old[s] })
+			return len(v.Skips) < n, nil
+		})
+}
+
 // takes deals with one letter; false = not now.
 func (to *lot) takes(g *group, l *redriven, b *batch) bool {
 	p := to.part
@@ -83,6 +109,8 @@ func (to *lot) takes(g *group, l *redriven, b *batch) bool {
 	case p.slots[l.Offset] != nil: // it did not reach its end: it was given up, and that was not committed
 		to.repeated++
 	case p.parked >= maxParked || p.parkedBytes >= maxParkedBytes:
+		return false
+	case p.skipped(l.Offset): // forgetSkips was too early to know
 		return false
 	default:
 		to.redriven++
@@ -123,7 +151,11 @@ func (g *group) join(sl *slot) {
 		p.lanes[sl.lane] = slices.Insert(lane, i, sl)
 		first = i == 0
 	}
-	if !first || p.bytes >= parkBytes/2 {
+	switch {
+	case p.skipped(sl.record.Offset): // another instance saw the copy first, and an operator there the event
+		g.skip(sl)
+		return
+	case !first || p.bytes >= parkBytes/2:
 		g.empty(sl)
 	}
 	if first {

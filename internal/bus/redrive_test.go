@@ -250,6 +250,40 @@ func TestRedrivenLettersKeepTheOrderOfTheirKey(t *testing.T) {
 	}
 }
 
+// An operator skipped an event, gave it once more by a replay, and redrives what that left: the skip was of an earlier
+// life. It neither brings down who redrives nor ends what was asked for.
+func TestAnEventThatWasSkippedIsRedriven(t *testing.T) {
+	f := open(t)
+	f.put(t, "shop", earliest)
+	w := f.worker(t, autobus.Subscription{Name: "shop"})
+	from := f.since(t)
+	f.orders(t, 1, "a")
+	to := f.since(t)
+	d := w.next(t)
+	if _, err := f.SkipEvent(f.ctx, "shop", bus.EventAt{Type: orders, Partition: d.Partition, Offset: d.Offset},
+		byOps); err != nil {
+		t.Fatal(err)
+	}
+	f.undone(t, "shop", 0)
+	f.replay(t, "shop", bus.Slice{From: from, To: to})
+	w.settle(t, w.next(t), reject)
+	f.await(t, "dlq.shop", 1)
+	f.replayDone(t, "shop")
+	if _, err := f.PauseSubscription(f.ctx, "shop", byOps); err != nil {
+		t.Fatal(err)
+	}
+	if j := f.finished(t, f.redrive(t, all).ID); j.Redriven != 1 || j.Repeated != 0 {
+		t.Errorf("%+v", j)
+	}
+	f.resume(t, "shop") // as any change of the record, it has the skips looked at
+	if got := w.next(t); got.Offset != d.Offset || string(got.Key) != "a" {
+		t.Errorf("%+v came", got)
+	} else {
+		w.ack(t, got)
+	}
+	f.undone(t, "shop", 0)
+}
+
 // However often the instance that works for a job is killed, each letter is redriven once.
 func TestAKilledRedriveRepeatsNothing(t *testing.T) {
 	const (

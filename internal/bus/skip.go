@@ -17,6 +17,7 @@ func (g *group) applySkips(p *partition) {
 	}
 	for offset, s := range p.skips {
 		switch sl := p.slots[offset]; {
+		case sl != nil && sl.state == copying: // in no lane yet; join looks
 		case sl != nil && s.Again:
 			g.again(sl, s)
 		case sl != nil:
