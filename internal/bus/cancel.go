@@ -146,6 +146,7 @@ func (b *Bus) CancelSchedule(ctx context.Context, text string) error {
 		return autobus.NewError(autobus.ReasonOutcomeUnknown, "schedule %s came due while it was being cancelled",
 			clipName(text))
 	}
+	_ = b.cfg.State.Barrier(ctx) // from here on this instance knows; what could not be read comes by itself
 	b.cfg.Logger.Info("schedule cancelled", "schedule", text, "by", who.Name)
 	return nil
 }

@@ -228,11 +228,14 @@ func (p *publish) stamp(it item, t *spec.Type, e *autobus.Event) (bool, *autobus
 	case it.to != nil:
 		record.Partition = it.to.partition
 	case !it.at.IsZero():
-		if err := keepable(it.at, p.now); err != nil {
+		err := keepable(it.at, p.now)
+		if it.at = delay.RoundDue(it.at); err == nil {
+			err = p.notCancelled(p.scheduleID(e, it.at))
+		}
+		if err != nil {
 			p.bus.duplicates.settle(it.claim, autobus.Receipt{Status: autobus.Refused, Err: err})
 			return false, err
 		}
-		it.at = delay.RoundDue(it.at)
 		record = p.keep(&it, e, record)
 	}
 	to := p.part(it.route, record.TP)

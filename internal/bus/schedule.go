@@ -120,8 +120,21 @@ func (p *publish) settleScheduled(i int, rc autobus.Receipt) {
 		e := p.scheduled[i]
 		rc.Scheduled = &autobus.Scheduled{At: at,
 			ID: p.scheduleID(&autobus.Event{Type: e.typ, Source: e.source, ID: e.id}, at)}
+		if err := p.notCancelled(rc.Scheduled.ID); rc.Duplicate && err != nil {
+			rc = autobus.Receipt{Status: autobus.Refused, Err: err}
+		}
 	}
 	p.settle(i, rc)
+}
+
+// notCancelled refuses to schedule once more what was cancelled: the cancellation is of the event and its time, so the
+// second one would not be published either, and whoever was told that it is written would wait for it in vain.
+func (p *publish) notCancelled(id string) *autobus.Error {
+	if _, cancelled := p.bus.cfg.State.Get(cancelKey(id)); !cancelled {
+		return nil
+	}
+	return autobus.NewError(autobus.ReasonScheduleInvalid, "schedule %s was cancelled", clipName(id)).
+		WithHint("Send the event under another id.")
 }
 
 // called is what names the schedule of an event.

@@ -158,6 +158,28 @@ func TestACancelledEventIsNotPublished(t *testing.T) {
 }
 
 // TestATypeRetiredMeanwhile schedules an event whose type is gone when it is due.
+// Whoever sends again what was cancelled is not told that it is written, for it would never be published.
+func TestACancelledEventIsNotTakenAgain(t *testing.T) {
+	f := open(t)
+	at := time.Now().Add(time.Hour)
+	first := f.schedule(f.ctx, t, later("a", "one", at))
+	if err := f.CancelSchedule(f.ctx, first.Scheduled.ID); err != nil {
+		t.Fatal(err)
+	}
+	other, stop := f.another(t) // which does not remember the id
+	for name, i := range map[string]*fixture{"here": f, "at another instance": other} {
+		if _, err := i.ScheduleList(i.ctx, bus.ScheduleQuery{}); err != nil { // reads what was cancelled up to now
+			t.Fatal(err)
+		}
+		rc := i.publish(i.ctx, t, &autobus.Batch{Events: []autobus.Event{later("a", "one", at)}})[0]
+		if reason(rc) != autobus.ReasonScheduleInvalid || !strings.Contains(rc.Err.Detail, "cancelled") {
+			t.Errorf("%s: %+v", name, rc)
+		}
+		i.schedule(i.ctx, t, later("a", name, at)) // under another id it is taken
+	}
+	stop(true)
+}
+
 func TestATypeRetiredMeanwhile(t *testing.T) {
 	var retired atomic.Bool
 	f := open(t, func(c *bus.Config, _ *kafka.Config) {
