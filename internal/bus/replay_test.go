@@ -50,6 +50,33 @@ func (f *fixture) replayDone(t *testing.T, name string) {
 	})
 }
 
+// An event of a replay that has no attempts left is a dead letter also where others wait for an operator: in the main
+// flow it is done, so that he could neither skip it nor have it tried again.
+func TestExhaustedEventsOfAReplayAreDeadLetters(t *testing.T) {
+	for _, how := range []autobus.OnExhausted{autobus.Hold, autobus.Stop} {
+		t.Run(string(how), func(t *testing.T) {
+			f := open(t)
+			p := earliest
+			p.OnExhausted = how
+			f.put(t, "shop", p)
+			w := f.worker(t, autobus.Subscription{Name: "shop"})
+			from := f.since(t)
+			f.orders(t, 2, "a")
+			to := f.since(t)
+			w.ackAll(t, 2)
+			f.undone(t, "shop", 0)
+			f.replay(t, "shop", bus.Slice{From: from, To: to})
+			w.settle(t, w.next(t), reject)
+			w.ack(t, w.next(t)) // the next one of its key
+			f.replayDone(t, "shop")
+			f.await(t, "dlq.shop", 1)
+			if i, err := f.Describe(f.ctx, "shop"); err != nil || i.State != "active" {
+				t.Errorf("%+v, %v", i, err)
+			}
+		})
+	}
+}
+
 func TestAReplayComesOnceMoreToOneSubscription(t *testing.T) {
 	f := open(t)
 	f.put(t, "shop", earliest)

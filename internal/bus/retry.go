@@ -58,18 +58,15 @@ func backoff(waits []autobus.Duration, n int) time.Duration {
 	return time.Duration(waits[min(n, len(waits))-1])
 }
 
-// exhaust ends an event that is not to be tried again, as the policy says.
+// exhaust ends an event that is not to be tried again, as the policy says. One of a replay never waits for an operator:
+// by its offset it is done, so that none could name it.
 func (g *group) exhaust(sl *slot) {
-	switch g.policy.OnExhausted {
-	case autobus.Drop:
+	switch how := g.policy.OnExhausted; {
+	case how == autobus.Drop:
 		g.finish(sl, settledDropped)
-	case autobus.Hold:
-		if sl.part.replay == nil { // no operator could name it
-			g.hold(sl)
-			return
-		}
-		g.entomb(sl)
-	case autobus.Stop:
+	case how == autobus.Hold && sl.part.replay == nil:
+		g.hold(sl)
+	case how == autobus.Stop && sl.part.replay == nil:
 		g.stop(sl)
 	default:
 		g.entomb(sl)
