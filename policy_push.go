@@ -5,6 +5,7 @@ package autobus
 import (
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -53,7 +54,7 @@ func (d PolicyDelivery) check(window Window) *Error {
 		return invalidPolicy("delivery.push.url is missing")
 	case len(p.URL) > maxURLBytes:
 		return invalidPolicy("delivery.push.url has %d bytes, at most %d are allowed", len(p.URL), maxURLBytes)
-	case err != nil, u.Hostname() == "", u.Opaque != "":
+	case err != nil, u.Hostname() == "", u.Opaque != "", !validPort(u.Port()):
 		return invalidPolicy("delivery.push.url is no URL").WithHint("Write it as https://shop.example/events.")
 	case u.User != nil:
 		return invalidPolicy("delivery.push.url has a user or a password in it, which everybody would see who looks").
@@ -99,6 +100,12 @@ func (d PolicyDelivery) withDefaults(window Window) PolicyDelivery {
 	push.Batch = &batch
 	d.Push = &push
 	return d
+}
+
+// validPort reports whether a URL's port, or that of its scheme, can be dialled; url.Parse takes any number.
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 func loopbackHost(host string) bool {

@@ -15,7 +15,8 @@ func TestEndpointsOfAPolicy(t *testing.T) {
 		"https://shop.example/events?a=b": "", "http://127.0.0.1:8080": "", "http://[::1]:8080/x": "",
 		"http://localhost/x": "", "": "missing", "http://shop.example": "not https", "http://127.0.0.1.example": "not https",
 		"http://10.0.0.1": "not https", "ftp://shop.example": "not https", "https://": "no URL", "shop.example": "no URL",
-		"https:shop.example": "no URL", "https://u:p@shop.example": "user or a password",
+		"https:shop.example": "no URL", "https://shop.example:0": "no URL", "https://shop.example:65536/x": "no URL",
+		"https://shop.example:65535": "", "https://u:p@shop.example": "user or a password",
 		"https://shop.example#x":                            "fragment",
 		"https://shop.example/" + strings.Repeat("x", 3000): "bytes",
 	} {
