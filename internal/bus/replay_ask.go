@@ -110,7 +110,8 @@ func (b *Bus) CancelReplay(ctx context.Context, name, id string, s Surgery) (Sub
 			return bad == nil && uint64(r.Epoch) == epoch
 		})
 		if len(v.Replays) == n {
-			return false, autobus.NewError(autobus.ReasonRequestInvalid, "%s has no replay %q", name, clipName(id))
+			return false, autobus.NewError(autobus.ReasonRequestInvalid, "%s has no replay %q", name, clipName(id)).
+				WithHint("autobus subscription describe %s names those that it has.", name)
 		}
 		out = b.tell(name, v)
 		return !s.DryRun, nil
@@ -128,7 +129,7 @@ func (s Slice) check(now time.Time) error {
 			WithHint(`Send {"from": "2026-01-31T15:00:00Z", "to": "2026-01-31T16:00:00Z"}.`)
 	case !s.From.Before(s.To):
 		return autobus.NewError(autobus.ReasonPositionInvalid, "%s is not before %s", s.From.Format(time.RFC3339Nano),
-			s.To.Format(time.RFC3339Nano))
+			s.To.Format(time.RFC3339Nano)).WithHint("Give the earlier moment as from and the later one as to.")
 	case s.To.After(now.Add(time.Second)): // another clock may be a little ahead
 		return autobus.NewError(autobus.ReasonPositionInvalid, "%s is yet to come", s.To.Format(time.RFC3339Nano)).
 			WithHint("A replay is of what was; what comes is delivered anyway.")
