@@ -79,8 +79,9 @@ func (g guard) check(ctx context.Context, raw string) *autobus.Error {
 	}
 	for _, ip := range ips {
 		if !g.allows(ip) {
-			return autobus.NewError(autobus.ReasonSubscriptionInvalid, "delivery.push.url: %s is %s, %s", u.Hostname(),
-				ip.Unmap(), "which is not on the public internet and not allowed").
+			return autobus.NewError(autobus.ReasonSubscriptionInvalid,
+				"delivery.push.url: %s leads to the address %s, which is not on the public internet and not allowed",
+				u.Hostname(), ip.Unmap()).
 				WithHint("Who operates the bus can allow its network: push.allow in the configuration.")
 		}
 	}
