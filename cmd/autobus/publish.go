@@ -38,6 +38,7 @@ type publishFlags struct {
 	delay time.Duration
 
 	timeoutGiven bool
+	delayGiven   bool
 }
 
 func (a *app) newPublishCommand() *cobra.Command {
@@ -68,7 +69,7 @@ func (a *app) newPublishCommand() *cobra.Command {
 			if len(args) == 1 {
 				p.typ = args[0]
 			}
-			p.timeoutGiven = cmd.Flags().Changed("timeout")
+			p.timeoutGiven, p.delayGiven = cmd.Flags().Changed("timeout"), cmd.Flags().Changed("delay")
 			return p.run(cmd.Context())
 		},
 	}

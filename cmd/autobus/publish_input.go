@@ -20,9 +20,9 @@ func (p *publishFlags) check() error {
 		return usage("--count is %d", p.count).WithHint("Give a number from 1.")
 	case p.rate < 0:
 		return usage("--rate is %g", p.rate).WithHint("Give events per second, or leave it away.")
-	case p.at != "" && p.delay != 0:
+	case p.at != "" && p.delayGiven:
 		return usage("both --at and --delay").WithHint("Use one of them.")
-	case p.delay < 0:
+	case p.delayGiven && p.delay <= 0:
 		return usage("--delay is %s", p.delay).WithHint("Give a duration above 0, or leave it away.")
 	case p.ndjson && (p.data != "" || p.example || p.count != 1 || p.rate != 0):
 		return usage("--ndjson takes the events from stdin").
