@@ -243,3 +243,28 @@ operations:
 		}
 	}
 }
+
+// A push that was cut short or names what is in no repository takes nothing away, whatever it says beside.
+func TestAPushWithoutARepository(t *testing.T) {
+	r := start(t, broker(t))
+	push(t, r, bundleOf("order"))
+	hash := r.Hash()
+	for _, body := range []map[string]any{
+		{"force": true}, {"force": true, "files": nil},
+		{"force": true, "files": map[string]string{"../x.yaml": "a: 1"}},
+		{"force": true, "files": map[string]string{"/x.yaml": "a: 1"}},
+		{"force": true, "files": map[string]string{"a/../x.yaml": "a: 1"}},
+		{"force": true, "files": map[string]string{`a\x.yaml`: "a: 1"}},
+		{"force": true, "files": map[string]string{"a\x00.yaml": "a: 1"}},
+		{"force": true, "files": map[string]string{"": "a: 1"}},
+		{"force": true, "files": map[string]string{"events/order.json": "{}"}},
+	} {
+		code, answer := postSpecs(t, r, body, "*")
+		if code != 400 || answer["reason"] != "request_invalid" || r.Hash() != hash {
+			t.Errorf("%v: %d %v", body, code, answer)
+		}
+	}
+	if code, answer := postSpecs(t, r, map[string]any{"force": true, "files": map[string]string{}}, "*"); code != 200 {
+		t.Errorf("none at all, said so: %d %v", code, answer)
+	}
+}

@@ -6,7 +6,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"io/fs"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/autobus-io/autobus"
@@ -56,9 +59,9 @@ func (e httpEdge) pushed(w http.ResponseWriter, req *http.Request) (*pushAnswer,
 	if err := autobus.StrictJSON(raw, &body); err != nil {
 		return nil, autobus.NewError(autobus.ReasonRequestInvalid, "the push cannot be read: %s", edge.JSONFault(err))
 	}
-	files := make(spec.Files, len(body.Files))
-	for name, content := range body.Files {
-		files[name] = []byte(content)
+	files, err := body.repository()
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), pushTimeout)
 	defer cancel()
@@ -81,6 +84,25 @@ func (e httpEdge) pushed(w http.ResponseWriter, req *http.Request) (*pushAnswer,
 		}
 	}
 	return &pushAnswer{Plan: plan, Report: &report}, err
+}
+
+// repository is the files of a push. One that does not name any would take all types away, which is asked for in so many
+// words: {}.
+func (b pushBody) repository() (spec.Files, error) {
+	if b.Files == nil {
+		return nil, autobus.NewError(autobus.ReasonRequestInvalid, "the push has no files").
+			WithHint("Send the files of the whole repository; what they do not declare has no spec afterwards.")
+	}
+	files := make(spec.Files, len(b.Files))
+	for name, content := range b.Files {
+		ext := path.Ext(name)
+		if !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00") || ext != ".yaml" && ext != ".yml" {
+			return nil, autobus.NewError(autobus.ReasonRequestInvalid, "%q is not the path of a YAML file in a repository", name).
+				WithHint("Name files from the top of the repository, such as events/orders/order.placed.v1.yaml.")
+		}
+		files[name] = []byte(content)
+	}
+	return files, nil
 }
 
 // specs are the files in force.
