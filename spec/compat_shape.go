@@ -96,6 +96,7 @@ func (d *schemaDocument) shape(at string, v any) *shape {
 			if d.refAlone {
 				return d.follow(at, ref)
 			}
+			d.checkForms(at, v)
 			s := &shape{words: v}
 			d.shapes[at] = s
 			d.parts(s, at, v)
@@ -108,6 +109,7 @@ func (d *schemaDocument) shape(at string, v any) *shape {
 			s.subs = append(s.subs, to)
 			return s
 		}
+		d.checkForms(at, v)
 		s := &shape{words: v}
 		d.shapes[at] = s
 		d.parts(s, at, v)
