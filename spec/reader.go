@@ -19,7 +19,8 @@ type reader struct {
 	t                     *Type
 }
 
-var semver = regexp.MustCompile(`^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$`)
+// semver is MAJOR.MINOR.PATCH, in numbers of which one can be told from the next: what overflows cannot.
+var semver = regexp.MustCompile(`^(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})$`)
 
 // info reads who owns the type and what it is.
 func (d *reader) info() {
