@@ -4,6 +4,8 @@ package autobus
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"time"
 )
@@ -172,7 +174,7 @@ func StrictJSON(b []byte, v any) error {
 	if err := d.Decode(v); err != nil {
 		return err
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More takes a bracket too many for an end
 		return NewError(ReasonRequestInvalid, "something follows the JSON document")
 	}
 	return nil

@@ -64,3 +64,17 @@ func TestBatchesOfAPolicy(t *testing.T) {
 		t.Error("the defaults changed the policy that was asked")
 	}
 }
+
+// Nothing may follow a document, a bracket too many neither.
+func TestStrictJSONIsOneDocument(t *testing.T) {
+	for _, text := range []string{`{"types": []}}`, `{"types": []}]`, `{"types": []},`, `{"types": []} {}`, `{"types": []} x`} {
+		var p autobus.Policy
+		if err := autobus.StrictJSON([]byte(text), &p); err == nil {
+			t.Errorf("%s is taken", text)
+		}
+	}
+	var p autobus.Policy
+	if err := autobus.StrictJSON([]byte(" {\"types\": []}\n"), &p); err != nil {
+		t.Error(err)
+	}
+}

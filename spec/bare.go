@@ -5,7 +5,9 @@ package spec
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -101,7 +103,7 @@ func decodeWhole(text []byte) (any, error) {
 	if err := dec.Decode(&v); err != nil {
 		return nil, err
 	}
-	if dec.More() {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) { // More takes a bracket too many for an end
 		return nil, fmt.Errorf("something follows the JSON at byte %d", dec.InputOffset())
 	}
 	return v, nil
