@@ -22,8 +22,9 @@ const (
 // FolderConfig says which files a Folder brings into force.
 type FolderConfig struct {
 	Dir     string     // "" = no folder, only what is built in
-	Builtin spec.Files // files that come with the program and belong to every bundle; the folder's win
-	Actor   string     // for the audit
+	Builtin spec.Files // files that come with the program and belong to every bundle, also to those pushed over the API;
+	// others of the same path win
+	Actor string // for the audit
 }
 
 // Folder brings the files of a folder into force. Load and Run are not for use at the same time.
@@ -40,8 +41,9 @@ type Folder struct {
 	pause    time.Duration
 }
 
-// Folder makes a folder whose troubles Problems tells. A registry has one.
+// Folder makes a folder whose troubles Problems tells. A registry has one, before its edge serves.
 func (r *Registry) Folder(cfg FolderConfig) *Folder {
+	r.builtin = cfg.Builtin
 	return &Folder{FolderConfig: cfg, registry: r, timeout: pushTimeout}
 }
 
@@ -108,18 +110,17 @@ func (f *Folder) look(ctx context.Context) {
 
 func (f *Folder) push(ctx context.Context) error {
 	f.files = ""
-	files := maps.Clone(f.Builtin)
+	files, reason := maps.Clone(f.registry.Files()), "specs of the program"
 	if files == nil {
 		files = spec.Files{}
 	}
-	reason := "specs of the program"
+	maps.Copy(files, f.Builtin) // what was pushed over the API stays beside them
 	if f.Dir != "" {
 		own, err := spec.ReadDir(f.Dir)
 		if err != nil {
 			return err
 		}
-		maps.Copy(files, own)
-		reason = "specs of the folder " + f.Dir
+		files, reason = f.registry.complete(own), "specs of the folder "+f.Dir
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -131,6 +132,14 @@ func (f *Folder) push(ctx context.Context) error {
 	}
 	_, err := f.registry.Push(ctx, files, f.Actor, reason)
 	return err
+}
+
+// complete adds what comes with the program to the files of a repository.
+func (r *Registry) complete(own spec.Files) spec.Files {
+	files := make(spec.Files, len(r.builtin)+len(own))
+	maps.Copy(files, r.builtin)
+	maps.Copy(files, own)
+	return files
 }
 
 func badBundle(err error) bool {

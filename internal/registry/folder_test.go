@@ -359,10 +359,35 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%s: %v, in force %s, problems %v", name, err, names(r.Snapshot()), r.Problems())
 		}
 	}
-	// An instance without a folder brings its own files.
+	// An instance without a folder brings its own files, and takes nothing that others pushed.
 	if err := r.Folder(FolderConfig{Builtin: bundleOf("cup")}).Load(t.Context()); err != nil ||
-		names(r.Snapshot()) != "orders.cup.placed.v1@1.0.0" || len(r.Problems()) != 0 {
+		r.Snapshot().Len() != 4 || !strings.Contains(names(r.Snapshot()), "orders.cup.placed.v1@1.0.0") ||
+		len(r.Problems()) != 0 {
 		t.Errorf("%v, in force %s, problems %v", err, names(r.Snapshot()), r.Problems())
+	}
+}
+
+// What comes with the program is in no repository: a push over the API takes nothing of it away, and a start without a
+// folder nothing of what was pushed.
+func TestAPushLeavesWhatComesWithTheProgram(t *testing.T) {
+	l := broker(t)
+	r := start(t, l)
+	demo := spec.Files{"demo/pen.yaml": specFile("pen", "1.0.0", "bindingVersion: 0.5.0")}
+	if err := r.Folder(FolderConfig{Builtin: demo}).Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pushed := map[string]any{"files": map[string]string{
+		"order.yaml": string(specFile("order", "1.0.0", "bindingVersion: 0.5.0"))}}
+	const both = "orders.order.placed.v1@1.0.0 orders.pen.placed.v1@1.0.0"
+	if code, answer := postSpecs(t, r, pushed, "*"); code != 200 || names(r.Snapshot()) != both {
+		t.Errorf("%d %v, in force %s", code, answer, names(r.Snapshot()))
+	}
+	if _, answer := postSpecs(t, r, pushed, "*"); answer["plan"].(map[string]any)["changed"] != false {
+		t.Errorf("the same again changes something: %v", answer)
+	}
+	again := start(t, l)
+	if err := again.Folder(FolderConfig{Builtin: demo}).Load(t.Context()); err != nil || names(again.Snapshot()) != both {
+		t.Errorf("after a restart: %v, in force %s", err, names(again.Snapshot()))
 	}
 }
 

@@ -61,6 +61,8 @@ type Registry struct {
 	force  atomic.Pointer[inForce]
 	folder atomic.Pointer[heldBack] // of the watched folder
 
+	builtin spec.Files // of the Folder
+
 	swapped chan struct{} // one token: other specs are in force
 	schemas *schemas
 

@@ -63,6 +63,7 @@ func (e httpEdge) pushed(w http.ResponseWriter, req *http.Request) (*pushAnswer,
 	if err != nil {
 		return nil, err
 	}
+	files = e.r.complete(files)
 	ctx, cancel := context.WithTimeout(req.Context(), pushTimeout)
 	defer cancel()
 	plan, err := e.r.Preview(ctx, files)
@@ -86,8 +87,7 @@ func (e httpEdge) pushed(w http.ResponseWriter, req *http.Request) (*pushAnswer,
 	return &pushAnswer{Plan: plan, Report: &report}, err
 }
 
-// repository is the files of a push. One that does not name any would take all types away, which is asked for in so many
-// words: {}.
+// repository is the files of a push. One without any would take all types away, which is asked for in words: {}.
 func (b pushBody) repository() (spec.Files, error) {
 	if b.Files == nil {
 		return nil, autobus.NewError(autobus.ReasonRequestInvalid, "the push has no files").
@@ -97,7 +97,7 @@ func (b pushBody) repository() (spec.Files, error) {
 	for name, content := range b.Files {
 		ext := path.Ext(name)
 		if !fs.ValidPath(name) || strings.ContainsAny(name, "\\\x00") || ext != ".yaml" && ext != ".yml" {
-			return nil, autobus.NewError(autobus.ReasonRequestInvalid, "%q is not the path of a YAML file in a repository", name).
+			return nil, autobus.NewError(autobus.ReasonRequestInvalid, "%q is no path of a YAML file in a repository", name).
 				WithHint("Name files from the top of the repository, such as events/orders/order.placed.v1.yaml.")
 		}
 		files[name] = []byte(content)
