@@ -127,11 +127,16 @@ func (f *Folder) push(ctx context.Context) error {
 	if b, err := readBundle(files); err == nil {
 		f.files = b.hash
 	}
-	if err := f.registry.follows(ctx, files); err != nil {
-		return err
+	for range attempts {
+		base, err := f.registry.follows(ctx, files)
+		if err == nil {
+			_, err = f.registry.push(ctx, files, base, change{f.Actor, reason})
+		}
+		if base == nil || !errors.Is(err, &autobus.Error{Reason: autobus.ReasonControlConflict}) {
+			return err
+		}
 	}
-	_, err := f.registry.Push(ctx, files, f.Actor, reason)
-	return err
+	return autobus.NewError(autobus.ReasonControlConflict, "others changed the specs %d times meanwhile", attempts)
 }
 
 // complete adds what comes with the program to the files of a repository.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -364,6 +365,41 @@ func TestLoad(t *testing.T) {
 		r.Snapshot().Len() != 4 || !strings.Contains(names(r.Snapshot()), "orders.cup.placed.v1@1.0.0") ||
 		len(r.Problems()) != 0 {
 		t.Errorf("%v, in force %s, problems %v", err, names(r.Snapshot()), r.Problems())
+	}
+}
+
+// Between the judgement of a folder and its push another push may come, which it must not undo either.
+func TestAFolderIsJudgedByWhatItReplaces(t *testing.T) {
+	l := broker(t)
+	r, other := start(t, l), start(t, l)
+	r.cfg.Dev = false
+	push(t, r, bundleOf("order"))
+	once := sync.Once{}
+	r.cfg.CheckFilter = func(string, map[string]string) error { // runs after the judgement
+		once.Do(func() { push(t, other, bundleOf("order", "book")) })
+		return nil
+	}
+	dir := t.TempDir()
+	files := bundleOf("order", "cup")
+	files["services/reader.yaml"] = []byte(`asyncapi: 3.1.0
+info: {title: reader, version: 1.0.0, x-owner: team-reader}
+channels:
+  placed: {$ref: '../events/orders/order.placed.v1.yaml#/channels/placed'}
+operations:
+  onPlaced:
+    action: receive
+    channel: {$ref: '#/channels/placed'}
+    x-subscription: {instances: {reader: {}}, filter: "data.id != ''"}
+`)
+	lay(t, dir, files)
+	if err := r.Folder(FolderConfig{Dir: dir, Actor: "autobus:i-2"}).Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(r.Snapshot()); got != "orders.book.placed.v1@1.0.0 orders.order.placed.v1@1.0.0" {
+		t.Errorf("in force %s", got)
+	}
+	if p := r.Problems(); len(p) != 1 || !strings.Contains(p[0].Message, "orders.book.placed.v1") {
+		t.Errorf("problems %+v", p)
 	}
 }
 

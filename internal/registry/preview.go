@@ -140,14 +140,16 @@ func breaks(files spec.Files, history []*spec.Snapshot, gone func(*spec.Type) bo
 }
 
 // follows refuses files of a folder that break who works by what is in force: an instance that starts again with the
-// specs of yesterday must not undo a push. In dev nobody is to be protected.
-func (r *Registry) follows(ctx context.Context, files spec.Files) error {
+// specs of yesterday must not undo a push. It gives the hash of the bundle that it judged by; nil in dev, where nobody
+// is to be protected.
+func (r *Registry) follows(ctx context.Context, files spec.Files) (base *string, err error) {
 	if r.cfg.Dev {
-		return nil
+		return nil, nil
 	}
 	if err := r.cfg.Control.Barrier(ctx); err != nil {
-		return err
+		return nil, err
 	}
+	_, hash, _ := r.manifest()
 	var out spec.Problems
 	for _, f := range breaks(files, []*spec.Snapshot{r.Snapshot()}, nil) {
 		f.Hint = "Bring the folder up to date, or take the change back; autobus spec push DIR --force brings it into force " +
@@ -155,9 +157,9 @@ func (r *Registry) follows(ctx context.Context, files spec.Files) error {
 		out = append(out, f.Problem)
 	}
 	if len(out) > 0 {
-		return invalid(out)
+		return nil, invalid(out)
 	}
-	return nil
+	return &hash, nil
 }
 
 // topicOf is the topic of a type.

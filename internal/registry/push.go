@@ -119,18 +119,25 @@ func (r *Registry) look(ctx context.Context, b *bundle) (*world, error) {
 			w.specs[hash] = rec.Offset
 		}
 	}
-	rec, ok := r.cfg.Control.Get(control.KindManifest, control.ManifestName)
-	w.prev = rec.Offset
-	if ok {
-		m, err := control.Decode[control.Manifest](rec)
-		switch {
-		case err == nil:
-			w.hash = bundleHash(m)
-		case errors.Is(err, &autobus.Error{Reason: autobus.ReasonTypeUnreadable}):
-			w.newer = err
-		} // else it is damaged, and is to be replaced
-	}
+	w.prev, w.hash, w.newer = r.manifest()
 	return w, r.lookAtCluster(ctx, w, names)
+}
+
+// manifest is the place of the manifest in the control log and the hash of the bundle that it lists, or why this build
+// cannot read it. One that is damaged lists nothing and is to be replaced.
+func (r *Registry) manifest() (prev int64, hash string, newer error) {
+	rec, ok := r.cfg.Control.Get(control.KindManifest, control.ManifestName)
+	if !ok {
+		return rec.Offset, "", nil
+	}
+	m, err := control.Decode[control.Manifest](rec)
+	switch {
+	case err == nil:
+		hash = bundleHash(m)
+	case errors.Is(err, &autobus.Error{Reason: autobus.ReasonTypeUnreadable}):
+		newer = err
+	}
+	return rec.Offset, hash, newer
 }
 
 func (r *Registry) lookAtCluster(ctx context.Context, w *world, names []string) error {
