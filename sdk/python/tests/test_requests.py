@@ -93,6 +93,16 @@ def test_no_answer_in_time(fake: Fake) -> None:
         eventually("the late reply is counted", lambda: inbox.late == 1 and not inbox.pending)
 
 
+def test_an_event_can_be_asked_with_again(fake: Fake) -> None:
+    event, go_on = Event(QUOTE, 1), threading.Event()
+    bus = fake.sync_bus()
+    with fake.running(server(fake, "pricing", lambda d: go_on.wait(WAIT) and "right")):
+        with pytest.raises(autobus.Error, match="reply_timeout"):
+            bus.request(event, timeout=0.2)
+        go_on.set()
+    assert event.extensions == {}, "it is the caller's, and its deadline was that of the first call"
+
+
 def test_a_request_whose_time_is_over_is_not_begun(fake: Fake) -> None:
     called: list[Any] = []
     bus = server(fake, "pricing", called.append)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -187,11 +188,12 @@ class Inbox:
                         retriable=True, kind=Refused)
         left = timeout - (time.monotonic() - began)
         q = Query(self, event, want, left)
-        event.extensions.setdefault("expirytime", rfc3339(datetime.now(timezone.utc) + timedelta(seconds=left)))
-        event.extensions["replyto"] = address
+        until = rfc3339(datetime.now(timezone.utc) + timedelta(seconds=left))
+        # The caller's own event stays as it is: asked again, it has another deadline.
+        sent = replace(event, extensions={"expirytime": until, **event.extensions, "replyto": address})
         self.pending[event.id] = q
         try:
-            receipt = (await self.courier.publish([event], False, left))[0]
+            receipt = (await self.courier.publish([sent], False, left))[0]
         except BaseException:
             q.close()
             raise
