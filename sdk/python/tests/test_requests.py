@@ -210,6 +210,12 @@ def test_calls_that_are_given_up_leave_nothing_behind(fake: Fake) -> None:
             await replies.close()
             assert [r async for r in replies] == []
         asyncio.run(main())
+
+        async def first() -> Any:
+            async for reply in await bus.requests(QUOTE, 3, timeout=1.0):
+                return reply.data  # what is left of it ends with its time
+        with fake.running(server(fake, "second", lambda d: "second")):
+            assert asyncio.run(first()) == "second"
         eventually("nobody waits", lambda: not bus._engine.core.inbox.pending)
         go_on.set()
 

@@ -40,6 +40,8 @@ class Query:
         self._seen: set[str] = set()  # ids of replies, which come again when the inbox was opened again
         self._replies: asyncio.Queue[Reply | None] = asyncio.Queue()
         self._done = False
+        # Also of one whose replies nobody reads to the end: it must not stay among the pending.
+        self._timer = asyncio.get_running_loop().call_later(timeout, self.close)
 
     async def next(self) -> Reply | None:
         """None: no more are wanted, or none came in time."""
@@ -73,6 +75,7 @@ class Query:
         """Replies that come from now on are late."""
         if not self._done:
             self._done = True
+            self._timer.cancel()
             self._replies.put_nowait(None)
             self.inbox.pending.pop(self.id, None)
 
