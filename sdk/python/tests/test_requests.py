@@ -103,6 +103,31 @@ def test_an_event_can_be_asked_with_again(fake: Fake) -> None:
     assert event.extensions == {}, "it is the caller's, and its deadline was that of the first call"
 
 
+@pytest.mark.parametrize("broken", [False, True], ids=["one connection", "another connection"])
+def test_who_asks_again_gets_the_answer_to_the_first(fake: Fake, broken: bool) -> None:
+    event, go_on, asked = Event(QUOTE, 1), threading.Event(), []
+
+    def handle(d: Delivery) -> Any:
+        go_on.wait(WAIT)
+        asked.append(d.data)
+        return f"right {d.data}"
+
+    with fake.running(server(fake, "pricing", handle)):
+        bus = fake.sync_bus()
+        other = bus.requests(QUOTE, 2, timeout=2 * WAIT)
+        with pytest.raises(autobus.Error, match="reply_timeout"):
+            bus.request(event, timeout=0.2)
+        go_on.set()
+        fake.idle("pricing")
+        inbox = bus._engine.core.inbox
+        eventually("the reply came in vain", lambda: inbox.late == 1)
+        if broken:
+            fake.lose_answers(when=lambda e: e.id == event.id)
+        assert bus.request(event, timeout=WAIT).data == "right 1" and asked.count(1) == 1
+        assert [r.data for r in other] == ["right 2"] and other.duplicates == 0
+        eventually("nothing is looked for", lambda: not inbox._looking and len(fake.gateway._inboxes) == 1)
+
+
 def test_a_request_whose_time_is_over_is_not_begun(fake: Fake) -> None:
     called: list[Any] = []
     bus = server(fake, "pricing", called.append)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ._inbox import ALL, Query
+from ._query import ALL, Query
 from .errors import ReplyError, error
 from .event import Reply
 

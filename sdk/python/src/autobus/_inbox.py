@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reply address of a client, and which reply belongs to which request."""
+"""The reply address of a client, and the requests that wait for replies to it."""
 
 from __future__ import annotations
 
@@ -13,82 +13,16 @@ from typing import Any
 from ._connection import Connection
 from ._courier import Courier
 from ._link import Link
+from ._query import Query
 from .errors import Error, Refused, Unknown, error
 from .event import Event, Reply, fields_of, rfc3339
-from .receipt import Receipt
 
 log = logging.getLogger("autobus")
 
-ALL = -1
 OPEN_TIME = 10.0
 MAX_OUTSTANDING = 50_000
 OVERLAP = 5  # seconds before a break from which replies are asked for again
-
-
-class Query:
-    """A request that was sent, and its replies as they come. It belongs to the client's loop."""
-
-    def __init__(self, inbox: Inbox, event: Event, want: int, timeout: float):
-        self.inbox, self.id, self.type, self.want = inbox, event.id, event.type, want
-        self.until = time.monotonic() + timeout
-        self.responders: tuple[str, ...] = ()
-        self.known = False  # responders are
-        self.receipt: Receipt  # of the request, once it was sent
-        self.unknown: Error | None = None  # the request may not be written
-        self.got: set[str] = set()
-        self.duplicates = 0
-        self._seen: set[str] = set()  # ids of replies, which come again when the inbox was opened again
-        self._replies: asyncio.Queue[Reply | None] = asyncio.Queue()
-        self._done = False
-        # Also of one whose replies nobody reads to the end: it must not stay among the pending.
-        self._timer = asyncio.get_running_loop().call_later(timeout, self.close)
-
-    async def next(self) -> Reply | None:
-        """None: no more are wanted, or none came in time."""
-        if self._done and self._replies.empty():
-            return None
-        try:
-            return await asyncio.wait_for(self._replies.get(), max(0, self.until - time.monotonic()))
-        except asyncio.TimeoutError:
-            self.close()
-            return None
-
-    def take(self, r: Reply) -> None:
-        if r.id in self._seen:
-            return
-        self._seen.add(r.id)
-        who = r.responder or r.source
-        if who in self.got:
-            self.duplicates += 1
-            self.inbox.duplicates += 1
-            return
-        self.got.add(who)
-        self._replies.put_nowait(r)
-        self.look()
-
-    def look(self) -> None:
-        everybody = self.known and bool(self.responders) and self.got.issuperset(self.responders)
-        if everybody or 0 < self.want <= len(self.got):
-            self.close()
-
-    def close(self) -> None:
-        """Replies that come from now on are late."""
-        if not self._done:
-            self._done = True
-            self._timer.cancel()
-            self._replies.put_nowait(None)
-            self.inbox.pending.pop(self.id, None)
-
-    @property
-    def missing(self) -> list[str]:
-        return [name for name in self.responders if name not in self.got]
-
-    def why(self) -> Error:
-        """Why there are fewer replies than were wanted."""
-        if self.unknown is not None:
-            return self.unknown
-        return error("reply_timeout", f"{'not all replies' if self.got else 'no reply'} to {self.type} came in time",
-                     retriable=True, hint="Ask again under the same id, or with a longer timeout.")
+KEPT = 900   # seconds for which the bus keeps replies
 
 
 class Inbox:
@@ -98,6 +32,7 @@ class Inbox:
     def __init__(self, courier: Courier, link: Link):
         self.courier, self.link = courier, link
         self.pending: dict[str, Query] = {}
+        self._looking: dict[tuple[Connection, int], Query] = {}
         self.late = self.duplicates = self.foreign = 0
         self._wanted = False
         self._address: asyncio.Future[str] | None = None
@@ -109,6 +44,27 @@ class Inbox:
     def linked(self, conn: Connection) -> None:
         if self._wanted:
             self._task = asyncio.create_task(self._open(conn))
+        for q in self.pending.values():
+            if q.again:
+                self._look(q, conn)
+
+    def _look(self, q: Query, conn: Connection) -> None:
+        """Looks for replies that came when nobody waited for them."""
+        self._look_away(q)
+        q.looks = conn, conn.next_seq()
+        self._looking[q.looks] = q
+        conn.send({"op": "inbox", "seq": q.looks[1], "address": q.address, "from": f"-{KEPT}s"})
+
+    def _look_away(self, q: Query) -> None:
+        if q.looks is not None:
+            conn, seq = q.looks
+            if self._looking.pop(q.looks, None) is not None:
+                conn.send({"op": "unsubscribe", "seq": seq})
+            q.looks = None
+
+    def forget(self, q: Query) -> None:
+        self.pending.pop(q.id, None)
+        self._look_away(q)
 
     def unreachable(self, why: Error) -> None:
         if self._address is not None and not self._address.done() and why.code in ("unauthenticated",
@@ -129,16 +85,19 @@ class Inbox:
 
     def heard(self, conn: Connection, frame: dict[str, Any]) -> bool:
         """Takes what comes to the inbox, and says whether the frame was that."""
-        if "seq" not in frame or self._seqs.get(conn) != frame["seq"]:
+        seq, op = frame.get("seq"), frame.get("op")
+        if seq is not None and (q := self._looking.get((conn, seq))) is not None:
+            self._found(q, frame)
+            return True
+        if seq is None or self._seqs.get(conn) != seq:
             return False
-        op = frame.get("op")
         if op == "inbox":
             self._last, self._cut = frame.get("address", ""), None
             if self._address is not None and not self._address.done():
                 self._address.set_result(self._last)
         elif op == "events":
-            for d in frame.get("deliveries") or ():
-                self._take(Reply(**fields_of(d.get("event") or {}, d.get("key", ""))))
+            for r in replies_of(frame):
+                self._take(r)
         elif op == "error":
             why = Error(frame.get("error") or {})
             if self._last:  # that address is over; those who ask from now on get another one
@@ -148,6 +107,14 @@ class Inbox:
             else:
                 self._refuse(why)
         return True
+
+    def _found(self, q: Query, frame: dict[str, Any]) -> None:
+        if frame.get("op") == "error":  # no worse than not to look
+            log.debug("replies of before cannot be looked for: %s", Error(frame.get("error") or {}))
+            self._looking = {at: v for at, v in self._looking.items() if v is not q}
+        for r in replies_of(frame):
+            if r.causation_id == q.id and r.type == q.type + ".reply":
+                q.take(r)
 
     def _refuse(self, why: Error) -> None:
         if self._address is not None and not self._address.done():
@@ -191,6 +158,7 @@ class Inbox:
                         retriable=True, kind=Refused)
         left = timeout - (time.monotonic() - began)
         q = Query(self, event, want, left)
+        q.address = address
         until = rfc3339(datetime.now(timezone.utc) + timedelta(seconds=left))
         # The caller's own event stays as it is: asked again, it has another deadline.
         sent = replace(event, extensions={"expirytime": until, **event.extensions, "replyto": address})
@@ -207,10 +175,17 @@ class Inbox:
             q.close()
             raise receipt.error
         else:
-            q.responders, q.known = receipt.responders, True
+            q.responders, q.known, q.again = receipt.responders, True, receipt.duplicate
         q.look()
+        if q.again and event.id in self.pending and self.link.main is not None:
+            self._look(q, self.link.main)
         return q
 
     def close(self) -> None:
         for q in list(self.pending.values()):
             q.close()
+
+
+def replies_of(frame: dict[str, Any]) -> list[Reply]:
+    """What a frame brings to an inbox."""
+    return [Reply(**fields_of(d.get("event") or {}, d.get("key", ""))) for d in frame.get("deliveries") or ()]

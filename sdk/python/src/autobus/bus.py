@@ -13,7 +13,7 @@ from typing import Any, AsyncIterator, Iterable, Mapping, Sequence
 
 from ._base import Base, make_event
 from ._engine import Engine
-from ._inbox import ALL, Query
+from ._query import ALL, Query
 from ._invoke import Invoker
 from ._ask import Progress, answer_of, check_ask
 from .event import Event, Reply

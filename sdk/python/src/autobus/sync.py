@@ -15,7 +15,7 @@ from typing import Any, Iterable, Iterator, Mapping, Sequence
 from ._ask import Progress, answer_of, check_ask
 from ._base import Base, make_event
 from ._engine import Engine
-from ._inbox import ALL, Query
+from ._query import ALL, Query
 from ._invoke import Invoker
 from .event import Event, Reply
 from .hooks import Chain

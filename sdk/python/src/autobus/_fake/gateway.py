@@ -35,7 +35,7 @@ class Gateway:
         self.plans: list[Plan] = []
         self.peers: list[Peer] = []
         self.frames: list[dict[str, Any]] = []  # all that clients sent
-        self._inboxes: dict[str, tuple[Peer, int]] = {}
+        self._inboxes: dict[tuple[Peer, int], str] = {}  # to addresses
         self._replies: dict[str, list[dict[str, Any]]] = {}  # by address
 
     def connect(self, peer: Peer) -> None:
@@ -48,7 +48,7 @@ class Gateway:
         with self.changed:
             if peer in self.peers:
                 self.peers.remove(peer)
-            self._inboxes = {a: v for a, v in self._inboxes.items() if v[0] is not peer}
+            self._inboxes = {at: a for at, a in self._inboxes.items() if at[0] is not peer}
             for q in self.queues.values():
                 q.left(peer)
             self._deliver()
@@ -113,15 +113,15 @@ class Gateway:
     def _hand_on(self, event: dict[str, Any]) -> None:
         if self.log.is_reply(event):
             self._replies.setdefault(event["to"], []).append({k: v for k, v in event.items() if k != "to"})
-            if (inbox := self._inboxes.get(event["to"])) is not None:
-                inbox[0].put({"op": "events", "seq": inbox[1],
-                              "deliveries": [{"event": self._replies[event["to"]][-1]}]})
+            for (peer, seq), address in self._inboxes.items():
+                if address == event["to"]:
+                    peer.put({"op": "events", "seq": seq, "deliveries": [{"event": self._replies[address][-1]}]})
             return
         for q in self.queues.values():
             q.offer(event)
 
     def _responders(self, event: dict[str, Any]) -> list[str]:
-        if event["replyto"] not in self._inboxes:
+        if event["replyto"] not in self._inboxes.values():
             raise Refusal("reply_address_invalid", "the bus never gave that reply address")
         names = [q.name for q in self.queues.values() if q.serves(event["type"])]
         if not names:
@@ -155,6 +155,10 @@ class Gateway:
             q.windows[peer] = frame["window"]["events"]
 
     def _op_unsubscribe(self, peer: Peer, frame: dict[str, Any]) -> None:
+        if "subscription" not in frame:
+            self._inboxes.pop((peer, frame["seq"]), None)
+            peer.put({"op": "unsubscribed", "seq": frame["seq"]})
+            return
         self.queues[frame["subscription"]].left(peer)
         peer.put({"op": "unsubscribed", "seq": frame["seq"], "subscription": frame["subscription"]})
 
@@ -172,7 +176,7 @@ class Gateway:
 
     def _op_inbox(self, peer: Peer, frame: dict[str, Any]) -> None:
         address = frame.get("address") or secrets.token_urlsafe(16)
-        self._inboxes[address] = (peer, frame["seq"])
+        self._inboxes[peer, frame["seq"]] = address
         peer.put({"op": "inbox", "seq": frame["seq"], "address": address})
         for reply in self._replies.get(address, ()):
             peer.put({"op": "events", "seq": frame["seq"], "deliveries": [{"event": reply}]})
