@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +33,8 @@ func (a *app) newRequestCommand() *cobra.Command {
 		Short: "Ask the services that answer a type",
 		Long: "Publish a request and print what is replied to it.\n\n" +
 			"One reply: its data, as it came; under -o json and -o ndjson an object with responder and data. Several: a line\n" +
-			"for each as it comes, and on stderr who is missing; under -o ndjson the last line says it.\n\n" +
+			"for each as it comes, and on stderr who is missing; under -o ndjson the last line says it. Fewer than were\n" +
+			"wanted are exit status 4.\n\n" +
 			"A reply that is an error is printed as well, and the exit status is 1.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable, exitInterrupted),
 		Example: "  autobus request pricing.quote.price.v1 -d '{\"sku\":\"A\"}'\n" +
@@ -164,7 +166,7 @@ func (q *requestFlags) many(ctx context.Context, c *api, body io.Reader) error {
 					return err
 				}
 			}
-			if len(line.Missing) == 0 {
+			if wanted, err := strconv.Atoi(q.replies); err == nil && line.Got >= wanted || len(line.Missing) == 0 {
 				return failed
 			}
 			q.app.note("%d replies; missing: %s", line.Got, strings.Join(line.Missing, ", "))
