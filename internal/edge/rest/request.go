@@ -127,6 +127,9 @@ func (e *Edge) askLater(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	t.Responders = rc.Responders
+	if rc.Duplicate { // its replies may be older than this call of it
+		t.Since = t.Since.Add(-repliesKept)
+	}
 	w.Header().Set("Preference-Applied", "respond-async")
 	writeOpen(w, t, nil)
 }

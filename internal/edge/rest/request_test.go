@@ -235,3 +235,26 @@ func TestAnswersAreFetchedFromAnyInstance(t *testing.T) {
 		t.Errorf("somebody else's answer: %d %s", got.Status, got.Body)
 	}
 }
+
+// The answer may be older than the URL: it was given when the request came for the first time.
+func TestARequestThatComesAgainHasTheAnswerToTheFirst(t *testing.T) {
+	bus := autobustest.New(t, autobustest.Clock(time.Now().Add(-10*time.Minute))) // so long ago it was
+	a := asking(t, bus)
+	respond(t, bus, "pricing", func(_ context.Context, r *ipc.Request) (any, error) { return ipc.Raw{Data: r.Data}, nil })
+	ask := func(query string) (at string) {
+		return a.post(t, askPath+query, mediaJSON, `{"n":1}`, "ce-id", "r-1", "Prefer", "respond-async").
+			Header.Get("Location")
+	}
+	ask("")
+	bus.Idle("pricing")
+	if got := a.do(t, http.MethodGet, ask("")+"?wait=30s", ""); got.Status != http.StatusOK || got.Body != `{"n":1}` {
+		t.Errorf("one reply: %d %s", got.Status, got.Body)
+	}
+	got := a.do(t, http.MethodGet, ask("?replies=all")+"?wait=30s", "")
+	if !strings.HasSuffix(strings.TrimSpace(got.Body), `{"done":true,"got":1,"missing":[],"duplicates":0}`) {
+		t.Errorf("all of them: %d %s", got.Status, got.Body)
+	}
+	if n := len(bus.Published(quotes)); n != 1 {
+		t.Errorf("it was asked %d times", n)
+	}
+}
