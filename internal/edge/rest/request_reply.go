@@ -5,6 +5,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -91,16 +92,25 @@ func (e *Edge) askMany(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		edge.WriteProblem(w, r, requestError(r, err))
 		return
 	}
+	defer q.Close()
 	t.Responders = q.Responders()
+	var reply *ipc.Reply
+	if errors.Is(q.Err(), autobus.ErrUnknown) {
+		// Who is to reply is not known either, so that a last line could not say who is missing.
+		if reply = q.Next(); reply == nil {
+			edge.WriteProblem(w, r, requestError(r, q.Err()))
+			return
+		}
+	}
 	out := newSender(w, e.progress, cancel)
 	w.Header().Set("Content-Type", mediaNDJSON)
 	w.Header().Set("Location", t.path())
 	w.WriteHeader(http.StatusOK)
 	err = out.send(nil) // so that the client knows that it was taken
-	for reply := range q.Replies() {
-		if err != nil {
-			break
-		}
+	if reply == nil {
+		reply = q.Next()
+	}
+	for ; reply != nil && err == nil; reply = q.Next() {
 		err = out.send(appendReply(nil, reply))
 	}
 	if err == nil {

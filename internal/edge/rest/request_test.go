@@ -258,3 +258,20 @@ func TestARequestThatComesAgainHasTheAnswerToTheFirst(t *testing.T) {
 		t.Errorf("it was asked %d times", n)
 	}
 }
+
+// Of a request of which it is not known whether it was written nobody is told that all have answered it.
+func TestManyRepliesToARequestThatMayNotBeWritten(t *testing.T) {
+	a := asking(t, autobustest.New(t))
+	respond(t, a.bus, "pricing", func(context.Context, *ipc.Request) (any, error) { return "A", nil })
+	a.bus.FailPublish(func(e *autobus.Event) bool { return e.Type == quotes }, autobustest.LoseRequest().Times(1))
+	got := a.post(t, askPath+"?replies=all&timeout=50ms", mediaJSON, `{"n":1}`)
+	if got.Status != http.StatusGatewayTimeout || got.Reason != autobus.ReasonOutcomeUnknown {
+		t.Errorf("it was lost: %d %s", got.Status, got.Body)
+	}
+	a.bus.FailPublish(func(e *autobus.Event) bool { return e.Type == quotes }, autobustest.LoseAnswer().Times(1))
+	got = a.post(t, askPath+"?replies=2&timeout=500ms", mediaJSON, `{"n":1}`)
+	if got.Status != http.StatusOK || !strings.Contains(got.Body, `"responder":"pricing"`) ||
+		!strings.Contains(got.Body, `"got":1`) {
+		t.Errorf("its answer was: %d %s", got.Status, got.Body)
+	}
+}
