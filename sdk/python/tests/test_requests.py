@@ -103,6 +103,22 @@ def test_an_event_can_be_asked_with_again(fake: Fake) -> None:
     assert event.extensions == {}, "it is the caller's, and its deadline was that of the first call"
 
 
+def test_none_of_all_replied_because_nothing_was_asked(fake: Fake) -> None:
+    async def main() -> None:
+        async for _ in await fake.bus().requests(QUOTE, 1, timeout=0.3):
+            pass
+
+    def plain() -> None:
+        list(fake.sync_bus().requests(QUOTE, 1, timeout=0.3))
+
+    with fake.running(server(fake, "pricing", lambda d: 1)):
+        for ask in (plain, lambda: asyncio.run(main())):
+            fake.lose_requests(when=lambda e: e.type == QUOTE)
+            fake.refuse("capacity", when=lambda e: e.type == QUOTE)
+            with pytest.raises(autobus.Unknown):
+                ask()
+
+
 @pytest.mark.parametrize("broken", [False, True], ids=["one connection", "another connection"])
 def test_who_asks_again_gets_the_answer_to_the_first(fake: Fake, broken: bool) -> None:
     event, go_on, asked = Event(QUOTE, 1), threading.Event(), []

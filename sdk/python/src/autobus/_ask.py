@@ -30,6 +30,11 @@ class Progress:
     def duplicates(self) -> int:
         return self._query.duplicates
 
+    def _check_end(self) -> None:
+        """Raises where no replies does not mean that nobody replied: the request may not be written."""
+        if self._query.unknown is not None and not self.got:
+            raise self._query.unknown
+
 
 def check_ask(want: int, timeout: float) -> None:
     if want == 0 or want < ALL:

@@ -23,7 +23,8 @@ from .receipt import Receipt
 
 class Replies(Progress):
     """The replies to one request as they come: iterate over it. `got`, `missing` and `duplicates` tell at any time how
-    far it is; `missing` lists the subscriptions that serve the type and did not reply."""
+    far it is; `missing` lists the subscriptions that serve the type and did not reply. Raises Unknown at the end when
+    there was no reply and the request may not be written: who serves it is not known then."""
 
     def __init__(self, bus: Bus, query: Query):
         super().__init__(query)
@@ -35,6 +36,7 @@ class Replies(Progress):
     async def __anext__(self) -> Reply:
         r: Reply | None = await self._bus._run(self._query.next)
         if r is None:
+            self._check_end()
             raise StopAsyncIteration
         return r
 

@@ -35,6 +35,7 @@ class Replies(Progress):
     def __next__(self) -> Reply:
         r = self._bus._engine.call(self._query.next)
         if r is None:
+            self._check_end()
             raise StopIteration
         return r
 
