@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -38,6 +39,9 @@ func invalid(why string) *fault {
 // unreadable says where a body stops being JSON.
 func unreadable(body []byte) *fault {
 	f := newFault(parseError, "Parse error")
+	if !utf8.Valid(body) { // encoding/json passes it on, and an id of it would be in the answer
+		f.Data = "it is not UTF-8"
+	}
 	var v json.RawMessage
 	if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(body, &v)); ok {
 		f.Data = "at byte " + strconv.FormatInt(syntax.Offset, 10) + ": " + syntax.Error()

@@ -102,10 +102,12 @@ func TestCalls(t *testing.T) {
 		"unreadable":       {`{"jsonrpc":"2.0","method":"foobar,"params":"bar","baz]`, parse + `36: `},
 		"empty":            {``, parse + `0: unexpected end of JSON input"}}`},
 		"unreadable batch": {`[{"jsonrpc":"2.0","method":"sum"},{"jsonrpc":"2.0","method"]`, parse + `60: `},
-		"empty batch":      {`[]`, invalid + `the batch is empty"}}`},
-		"no call":          {`1`, object},
-		"no calls":         {`[1,2]`, `[` + object + `,` + object + `]`},
-		"method is none":   {`{"jsonrpc":"2.0","method":1,"params":"bar"}`, invalid + `the method is not text"}}`},
+		"not UTF-8": {"{\"jsonrpc\":\"2.0\",\"method\":\"math.sum.make\",\"id\":\"\xff\"}",
+			`{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error","data":"it is not UTF-8"}}`},
+		"empty batch":    {`[]`, invalid + `the batch is empty"}}`},
+		"no call":        {`1`, object},
+		"no calls":       {`[1,2]`, `[` + object + `,` + object + `]`},
+		"method is none": {`{"jsonrpc":"2.0","method":1,"params":"bar"}`, invalid + `the method is not text"}}`},
 		"version is none": {`{"method":"math.sum.make","params":[],"id":3}`,
 			`{"jsonrpc":"2.0","id":3,"error":{"code":-32600,"message":"Invalid Request","data":"jsonrpc is not \"2.0\""}}`},
 		"params are none": {`{"jsonrpc":"2.0","method":"math.sum.make","params":3,"id":3}`,
@@ -165,6 +167,10 @@ func TestWhatHTTPRefuses(t *testing.T) {
 		if status, got := post(t, url+path, `{}`); status != want {
 			t.Errorf("%s: %d %s", path, status, got)
 		}
+	}
+	if status, got := post(t, url, strings.Repeat(" ", maxBody+1)); status != http.StatusRequestEntityTooLarge ||
+		!strings.Contains(got, "at most 100 calls and 2000000 bytes") {
+		t.Errorf("too large: %d %s", status, got)
 	}
 	resp, err := http.Post(url, "text/plain", strings.NewReader("{}"))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/edge"
@@ -25,7 +26,10 @@ func (e *Edge) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	var body []byte
 	if bad == nil {
-		body, bad = edge.ReadBody(w, r, maxBody, autobus.ReasonBatchTooLarge)
+		if body, bad = edge.ReadBody(w, r, maxBody, autobus.ReasonBatchTooLarge); bad != nil &&
+			bad.Reason == autobus.ReasonBatchTooLarge {
+			bad = bad.WithHint("Send at most %d calls and %d bytes at once.", maxCalls, maxBody)
+		}
 	}
 	if bad != nil {
 		edge.WriteProblem(w, r, bad)
@@ -97,7 +101,7 @@ func options(r *http.Request) (time.Duration, *autobus.Error) {
 // split takes a batch apart.
 func split(body []byte) (calls []json.RawMessage, batch bool, fault *fault) {
 	body = bytes.TrimSpace(body)
-	if !json.Valid(body) {
+	if !json.Valid(body) || !utf8.Valid(body) {
 		return nil, false, unreadable(body)
 	}
 	if body[0] != '[' {
