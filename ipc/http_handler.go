@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"github.com/autobus-io/autobus"
 )
@@ -26,9 +27,9 @@ func RequestOf(ctx context.Context) (*Request, bool) {
 //
 //	err := ipc.Serve(ctx, bus, "pricing", ipc.Handler(mux))
 //
-// The response is sent when the handler returns; it cannot flush nor take the connection over, and one that is larger
-// than MaxHTTPBytes is told to the caller as a failure (ReasonEventTooLarge). A handler that panics is logged and
-// answered by 500. Statuses are answers: a 500 is not tried again by the bus.
+// The response is sent when the handler returns; it cannot flush nor take the connection over. One that is larger than
+// MaxHTTPBytes (ReasonEventTooLarge), or has trailers (ReasonHTTPUnsupported), is told to the caller as a failure. A
+// handler that panics is logged and answered by 500. Statuses are answers: a 500 is not tried again by the bus.
 func Handler(h http.Handler) HandleFunc {
 	return func(ctx context.Context, r *Request) (any, error) {
 		if !isHTTP(r.ContentType) {
@@ -94,6 +95,9 @@ func (w *recorder) Write(p []byte) (int, error) {
 
 func (w *recorder) response(method string) (any, error) {
 	w.WriteHeader(http.StatusOK)
+	if w.trailers() {
+		return nil, autobus.NewError(autobus.ReasonHTTPUnsupported, "the response has trailers")
+	}
 	// As net/http does for whoever does not say.
 	if _, said := w.sent["Content-Type"]; !said && w.sent.Get("Content-Encoding") == "" && w.body.Len() > 0 {
 		w.sent.Set("Content-Type", http.DetectContentType(w.body.Bytes()))
@@ -102,4 +106,14 @@ func (w *recorder) response(method string) (any, error) {
 		w.sent.Set("Content-Length", fmt.Sprint(w.body.Len()))
 	}
 	return EncodeResponse(method, w.status, w.sent, w.body.Bytes())
+}
+
+// trailers tells that the handler set some, in either way of net/http.
+func (w *recorder) trailers() bool {
+	for name := range w.header {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return w.sent.Get("Trailer") != ""
 }

@@ -117,13 +117,21 @@ func TestHTTPPassesUnchanged(t *testing.T) {
 func TestHTTPThatCannotPass(t *testing.T) {
 	big := bytes.Repeat([]byte("x"), autobus.MaxEventBytes)
 	c := over(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/flush" {
+		switch r.URL.Path {
+		case "/flush":
 			if err := http.NewResponseController(w).Flush(); err == nil {
 				t.Error("it flushed")
 			}
-			return
+		case "/trailers":
+			w.Header().Set("Trailer", "X-Sum")
+			_, _ = w.Write([]byte("x"))
+			w.Header().Set("X-Sum", "1")
+		case "/trailers/unannounced":
+			_, _ = w.Write([]byte("x"))
+			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
+		default:
+			_, _ = w.Write(big)
 		}
-		_, _ = w.Write(big)
 	}))
 	request := func(method, path string, body []byte) *http.Request {
 		r, err := http.NewRequestWithContext(within(t), method, "http://x"+path, bytes.NewReader(body))
@@ -147,6 +155,8 @@ func TestHTTPThatCannotPass(t *testing.T) {
 		"connect":        {request("CONNECT", "/", nil), autobus.ReasonHTTPUnsupported},
 		"a large body":   {request("POST", "/", big), autobus.ReasonEventTooLarge},
 		"a large answer": {request("GET", "/", nil), autobus.ReasonResponderFailed},
+		"its trailers":   {request("GET", "/trailers", nil), autobus.ReasonResponderFailed},
+		"others of it":   {request("GET", "/trailers/unannounced", nil), autobus.ReasonResponderFailed},
 	} {
 		resp, err := c.Transport.RoundTrip(c2.r)
 		if err == nil {
