@@ -53,7 +53,8 @@ func (c *Caller) Run(ctx context.Context, listener net.Listener) error {
 	inboxes, closeInboxes := context.WithCancel(context.WithoutCancel(ctx)) // requests in flight need theirs
 	closed := make(chan error, 1)
 	go func() { closed <- c.callers.Run(inboxes) }()
-	server := edge.Server{Listener: listener, Handler: c, Logger: c.Logger, DrainFor: min(c.Wait, autobus.DefaultGrace)}
+	server := edge.Server{Listener: listener, Handler: c, Logger: c.Logger, Options: true,
+		DrainFor: min(c.Wait, autobus.DefaultGrace)}
 	err := server.Run(ctx)
 	closeInboxes()
 	return errors.Join(err, <-closed)

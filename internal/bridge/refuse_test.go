@@ -94,6 +94,8 @@ func TestWhatCannotPass(t *testing.T) {
 		"an offer of HTTP/2": {get("/", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n"),
 			200, ""},
 		"a tunnel": {"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost:443\r\n\r\n", 501, autobus.ReasonHTTPUnsupported},
+		"options of a foreign host": {"OPTIONS * HTTP/1.1\r\nHost: elsewhere\r\n\r\n",
+			403, autobus.ReasonForbidden},
 		"trailers of the request": {"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" +
 			"Trailer: X-Sum\r\n\r\n0\r\nX-Sum: 1\r\n\r\n", 501, autobus.ReasonHTTPUnsupported},
 		"a body announced as too large": {"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n" +

@@ -33,6 +33,7 @@ type Server struct {
 	Handler  http.Handler
 	Logger   *slog.Logger
 	DrainFor time.Duration // how long requests in flight may take once Run's context ends; 0 = 10 s
+	Options  bool          // OPTIONS * is the handler's too; net/http answers it by itself
 }
 
 // Run serves until ctx ends. Then it stops listening, tells streams to end (StreamContext, OnDrain), lets requests
@@ -55,13 +56,14 @@ func (s *Server) Run(ctx context.Context) error {
 	requests := &tally{handler: s.Handler}
 
 	server := &http.Server{
-		Handler:           requests,
-		TLSConfig:         s.TLS,
-		ReadHeaderTimeout: readHeaderTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    maxHeaderBytes,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		Handler:                      requests,
+		TLSConfig:                    s.TLS,
+		ReadHeaderTimeout:            readHeaderTime,
+		IdleTimeout:                  idleTime,
+		MaxHeaderBytes:               maxHeaderBytes,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxHTTP2Streams},
+		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: s.Options,
 		BaseContext: func(net.Listener) context.Context {
 			return context.WithValue(base, drainKey{}, drain{begun: begun, cut: base, within: wait})
 		},
