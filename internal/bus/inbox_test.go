@@ -5,6 +5,7 @@ package bus_test
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,8 +96,8 @@ func answer(request *autobus.Event, data string) autobus.Event {
 	return e
 }
 
-func serving(typ string) autobus.Policy {
-	return autobus.Policy{Types: []string{typ}, Start: autobus.Start{Earliest: true}}
+func serving(types ...string) autobus.Policy {
+	return autobus.Policy{Types: types, Start: autobus.Start{Earliest: true}}
 }
 
 // Requests go out at one instance, replies come in at another, and the inbox hears of them.
@@ -274,4 +275,46 @@ func TestACommandHasOneHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.put(t, "others", serving(books))
+}
+
+// Services that begin at the same moment do not see each other before all of them are there.
+func TestACommandHasOneHandlerOfManyThatBeginAtOnce(t *testing.T) {
+	f := open(t)
+	f.route(t, books, 1, true)
+	f.route(t, quotes, 1, true)
+	const n = 8
+	f.put(t, "service-0", serving(quotes)) // one of them has another type already
+	ended := make(chan error, n)
+	for i := range n {
+		go func() {
+			p := serving(books)
+			if i == 0 {
+				p = serving(quotes, books)
+			}
+			_, err := f.PutSubscription(f.ctx, "service-"+strconv.Itoa(i), p, bus.Audit{})
+			ended <- err
+		}()
+	}
+	made := 0
+	for range n {
+		switch err := <-ended; {
+		case err == nil:
+			made++
+		case reasonOf(err) != autobus.ReasonCommandTaken:
+			t.Error(err)
+		}
+	}
+	serve := map[string]int{}
+	all, err := f.Subscriptions(f.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		for _, typ := range s.Types {
+			serve[typ]++
+		}
+	}
+	if made != 1 || serve[books] != 1 || serve[quotes] != 1 {
+		t.Errorf("%d are told that they handle the command; %v do", made, serve)
+	}
 }

@@ -3,10 +3,13 @@
 package bus
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/control"
@@ -65,12 +68,12 @@ func (p *publish) request(ctx context.Context, t *spec.Type, e *autobus.Event, i
 // looks on.
 type responders struct {
 	mu     sync.RWMutex
-	types  map[string][]string // subscription -> types
-	byType map[string][]string // type -> subscriptions, sorted; a slice is never changed
+	types  map[string]map[string]int64 // subscription -> type -> offset of the record by which it came to serve it
+	byType map[string][]string         // type -> subscriptions, sorted; a slice is never changed
 }
 
 func newResponders(log *control.Log) *responders {
-	rs := &responders{types: map[string][]string{}, byType: map[string][]string{}}
+	rs := &responders{types: map[string]map[string]int64{}, byType: map[string][]string{}}
 	log.Watch(control.KindSubscription, rs.apply)
 	return rs
 }
@@ -84,17 +87,22 @@ func (rs *responders) apply(rec control.Record) {
 	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	for _, t := range rs.types[rec.Name] {
+	before, now := rs.types[rec.Name], map[string]int64{}
+	for t := range before {
 		rs.byType[t] = slices.DeleteFunc(slices.Clone(rs.byType[t]), func(name string) bool { return name == rec.Name })
 		if len(rs.byType[t]) == 0 {
 			delete(rs.byType, t)
 		}
 	}
-	rs.types[rec.Name] = types
+	rs.types[rec.Name] = now
 	if types == nil {
 		delete(rs.types, rec.Name)
 	}
 	for _, t := range types {
+		now[t] = rec.Offset
+		if at, had := before[t]; had {
+			now[t] = at
+		}
 		names := append(slices.Clone(rs.byType[t]), rec.Name)
 		slices.Sort(names)
 		rs.byType[t] = slices.Compact(names)
@@ -108,19 +116,54 @@ func (rs *responders) of(typ string) []string {
 	return rs.byType[typ]
 }
 
-// refuseSecondHandler refuses a subscription for a command that another one handles: both would do it. What the specs
-// declare is the linter's to judge, which knows the instances of one service from two services.
-func (b *Bus) refuseSecondHandler(name string, types, before []string) error {
+// others lists who came to serve a type before an offset of the control log, beside one.
+func (rs *responders) others(typ, name string, until int64) (names []string) {
+	rs.mu.RLock()
+	defer rs.mu.RUnlock()
+	for _, n := range rs.byType[typ] {
+		if n != name && rs.types[n][typ] < until {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// refuseSecondHandler refuses a subscription for a command that another one handles: both would do it. Those count that
+// came to handle it before an offset of the control log. What the specs declare is the linter's to judge, which knows
+// the instances of one service from two services.
+func (b *Bus) refuseSecondHandler(name string, types, before []string, until int64) error {
 	for _, typ := range types {
 		t, ok := b.cfg.Snapshot().Type(typ)
 		if !ok || t.Kind != kindCommand || slices.Contains(before, typ) {
 			continue
 		}
-		others := slices.DeleteFunc(slices.Clone(b.responders.of(typ)), func(n string) bool { return n == name })
-		if len(others) > 0 {
+		if others := b.responders.others(typ, name, until); len(others) > 0 {
 			return autobus.NewError(autobus.ReasonCommandTaken, "the command %s is handled by %s", typ,
 				strings.Join(others, ", "))
 		}
 	}
 	return nil
+}
+
+// withdraw takes back the record at an offset, of a subscription that was made or changed, if another one came to
+// handle a command of it first: two may be made at the same moment, and only the log tells which is the second. was is
+// what it took the place of.
+func (b *Bus) withdraw(ctx context.Context, was control.Record, types, before []string, at int64) error {
+	taken := b.refuseSecondHandler(was.Name, types, before, at)
+	if taken == nil {
+		return nil
+	}
+	was.Prev, was.Actor, was.Reason, was.Time = at, "autobus:"+b.cfg.Instance, taken.Error(), time.Time{}
+	for range changeAttempts {
+		_, err := b.cfg.Control.Change(ctx, was)
+		if !errors.Is(err, &autobus.Error{Reason: autobus.ReasonControlConflict}) {
+			return cmp.Or(err, taken)
+		}
+		rec, exists := b.cfg.Control.Get(was.Kind, was.Name) // it has been operated on since
+		if !exists {
+			break
+		}
+		was.Prev = rec.Offset
+	}
+	return taken
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -142,7 +143,7 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 		before = value.Policy.Types
 	}
 	if !a.Spec {
-		if err := b.refuseSecondHandler(name, p.Types, before); err != nil {
+		if err := b.refuseSecondHandler(name, p.Types, before, math.MaxInt64); err != nil {
 			return false, err
 		}
 	}
@@ -164,8 +165,14 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 		b.cfg.Logger.Warn("a spec changes a subscription that exists; where it stands stays", "subscription", name,
 			"reason", a.Reason)
 	}
-	_, err = b.cfg.Control.Change(ctx, next)
-	return !exists, err
+	at, err := b.cfg.Control.Change(ctx, next)
+	if err == nil && !a.Spec {
+		if !exists {
+			rec = control.Record{Version: control.Version, Kind: control.KindSubscription, Name: name} // it is removed
+		}
+		err = b.withdraw(ctx, rec, p.Types, before, at)
+	}
+	return !exists && err == nil, err
 }
 
 // refuseTwin refuses a name that differs from another one only in dots and underscores: their dead letters would be two
