@@ -131,6 +131,39 @@ def test_a_store_may_be_async() -> None:
         Once()(lambda r: 1)([asked(1)])
 
 
+def test_an_answer_is_kept_although_its_deadline_comes() -> None:
+    kept: dict[str, bytes] = {}
+    calls: list[Any] = []
+
+    async def main() -> None:
+        saving, go_on = asyncio.Event(), asyncio.Event()
+
+        async def save(key: str, answer: bytes) -> None:
+            saving.set()
+            await go_on.wait()
+            kept[key] = answer
+
+        async def load(key: str) -> bytes | None:
+            return kept.get(key)
+
+        @Once(load=load, save=save)
+        async def book(r: Delivery) -> Any:
+            calls.append(r.id)
+            return "seat"
+
+        first = asyncio.create_task(book(asked(1)))
+        await saving.wait()
+        first.cancel()
+        second = asyncio.create_task(book(asked(1)))
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await second == "seat"
+    asyncio.run(main())
+    assert calls == ["r-1"] and len(kept) == 1
+
+
 def test_whoever_comes_meanwhile_waits() -> None:
     at_work, go_on = threading.Event(), threading.Event()
     calls: list[int] = []

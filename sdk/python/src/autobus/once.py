@@ -11,7 +11,7 @@ import inspect
 import json
 import threading
 from collections import OrderedDict
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Coroutine, TypeVar
 
 from . import _json
 from ._invoke import is_async
@@ -124,7 +124,7 @@ class Once:
                 except Fault as e:
                     fault = e
                 if (kept := _bytes_of(result if fault is None else fault)) is not None:
-                    await _stored_async(lambda: self._save(key, kept))
+                    await _to_the_end(_stored_async(lambda: self._save(key, kept)))
                 if fault is not None:
                     raise fault
                 return result
@@ -150,6 +150,16 @@ class Once:
             self._kept[key] = answer
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, Any]) -> None:
+    """The work of a request is done, so its answer is kept also when its deadline comes meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _key(request: Any) -> str:
