@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -80,6 +81,9 @@ func (q *requestFlags) run(ctx context.Context) error {
 	post := call{method: http.MethodPost, path: "/v1/requests/" + url.PathEscape(q.typ), header: header,
 		query: url.Values{"replies": {q.replies}, "timeout": {q.wait.String()}}, body: bytes.NewReader(data), changes: true}
 	resp, err := c.do(ctx, post)
+	if late, ok := errors.AsType[*autobus.Error](err); ok && late.Reason == autobus.ReasonReplyTimeout {
+		return late.WithHint("It may still be answered: ask again with the same --id, or give it a longer --wait.")
+	}
 	if err != nil {
 		return err
 	}
