@@ -135,7 +135,8 @@ func (a *app) newBridgeRespondCommand() *cobra.Command {
 		Use:   "respond TYPE",
 		Short: "Answer the requests of a type by an HTTP service",
 		Long: "Send the requests of a type to one HTTP service and reply with what it answers, until a signal comes. A\n" +
-			"service that is down is waited for; a request that it got is not sent to it again.\n\n" +
+			"service that is down is waited for. A request that it got and did not answer is not sent to it again, but for\n" +
+			"one during which a bridge or its gateway died.\n\n" +
 			"Without -g the subscription has the name of the type and is made if there is none.\n" +
 			"docs/howto/http-endpoint.md tells more.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitUnreachable),
