@@ -46,7 +46,8 @@ func cases() map[string]func(*testing.T, *database) {
 		"too_many_bad_rows_write_nothing":              tooManyBadRowsWriteNothing,
 		"what_was_set_aside_is_written_after_a_repair": whatWasSetAsideIsWrittenAfterARepair,
 		"check_compares_the_database_with_the_plan":    checkComparesTheDatabaseWithThePlan,
-		"swap": swap,
+		"many_positions_move_or_none":                  manyPositionsMoveOrNone,
+		"swap":                                         swap,
 	}
 }
 

@@ -76,6 +76,36 @@ func writeIsOneTransaction(t *testing.T, d *database) {
 	same(t, d.query(`SELECT record_offset, sqlstate FROM autobus_sink_error`), [][]string{{"1", "22003"}})
 }
 
+// A sink may read more partitions than a statement takes at once.
+func manyPositionsMoveOrNone(t *testing.T, d *database) {
+	p := d.plan(logFile)
+	s := d.open()
+	d.ready(s, p)
+	const partitions = 2500
+	begin, from, to := map[sink.TP]sink.Position{}, map[sink.TP]int64{}, map[sink.TP]int64{}
+	for n := range int32(partitions) {
+		tp := sink.TP{Topic: placed, Partition: n}
+		begin[tp], from[tp], to[tp] = sink.Position{TopicID: "1", Next: 7}, 7, 9
+	}
+	for _, c := range []*sink.Chunk{{Begin: begin}, {From: from, To: to}} {
+		if _, err := s.Write(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tp := range from {
+		from[tp], to[tp] = 9, 11
+	}
+	from[sink.TP{Topic: placed, Partition: 1234}] = 8
+	if _, err := s.Write(t.Context(), &sink.Chunk{From: from, To: to}); !errors.Is(err, sink.ErrBusy) {
+		t.Fatalf("a position that moved: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	same(t, d.query(`SELECT next_offset, count(*) FROM autobus_sink_offset GROUP BY 1`),
+		[][]string{{"9", fmt.Sprint(partitions)}})
+}
+
 // What only the database finds, such as a constraint of its own, is found by bisection; the rest of the batch lands.
 func theDatabaseRefusesSingleRows(t *testing.T, d *database) {
 	p := d.plan(logFile)

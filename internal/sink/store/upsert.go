@@ -16,8 +16,8 @@ import (
 type statements struct {
 	stages  []string   // make the temporary tables
 	columns [][]string // of each stage
-	clear   []string
-	deletes []string // run where some events delete; those that say so take the sink's name as parameter
+	clear   string     // what empties the stages, behind another statement
+	deletes []string   // run where some events delete; those that say so take the sink's name as parameter
 	puts    []string
 	named   map[string]bool // statements whose one parameter is the sink's name
 }
@@ -84,7 +84,7 @@ func (st *statements) stage(s *Store, name string, columns []sink.TableColumn) {
 	}
 	st.stages = append(st.stages, s.dialect.Temp(name, strings.Join(defs, ", ")))
 	st.columns = append(st.columns, names)
-	st.clear = append(st.clear, "DELETE FROM "+name)
+	st.clear += "; DELETE FROM " + name
 }
 
 // upsert writes what several events say of each row.
@@ -113,11 +113,6 @@ func (s *Store) upsert(ctx context.Context, rows []sink.Row) error {
 			row = append(row, m.Deleted)
 		}
 		main = append(main, row)
-	}
-	for _, q := range s.sql.clear {
-		if _, err := s.conn.ExecContext(ctx, q); err != nil {
-			return err
-		}
 	}
 	for i, values := range append([][][]any{main}, children...) {
 		if len(values) == 0 {

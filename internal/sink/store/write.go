@@ -8,6 +8,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,17 +100,32 @@ func (s *Store) fill(ctx context.Context, c *sink.Chunk) (w sink.Written, err er
 			return w, s.told(err)
 		}
 	}
-	for tp, to := range c.To {
-		n, err := s.exec(ctx, s.conn, `UPDATE autobus_sink_offset SET next_offset = ? WHERE sink = ? AND topic = ? AND `+
-			`partition = ? AND next_offset = ?`, to, s.plan.Name, tp.Topic, tp.Partition, c.From[tp])
-		if err != nil {
-			return w, s.told(err)
+	return w, s.move(ctx, c)
+}
+
+// movesAtOnce bounds the parameters of one statement.
+const movesAtOnce = 1000
+
+// move moves the positions of a chunk.
+func (s *Store) move(ctx context.Context, c *sink.Chunk) error {
+	for tps := range slices.Chunk(slices.Collect(maps.Keys(c.To)), movesAtOnce) {
+		var args []any
+		for _, tp := range tps {
+			args = append(args, tp.Topic, tp.Partition, c.From[tp], c.To[tp])
 		}
-		if n != 1 { // somebody moved it, such as a rebuild
-			return w, sink.ErrBusy
+		const place = `(CAST(? AS text), CAST(? AS integer), CAST(? AS bigint), CAST(? AS bigint))`
+		n, err := s.exec(ctx, s.conn, `WITH v (topic, partition, was, next) AS (VALUES `+
+			strings.Repeat(place+", ", len(tps)-1)+place+`) UPDATE autobus_sink_offset AS o SET next_offset = v.next FROM v `+
+			`WHERE o.sink = CAST(? AS text) AND o.topic = v.topic AND o.partition = v.partition AND o.next_offset = v.was`,
+			append(args, s.plan.Name)...)
+		if err != nil {
+			return s.told(err)
+		}
+		if n != int64(len(tps)) { // somebody moved one, such as a rebuild
+			return sink.ErrBusy
 		}
 	}
-	return w, nil
+	return nil
 }
 
 // rows writes those that can be written and tells the others.
@@ -131,7 +148,7 @@ func (s *Store) rows(ctx context.Context, rows []sink.Row) (w sink.Written, err 
 
 // try writes rows, or leaves nothing of them.
 func (s *Store) try(ctx context.Context, rows []sink.Row) error {
-	if _, err := s.conn.ExecContext(ctx, "SAVEPOINT rows"); err != nil {
+	if _, err := s.conn.ExecContext(ctx, "SAVEPOINT rows"+s.sql.clear); err != nil {
 		return s.told(err)
 	}
 	put := s.append
