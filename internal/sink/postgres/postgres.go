@@ -26,7 +26,7 @@ const Scheme = "postgres://"
 // New makes a target of a DSN, postgres://user@host/database. It connects at its first use.
 func New(dsn string) (*store.Store, error) {
 	return store.New(store.Dialect{
-		Name: "PostgreSQL", Open: open, Number: true,
+		Name: "PostgreSQL", Open: open, Number: true, Fresh: true,
 		// Constraints that are checked at the end would fail a whole batch, and name no row.
 		Begin:   "BEGIN; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL lock_timeout = '5s'",
 		Now:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",

@@ -46,6 +46,9 @@ func cases() map[string]func(*testing.T, *database) {
 		"too_many_bad_rows_write_nothing":              tooManyBadRowsWriteNothing,
 		"what_was_set_aside_is_written_after_a_repair": whatWasSetAsideIsWrittenAfterARepair,
 		"check_compares_the_database_with_the_plan":    checkComparesTheDatabaseWithThePlan,
+		"many_rows_of_which_some_are_there":            manyRowsOfWhichSomeAreThere,
+		"a_bad_row_among_new_ones":                     aBadRowAmongNewOnes,
+		"a_key_that_was_taken_away":                    aKeyThatWasTakenAway,
 		"many_positions_move_or_none":                  manyPositionsMoveOrNone,
 		"swap":                                         swap,
 	}

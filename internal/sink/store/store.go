@@ -42,7 +42,8 @@ type Dialect struct {
 	Temp    func(name, columns string) string                        // makes a temporary table unless it is there
 	Columns func(context.Context, Querier, string) ([]Column, error) // of a table; none = there is no such table
 	// Load adds rows to a table by the fastest way there is.
-	Load func(ctx context.Context, c *sql.Conn, table string, columns []string, rows [][]any) error
+	Load  func(ctx context.Context, c *sql.Conn, table string, columns []string, rows [][]any) error
+	Fresh bool // rows that are new are put in much quicker by an INSERT without ON CONFLICT
 	// State gives the SQLSTATE of an error; "" = it is none of the database.
 	State func(error) string
 	// Swap lists the statements that put a rebuilt table in the place of the live one.
@@ -79,9 +80,10 @@ type Store struct {
 	db      *sql.DB
 	name    string // under which this process writes
 
-	plan *sink.Plan
-	conn *sql.Conn
-	sql  statements
+	plan  *sink.Plan
+	conn  *sql.Conn
+	sql   statements
+	guess guess
 }
 
 // New opens nothing: the first use connects.

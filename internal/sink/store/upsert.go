@@ -17,6 +17,7 @@ type statements struct {
 	stages  []string   // make the temporary tables
 	columns [][]string // of each stage
 	clear   string     // what empties the stages, behind another statement
+	fresh   string     // the first of puts for keys that have no row yet; "" = there is no quicker way for them
 	deletes []string   // run where some events delete; those that say so take the sink's name as parameter
 	puts    []string
 	named   map[string]bool // statements whose one parameter is the sink's name
@@ -55,7 +56,11 @@ func (s *Store) statementsOf(p *sink.Plan) statements {
 	if len(p.Groups) > 1 {
 		out.add(false, &out.deletes, b.deleteGroups())
 	}
-	out.add(true, &out.puts, b.insert())
+	out.add(true, &out.puts, b.insert()+b.onConflict())
+	if s.dialect.Fresh {
+		out.fresh = b.fresh()
+		out.named[out.fresh] = true
+	}
 	for _, g := range p.Groups {
 		for _, c := range g.Children {
 			v := quote(g.Version)
@@ -131,7 +136,11 @@ func (s *Store) upsert(ctx context.Context, rows []sink.Row) error {
 			return err
 		}
 	}
-	return s.all(ctx, s.sql.puts)
+	done, err := s.putFresh(ctx, len(main))
+	if err != nil {
+		return err
+	}
+	return s.all(ctx, s.sql.puts[done:])
 }
 
 func (s *Store) items(m *sink.Merged, w *sink.Row, child int) (out [][]any) {
@@ -229,19 +238,32 @@ func (b *upsertSQL) columns(g sink.Group) (out []string) {
 	return out
 }
 
-// insert puts the rows in, and of those that are there the parts that are newer.
+// insert puts rows in.
 func (b *upsertSQL) insert() string {
 	into, from := slices.Clone(b.keys), []string{b.keysOf("s.")}
-	var alive, sets, newer []string
+	var alive []string
 	for _, g := range b.plan.Groups {
 		v := quote(g.Version)
 		lives := "s." + v + " IS NOT NULL AND (d.version IS NULL OR s." + v + " > d.version)"
 		alive = append(alive, "("+lives+")")
-		is := "excluded." + v + " > COALESCE(x." + v + ", '')"
-		newer = append(newer, is)
 		for _, c := range append(b.columns(g), v) {
 			into = append(into, c)
 			from = append(from, "CASE WHEN "+lives+" THEN s."+c+" END")
+		}
+	}
+	return "INSERT INTO " + b.table + " AS x (" + strings.Join(into, ", ") + ") SELECT " + strings.Join(from,
+		", ") + " FROM " +
+		stage + " s LEFT JOIN autobus_sink_deleted d ON d.sink = ? AND d.key = s._k WHERE " + strings.Join(alive, " OR ")
+}
+
+// onConflict puts, into rows that are there, the parts that are newer.
+func (b *upsertSQL) onConflict() string {
+	var sets, newer []string
+	for _, g := range b.plan.Groups {
+		v := quote(g.Version)
+		is := "excluded." + v + " > COALESCE(x." + v + ", '')"
+		newer = append(newer, is)
+		for _, c := range append(b.columns(g), v) {
 			if len(b.plan.Groups) == 1 {
 				sets = append(sets, c+" = excluded."+c)
 			} else {
@@ -249,10 +271,7 @@ func (b *upsertSQL) insert() string {
 			}
 		}
 	}
-	return "INSERT INTO " + b.table + " AS x (" + strings.Join(into, ", ") + ") SELECT " + strings.Join(from,
-		", ") + " FROM " +
-		stage + " s LEFT JOIN autobus_sink_deleted d ON d.sink = ? AND d.key = s._k WHERE " + strings.Join(alive, " OR ") +
-		" ON CONFLICT (" + b.keysOf("") + ") DO UPDATE SET " + strings.Join(sets, ", ") + " WHERE " +
+	return " ON CONFLICT (" + b.keysOf("") + ") DO UPDATE SET " + strings.Join(sets, ", ") + " WHERE " +
 		strings.Join(newer, " OR ")
 }
 
