@@ -178,12 +178,23 @@ func isData(err error) bool {
 func (s *Store) told(err error) error {
 	state := s.dialect.State(err)
 	switch {
-	case strings.HasPrefix(state, "22"), strings.HasPrefix(state, "23"):
+	case ofRows(state):
 		return &sink.DataError{Bad: sink.Bad{State: state, Reason: err.Error()}, Cause: err}
 	case strings.HasPrefix(state, "42"):
 		return autobus.NewError(autobus.ReasonSinkDrift, "the tables are not as the sink needs them: %v", err).WithCause(err)
 	}
 	return s.unreachable(err)
+}
+
+// ofRows reports whether an SQLSTATE says that rows are at fault: their values, a constraint, a limit such as that of
+// what an index can hold, a trigger that refuses. 21 is two keys of a batch that only the database holds for the same.
+func ofRows(state string) bool {
+	for _, class := range []string{"21", "22", "23", "54", "P0"} {
+		if strings.HasPrefix(state, class) {
+			return true
+		}
+	}
+	return false
 }
 
 // append adds a row for each event.
