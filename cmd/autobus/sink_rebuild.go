@@ -43,11 +43,11 @@ func (a *app) newSinkRebuildCommand() *cobra.Command {
 func builtFile(f *sink.File) *sink.File {
 	b := *f
 	b.Name += "~rebuild"
-	b.Table += store.BuildSuffix
+	b.Table += sink.BuildSuffix
 	b.Start = sink.StartEarliest
 	rename := func(children []sink.Child) (out []sink.Child) {
 		for _, c := range children {
-			c.Table += store.BuildSuffix
+			c.Table += sink.BuildSuffix
 			out = append(out, c)
 		}
 		return out

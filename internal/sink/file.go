@@ -24,6 +24,9 @@ const (
 	ModeDelete = "delete" // of a type: its events delete the row of their key
 )
 
+// BuildSuffix ends the names of tables that are being rebuilt, beside the live ones.
+const BuildSuffix = "__new"
+
 // Where a new sink begins to read.
 const (
 	StartEarliest = "earliest"
@@ -140,6 +143,7 @@ func (f *File) check(r *reader, root *yaml.Node) {
 	if !tableName.MatchString(f.Table) {
 		r.fault(root, "Write table or schema.table, in lower case.", "table is %q: it cannot name a table", f.Table)
 	}
+	r.reserved(root, f.Table)
 	if len(f.Types) == 0 {
 		r.fault(root, "List event types under types.", "the sink has no types")
 	}
@@ -195,6 +199,15 @@ var (
 	columnName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,47}$`)
 	tableName  = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,47}\.)?[a-z_][a-z0-9_]{0,47}$`)
 )
+
+// reserved refuses tables that would get in the way of the bus's own, and of those that a rebuild fills.
+func (r *reader) reserved(n *yaml.Node, table string) {
+	name := table[strings.LastIndex(table, ".")+1:]
+	if strings.HasPrefix(name, "autobus_") || strings.HasSuffix(name, BuildSuffix) {
+		r.fault(n, "Give it another name.", "%s: names that begin with autobus_ or end in %s are the bus's own", table,
+			BuildSuffix)
+	}
+}
 
 // problem makes a fault of a sink's file; 0 is no line.
 func problem(file string, line int, hint, format string, args ...any) spec.Problem {

@@ -69,6 +69,7 @@ func (r *reader) children(n *yaml.Node) (out []Child) {
 		if !tableName.MatchString(c.Table) {
 			r.fault(key, "Write table or schema.table, in lower case.", "%q cannot name a table", c.Table)
 		}
+		r.reserved(key, c.Table)
 		if value.Tag == "!!null" {
 			c.Off = true
 			out = append(out, c)

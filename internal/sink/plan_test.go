@@ -121,6 +121,8 @@ func TestFaultsOfAFile(t *testing.T) {
 		"mode":             {"mode: upsert", "mode: replace", `"replace" is not known`},
 		"name":             {"name: orders", "name: Orders!", "cannot name a sink"},
 		"table":            {"table: orders", "table: or;ders", "cannot name a table"},
+		"reserved table":   {"table: orders", "table: autobus_stage", "are the bus's own"},
+		"reserved ending":  {"order_items:", "order_items__new:", "names that begin with autobus_ or end in __new"},
 		"reserved column":  {"total: /total", "_total: /total", `"_total" cannot name a column`},
 		"meta":             {"meta: time", "meta: tme", "there is no meta tme"},
 		"two sources":      {"{value: placed}", "{value: placed, meta: id}", "exactly one of from, meta and value"},

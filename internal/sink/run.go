@@ -68,7 +68,7 @@ const (
 
 // Run reads and writes until ctx ends, which is no error. Database or cluster away is waited for, and another process
 // that has the sink; an error means that somebody has to decide: ReasonPositionLost, ReasonSinkDrift,
-// ReasonTypeUnreadable.
+// ReasonTypeUnreadable; or that the file has to be read anew: ReasonSinkInvalid.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.close()
 	r.enter(StateStarting)
@@ -128,7 +128,8 @@ func final(err error) bool {
 		return false
 	}
 	switch e.Reason {
-	case autobus.ReasonPositionLost, autobus.ReasonSinkDrift, autobus.ReasonTypeUnreadable, autobus.ReasonConfigInvalid:
+	case autobus.ReasonPositionLost, autobus.ReasonSinkDrift, autobus.ReasonSinkInvalid, autobus.ReasonTypeUnreadable,
+		autobus.ReasonConfigInvalid:
 		return true
 	}
 	return false

@@ -3,9 +3,11 @@
 package store_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/sink/postgres"
 	"github.com/autobus-io/autobus/internal/sink/store"
 )
@@ -75,8 +77,8 @@ func checkComparesTheDatabaseWithThePlan(t *testing.T, d *database) {
 // The new tables take the place of the live ones with rows, positions, indexes and rights at once.
 func swap(t *testing.T, d *database) {
 	live := d.plan(ordersFile)
-	built := d.plan(strings.NewReplacer("name: orders", "name: orders2", "table: orders", "table: orders__new",
-		"order_items", "order_items__new").Replace(ordersFile))
+	built := d.plan(strings.NewReplacer("name: orders", "name: orders2", "table: orders", "table: orders_fresh",
+		"order_items", "order_items_fresh").Replace(ordersFile))
 	s := d.open()
 	d.ready(s, live)
 	write(t, s, live, event{Key: "a", Time: 1, Text: "old", Items: []string{"i"}}.record())
@@ -123,5 +125,50 @@ func swap(t *testing.T, d *database) {
 			`tablename = 'orders' GROUP BY 1`), [][]string{{"true", "2"}})
 	} else {
 		same(t, d.query(`SELECT count(*) FROM sqlite_master WHERE name = 'orders_by_note'`), [][]string{{"1"}})
+	}
+}
+
+// A process that read its file before a rebuild by another one does not go on as if nothing had been.
+func tablesOfAnotherFile(t *testing.T, d *database) {
+	old := d.plan(ordersFile)
+	other := d.plan(strings.Replace(ordersFile, "{note: /note,", "{note: /note, total: /total,", 1))
+	s := d.open()
+	d.ready(s, old)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refuses := func() {
+		t.Helper()
+		if _, err := s.Open(t.Context(), old); !errors.Is(err, &autobus.Error{Reason: autobus.ReasonSinkInvalid}) {
+			t.Errorf("a process of another file: %v", err)
+		}
+	}
+	d.apply(s, other)
+	refuses()
+	if _, err := s.Open(t.Context(), other); err != nil {
+		t.Errorf("the process of that file: %v", err)
+	}
+	if _, err := s.DB().ExecContext(t.Context(), `DELETE FROM autobus_sink`); err != nil {
+		t.Fatal(err)
+	}
+	refuses()
+}
+
+// A table that has the name which a rebuild would use, and is none of a rebuild, stays.
+func aRebuildDropsNothingOfOthers(t *testing.T, d *database) {
+	live := d.plan(ordersFile)
+	built := d.plan(strings.NewReplacer("name: orders", "name: orders2", "table: orders", "table: orders_fresh",
+		"order_items", "order_items_fresh").Replace(ordersFile))
+	s := d.open()
+	d.ready(s, live)
+	if _, err := s.DB().ExecContext(t.Context(), `CREATE TABLE order_items_fresh (mine text)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prepare(t.Context(), live, built); err == nil ||
+		!strings.Contains(err.Error(), "there is a table order_items_fresh already") {
+		t.Errorf("%v", err)
+	}
+	if n := len(d.query(`SELECT mine FROM order_items_fresh`)); n != 0 {
+		t.Errorf("%d rows", n)
 	}
 }

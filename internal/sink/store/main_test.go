@@ -49,6 +49,8 @@ func cases() map[string]func(*testing.T, *database) {
 		"many_rows_of_which_some_are_there":            manyRowsOfWhichSomeAreThere,
 		"a_bad_row_among_new_ones":                     aBadRowAmongNewOnes,
 		"a_key_that_was_taken_away":                    aKeyThatWasTakenAway,
+		"tables_of_another_file":                       tablesOfAnotherFile,
+		"a_rebuild_drops_nothing_of_others":            aRebuildDropsNothingOfOthers,
 		"many_positions_move_or_none":                  manyPositionsMoveOrNone,
 		"swap":                                         swap,
 	}

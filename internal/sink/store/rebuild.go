@@ -8,14 +8,15 @@ import (
 	"fmt"
 
 	"github.com/autobus-io/autobus/internal/sink"
+	"github.com/autobus-io/autobus/spec"
 )
-
-// BuildSuffix ends the names of tables that are being rebuilt, beside the live ones.
-const BuildSuffix = "__new"
 
 // Prepare makes empty tables beside the live ones, which have what the live ones have beyond columns, such as indexes,
 // where the shape allows it. What an earlier rebuild left behind goes.
 func (s *Store) Prepare(ctx context.Context, live, built *sink.Plan) error {
+	if err := s.checkLeft(ctx, built); err != nil {
+		return err
+	}
 	if err := s.forget(ctx, built); err != nil {
 		return err
 	}
@@ -44,6 +45,25 @@ func (s *Store) Prepare(ctx context.Context, live, built *sink.Plan) error {
 		return c.Faults
 	}
 	return s.Apply(ctx, c.Steps)
+}
+
+// checkLeft refuses to drop a table that no rebuild left behind.
+func (s *Store) checkLeft(ctx context.Context, built *sink.Plan) error {
+	_, left, err := s.Status(ctx, built.Name)
+	if err != nil || left {
+		return err
+	}
+	for _, t := range built.Tables() {
+		there, err := s.dialect.Columns(ctx, s.db, t.Name)
+		if err != nil {
+			return s.unreachable(err)
+		}
+		if there != nil {
+			return spec.Problems{{File: built.File.Path, Hint: "Drop it or give it another name.",
+				Message: "there is a table " + t.Name + " already, the name under which the rebuild would fill the new one"}}
+		}
+	}
+	return nil
 }
 
 // forget drops the tables of a rebuild and what is known of it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,18 +36,34 @@ func (s *Store) Open(ctx context.Context, p *sink.Plan) (positions map[sink.TP]s
 	return positions, s.unreachable(err)
 }
 
-// take makes this process the one that writes.
+// take makes this process the one that writes. One whose file is not that for which the tables were made, such as after
+// a rebuild, would judge by another version than the rows have, or leave columns empty.
 func (s *Store) take(ctx context.Context) error {
+	layout, err := json.Marshal(s.plan.Layout())
+	if err != nil {
+		return err
+	}
 	n, err := s.exec(ctx, s.conn, `UPDATE autobus_sink SET writer = ?, beat = `+s.dialect.Now+
-		` WHERE name = ? AND (writer IS NULL OR writer = ? OR beat < `+s.dialect.Now+` - ?)`,
-		s.name, s.plan.Name, s.name, s.plan.File.Lease.Milliseconds())
+		` WHERE name = ? AND layout = ? AND (writer IS NULL OR writer = ? OR beat < `+s.dialect.Now+` - ?)`,
+		s.name, s.plan.Name, string(layout), s.name, s.plan.File.Lease.Milliseconds())
 	if err != nil {
 		return s.told(err)
 	}
-	if n == 0 {
-		return sink.ErrBusy
+	if n > 0 {
+		return nil
 	}
-	return nil
+	had := ""
+	if err := s.query(ctx, s.conn, func(rows *sql.Rows) error { return rows.Scan(&had) },
+		`SELECT layout FROM autobus_sink WHERE name = ?`, s.plan.Name); err != nil {
+		return s.told(err)
+	}
+	if had != string(layout) {
+		return autobus.NewError(autobus.ReasonSinkInvalid,
+			"the table %s was made anew, or changed, for a sink %s of other columns or another version than this process read "+
+				"from %s", s.plan.Table, s.plan.Name, s.plan.File.Path).
+			WithHint("Start the sink again: then it reads the file anew. If it says so again, look at autobus sink plan.")
+	}
+	return sink.ErrBusy
 }
 
 func (s *Store) positions(ctx context.Context, q Querier, name string) (map[sink.TP]sink.Position, error) {
