@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	rounds = 7 // five kills, two ends of PostgreSQL
+	rounds = 8 // five kills, two ends of PostgreSQL, a process that stands still
 	perRun = 1500
 	keys   = 200
 )
@@ -217,9 +218,9 @@ const written = `SELECT (SELECT count(*) FROM order_append) + (SELECT count(*) F
 	`= 'append')`
 
 // T28: two processes of one sink, the one that writes is killed in the middle of its work, five times, and PostgreSQL
-// ends twice, once by a crash. Afterwards every event is in the table once, or set aside once, and the rows of an
-// upsert
-// are those of the newest events.
+// ends twice, once by a crash; in the end the one that writes stands still, and awakes when another has its place.
+// Afterwards every event is in the table once, or set aside once, and the rows of an upsert are those of the newest
+// events.
 func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	s := newStand(t)
 	sink := func() *process {
@@ -227,6 +228,7 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	}
 	pair := []*process{sink(), sink()}
 	kills := 0
+	var frozen *process
 	for round := range rounds {
 		before := s.number(t.Context(), written)
 		published := make(chan struct{})
@@ -247,6 +249,11 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 		case 5:
 			s.pg.Stop(t)
 			s.pg.Start(t)
+		case 7:
+			<-published
+			frozen = pair[writer]
+			s.freeze(frozen)
+			pair[writer] = sink()
 		default:
 			select {
 			case <-pair[writer].ended:
@@ -265,6 +272,7 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	bustest.Eventually(t, "both sinks have everything", func(ctx context.Context) bool {
 		return s.number(ctx, `SELECT sum(next_offset) FROM autobus_sink_offset`) == 2*s.sent
 	})
+	s.thaw(frozen)
 	for _, c := range []struct {
 		what, sql string
 		want      int
@@ -297,6 +305,57 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	s.watched(pair)
 }
 
+// freeze stops a process while it writes rows: with its transaction open and the sink's row locked.
+func (s *stand) freeze(p *process) {
+	s.t.Helper()
+	lock := exec.CommandContext(s.t.Context(), "psql", "-X", "-q", "-A", "-t", "-d", s.pg.DSN("postgres"))
+	in, err := lock.StdinPipe()
+	if err == nil {
+		err = lock.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	fmt.Fprintln(in, "BEGIN; LOCK TABLE autobus_sink_offset;")
+	bustest.Eventually(s.t, "the table of positions is locked", func(ctx context.Context) bool {
+		return s.number(ctx, `SELECT count(*) FROM pg_locks WHERE relation = 'autobus_sink_offset'::regclass AND granted `+
+			`AND mode = 'AccessExclusiveLock'`) == 1
+	})
+	s.publish()
+	const writers = `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%UPDATE autobus_sink_offset%' AND `
+	bustest.Eventually(s.t, "both sinks wait to move positions", func(ctx context.Context) bool {
+		return s.number(ctx, writers+`wait_event_type = 'Lock'`) == 2
+	})
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	_ = in.Close() // which ends the lock
+	if err := lock.Wait(); err != nil {
+		s.t.Error(err)
+	}
+	bustest.Eventually(s.t, "the sink's transaction is open and waits for the process", func(ctx context.Context) bool {
+		return s.number(ctx, writers+`state = 'idle in transaction'`) > 0
+	})
+}
+
+// thaw lets a process go on that another one has replaced. It thinks that it writes.
+func (s *stand) thaw(p *process) {
+	s.t.Helper()
+	p.mu.Lock()
+	said := len(p.lines)
+	p.mu.Unlock()
+	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+		s.t.Fatal(err)
+	}
+	bustest.Eventually(s.t, "the process that stood still finds that it writes no more", func(context.Context) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return slices.ContainsFunc(p.lines[said:], func(l string) bool {
+			return strings.Contains(l, "msg=sink sink=append state=")
+		})
+	})
+}
+
 // watched holds what the processes show against what they did: both are alive and in the end ready, the one that stands
 // by too; one writes, and counts what it wrote.
 func (s *stand) watched(pair []*process) {
@@ -326,13 +385,16 @@ func (s *stand) watched(pair []*process) {
 func (p *process) get(t *testing.T, path string) string {
 	t.Helper()
 	addr := ""
-	p.mu.Lock()
-	for _, l := range p.lines {
-		if _, at, ok := strings.Cut(l, `msg="can be watched" listen=`); ok {
-			addr = at
+	bustest.Eventually(t, "the process says where it can be watched", func(context.Context) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, l := range p.lines {
+			if _, at, ok := strings.Cut(l, `msg="can be watched" listen=`); ok {
+				addr = at
+			}
 		}
-	}
-	p.mu.Unlock()
+		return addr != ""
+	})
 	resp, err := http.Get("http://" + addr + path)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,9 @@ const Scheme = "postgres://"
 func New(dsn string) (*store.Store, error) {
 	return store.New(store.Dialect{
 		Name: "PostgreSQL", Open: open, Number: true, Fresh: true,
+		// A process that stands still, or whose machine is gone, must not keep the lock of its sink from others.
+		Session: "SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'; " +
+			"SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3",
 		// Constraints that are checked at the end would fail a whole batch, and name no row.
 		Begin:   "BEGIN; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL lock_timeout = '5s'",
 		Now:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",

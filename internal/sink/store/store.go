@@ -34,6 +34,7 @@ type Dialect struct {
 	Name    string
 	Open    func(dsn string) (*sql.DB, error)
 	Number  bool                                                     // parameters are $1, $2 and not ?
+	Session string                                                   // readies a connection; "" = nothing to do
 	Begin   string                                                   // begins a transaction that writes
 	Now     string                                                   // an expression: the database's clock in milliseconds
 	Bytes   string                                                   // the type of bytes

@@ -24,6 +24,11 @@ func (s *Store) Open(ctx context.Context, p *sink.Plan) (positions map[sink.TP]s
 	if s.conn, err = s.db.Conn(ctx); err != nil {
 		return nil, s.unreachable(err)
 	}
+	if s.dialect.Session != "" {
+		if _, err := s.conn.ExecContext(ctx, s.dialect.Session); err != nil {
+			return nil, s.unreachable(err)
+		}
+	}
 	if err := s.take(ctx); err != nil {
 		return nil, err
 	}
