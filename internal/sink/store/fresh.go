@@ -6,7 +6,8 @@ import "context"
 
 // What a database does to find out, row by row, whether there is a row of the key already costs as much as putting the
 // row in. Where keys are mostly new, as in a backlog or in what only happens once, rows are put in without asking; the
-// primary key refuses all of them if one was there, and then they are put in the careful way.
+// primary key refuses all of them if one was there, of which the database's log tells, and then they are put in the
+// careful way.
 const (
 	freshRows = 200 // fewer are not worth it
 	freshRest = 64  // how many batches go the careful way at most, after some that had to
