@@ -217,7 +217,7 @@ func planSink(ctx context.Context, path string, sources func(context.Context, *s
 func planAll(ctx context.Context, paths []string, sources func(context.Context, *sink.File) ([]sink.Source, error)) (
 	out []*planned, err error,
 ) {
-	names := map[string]string{}
+	names, tables := map[string]string{}, map[tableOf]string{}
 	var faults spec.Problems
 	for _, path := range paths {
 		p, err := planSink(ctx, path, sources)
@@ -230,6 +230,13 @@ func planAll(ctx context.Context, paths []string, sources func(context.Context, 
 		if p.file == nil {
 			continue
 		}
+		for _, table := range tablesOf(p) {
+			if other, ok := tables[table]; ok {
+				faults = append(faults, spec.Problem{File: path, Message: "the sink in " + other + " fills the table " +
+					table.name + " too", Hint: "Name another table, or both types in one sink."})
+			}
+			tables[table] = path
+		}
 		if other, ok := names[p.file.Name]; ok {
 			faults = append(faults, spec.Problem{File: path, Message: "a sink of the name " + p.file.Name + " is in " + other,
 				Hint: "Give one of them another name."})
@@ -240,6 +247,19 @@ func planAll(ctx context.Context, paths []string, sources func(context.Context, 
 		return out, faults
 	}
 	return out, nil
+}
+
+// tableOf is a table of a database.
+type tableOf struct{ dsn, name string }
+
+func tablesOf(p *planned) (out []tableOf) {
+	if p.plan == nil {
+		return []tableOf{{p.file.DSN, p.file.Table}}
+	}
+	for _, t := range p.plan.Tables() {
+		out = append(out, tableOf{p.file.DSN, t.Name})
+	}
+	return out
 }
 
 // faulty prints the faults of files and ends with the status of a check that found some.

@@ -166,8 +166,12 @@ func placeColumns() []TableColumn {
 	}
 }
 
+// LayoutTable begins the names of child tables in a layout.
+const LayoutTable = "table "
+
 // Layout names what versions mean: for each column the version that judges it. A column whose version changes would be
-// judged by one that knows nothing of its past, so that takes a rebuild.
+// judged by one that knows nothing of its past, so that takes a rebuild. It names the child tables too, which no other
+// sink may fill.
 func (p *Plan) Layout() map[string]string {
 	out := map[string]string{}
 	for _, k := range p.Key {
@@ -178,7 +182,12 @@ func (p *Plan) Layout() map[string]string {
 			out[p.Columns[c].Name] = g.Version
 		}
 		for _, c := range g.Children {
-			out[p.Children[c].Table] = g.Version
+			out[LayoutTable+p.Children[c].Table] = g.Version
+		}
+	}
+	if !p.Upsert {
+		for _, c := range p.Children {
+			out[LayoutTable+c.Table] = ""
 		}
 	}
 	if p.Upsert {

@@ -39,7 +39,7 @@ func New(dsn string) (*store.Store, error) {
 		Temp: func(name, columns string) string {
 			return "CREATE TEMPORARY TABLE IF NOT EXISTS " + name + " (" + columns + ") ON COMMIT DELETE ROWS"
 		},
-		Columns: columns, Load: load, State: state, Swap: swap,
+		Schema: schema, Missing: missing, Columns: columns, Load: load, State: state, Swap: swap,
 		Like: func(table, like string) string { return "CREATE TABLE " + table + " (LIKE " + like + " INCLUDING ALL)" },
 		Widen: func(table, column, typ string) string {
 			return "ALTER TABLE " + table + " ALTER COLUMN " + column + " TYPE " + typ
@@ -80,7 +80,8 @@ func state(err error) string {
 // columns describes a table.
 func columns(ctx context.Context, q store.Querier, table string) (out []store.Column, err error) {
 	rows, err := q.QueryContext(ctx, `SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-		a.atthasdef OR a.attidentity <> '', COALESCE(i.indisprimary, false)
+		a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a',
+		COALESCE(i.indisprimary AND i.indimmediate, false)
 		FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey)
 		WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, quote(table))
 	if err != nil {
@@ -89,11 +90,41 @@ func columns(ctx context.Context, q store.Querier, table string) (out []store.Co
 	defer rows.Close() //nolint:errcheck // what went wrong is told by Err
 	for rows.Next() {
 		var c store.Column
-		if err := rows.Scan(&c.Name, &c.Raw, &c.NotNull, &c.Default, &c.Key); err != nil {
+		if err := rows.Scan(&c.Name, &c.Raw, &c.NotNull, &c.Default, &c.Generated, &c.Key); err != nil {
 			return nil, err
 		}
 		c.Type, c.Known = sink.ParseType(c.Raw)
 		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
+func schema(ctx context.Context, q store.Querier, name string) (there bool, err error) {
+	found, err := texts(ctx, q, `SELECT nspname::text FROM pg_namespace WHERE nspname = $1`, name)
+	return len(found) > 0, err
+}
+
+// missing lists the rights that the user has on no column of a table. TEMPORARY is one on the database.
+func missing(ctx context.Context, q store.Querier, table string, rights ...string) ([]string, error) {
+	return texts(ctx, q, `SELECT r FROM unnest(CAST($2 AS text[])) r WHERE NOT CASE r
+		WHEN 'TEMPORARY' THEN has_database_privilege(current_database(), r)
+		WHEN 'DELETE' THEN has_table_privilege(to_regclass($1), r)
+		ELSE has_any_column_privilege(to_regclass($1), r) END`, quote(table), rights)
+}
+
+// texts gives the answer to a query of one column.
+func texts(ctx context.Context, q store.Querier, query string, args ...any) (out []string, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // what went wrong is told by Err
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
 	}
 	return out, rows.Err()
 }

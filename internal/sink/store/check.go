@@ -41,6 +41,11 @@ func (s *Store) Check(ctx context.Context, p *sink.Plan) (*Check, error) {
 	}
 	for _, t := range p.Tables() {
 		have, err := s.dialect.Columns(ctx, s.db, t.Name)
+		if err == nil && have == nil {
+			err = s.checkSchema(ctx, c, p, t.Name)
+		} else if err == nil {
+			err = s.checkRights(ctx, c, p, t.Name)
+		}
 		if err != nil {
 			return nil, s.unreachable(err)
 		}
@@ -123,7 +128,7 @@ func (s *Store) checkTable(c *Check, p *sink.Plan, t sink.Table, have []Column) 
 		}
 	}
 	if want := t.Key; !slices.Equal(slices.Sorted(slices.Values(key)), slices.Sorted(slices.Values(want))) {
-		fault("Name another table, or give this one that primary key.",
+		fault("Name another table, or give this one that primary key, and not deferrable.",
 			"the table %s has the primary key (%s), the sink needs (%s)",
 			t.Name, strings.Join(key, ", "), strings.Join(want, ", "))
 	}
@@ -133,6 +138,8 @@ func (s *Store) checkTable(c *Check, p *sink.Plan, t sink.Table, have []Column) 
 		switch {
 		case !there && need.NotNull:
 			fault("Name another table.", "the table %s has no column %s, which is part of its key", t.Name, need.Name)
+		case h.Generated:
+			fault("Name another column.", "the column %s of the table %s is generated: nobody can write it", need.Name, t.Name)
 		case !there:
 			c.step("the column "+need.Name+" is new; what came before has none: rebuild fills it",
 				"ALTER TABLE %s ADD COLUMN %s", quote(t.Name), s.define(need))
@@ -166,6 +173,10 @@ func (s *Store) checkName(ctx context.Context, c *Check, p *sink.Plan) error {
 		return err
 	}
 	found := false
+	mine := map[string]bool{}
+	for _, t := range p.Tables() {
+		mine[t.Name] = true
+	}
 	fault := func(hint, format string, args ...any) {
 		c.Faults = append(c.Faults, spec.Problem{File: p.File.Path, Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
@@ -193,11 +204,15 @@ func (s *Store) checkName(ctx context.Context, c *Check, p *sink.Plan) error {
 					c.step("the sink has other columns", "UPDATE autobus_sink SET layout = '%s' WHERE name = '%s'",
 						strings.ReplaceAll(string(layout), "'", "''"), p.Name)
 				}
-			case target == p.Table:
-				fault("Name another table, or both types in one sink.", "the sink %s fills the table %s already", name, target)
+			default:
+				for _, t := range tablesOf(target, had) {
+					if mine[t] {
+						fault("Name another table, or both types in one sink.", "the sink %s fills the table %s already", name, t)
+					}
+				}
 			}
 			return nil
-		}, `SELECT name, target, layout FROM autobus_sink WHERE name = ? OR target = ?`, p.Name, p.Table)
+		}, `SELECT name, target, layout FROM autobus_sink`)
 	}
 	if err == nil && !found {
 		c.step("the sink is new here", "INSERT INTO autobus_sink (name, target, layout) VALUES ('%s', '%s', '%s')", p.Name,
@@ -205,6 +220,19 @@ func (s *Store) checkName(ctx context.Context, c *Check, p *sink.Plan) error {
 			strings.ReplaceAll(string(layout), "'", "''"))
 	}
 	return err
+}
+
+// tablesOf are the tables of a sink that the database knows.
+func tablesOf(target, layout string) []string {
+	out := []string{target}
+	var names map[string]string
+	_ = json.Unmarshal([]byte(layout), &names) // what cannot be read is told where it is the plan's own
+	for name := range names {
+		if t, ok := strings.CutPrefix(name, sink.LayoutTable); ok {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // relaid lists the columns that another version judges than before. New columns have no past.

@@ -40,3 +40,32 @@ func TestWhatOnlyPostgresRefuses(t *testing.T) {
 		t.Errorf("%d written, bad %+v", w.Rows, w.Bad)
 	}
 }
+
+// What would stop a sink later is found by the plan: rights that the user lacks, columns that nobody can write, a key
+// that ON CONFLICT cannot go by.
+func TestWhatPlansFindInPostgres(t *testing.T) {
+	server := bustest.Postgres(t)
+	server.Psql(t, "postgres", `
+		CREATE TABLE log_a (_topic text, _partition int, _offset bigint, order_id text, quantity bigint, note text,
+			price numeric(6,2), data jsonb, PRIMARY KEY (_topic, _partition, _offset));
+		CREATE TABLE log_b (LIKE log_a INCLUDING ALL);
+		CREATE TABLE log_c (LIKE log_a); ALTER TABLE log_c ADD PRIMARY KEY (_topic, _partition, _offset) DEFERRABLE;
+		CREATE TABLE log_d (LIKE log_a INCLUDING ALL);
+		ALTER TABLE log_d DROP note, ADD note text GENERATED ALWAYS AS (order_id) STORED;
+		CREATE ROLE weak LOGIN; GRANT INSERT ON log_a TO weak; GRANT SELECT ON log_b TO weak`)
+	for table, want := range map[string]string{
+		"log_a": "",
+		"log_b": "the user of the DSN may not INSERT on the table log_b",
+		"log_c": "has the primary key ()",
+		"log_d": "the column note of the table log_d is generated",
+	} {
+		d := &database{t: t, dsn: strings.Replace(server.DSN("postgres"), "postgres@", "weak@", 1)}
+		if table >= "log_c" {
+			d.dsn = server.DSN("postgres")
+		}
+		_, faults := d.check(d.open(), strings.Replace(logFile, "order_log", table, 1))
+		if want == "" && faults != "" || !strings.Contains(faults, want) {
+			t.Errorf("%s: %q, want %q", table, faults, want)
+		}
+	}
+}

@@ -42,6 +42,10 @@ type Dialect struct {
 	Type    func(sink.Type) string                                   // of a column
 	Temp    func(name, columns string) string                        // makes a temporary table unless it is there
 	Columns func(context.Context, Querier, string) ([]Column, error) // of a table; none = there is no such table
+	// Schema tells whether there is a schema; nil = the database has none.
+	Schema func(ctx context.Context, q Querier, name string) (bool, error)
+	// Missing lists those of some rights on a table that the user does not have; nil = there are no users.
+	Missing func(ctx context.Context, q Querier, table string, rights ...string) ([]string, error)
 	// Load adds rows to a table by the fastest way there is.
 	Load  func(ctx context.Context, c *sql.Conn, table string, columns []string, rows [][]any) error
 	Fresh bool // rows that are new are put in much quicker by an INSERT without ON CONFLICT
@@ -59,13 +63,14 @@ type Dialect struct {
 
 // Column is a column of a table as it is.
 type Column struct {
-	Name    string
-	Type    sink.Type
-	Raw     string // the database's own word for the type
-	Known   bool   // Type is one that sinks know
-	NotNull bool
-	Default bool
-	Key     bool // it belongs to the primary key
+	Name      string
+	Type      sink.Type
+	Raw       string // the database's own word for the type
+	Known     bool   // Type is one that sinks know
+	NotNull   bool
+	Default   bool
+	Generated bool // nobody can write it
+	Key       bool // it belongs to the primary key
 }
 
 // Querier is a connection that is asked; sql.Conn and sql.DB are.
