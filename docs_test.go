@@ -77,6 +77,23 @@ func TestPages(t *testing.T) {
 		p.env = append(p.env, server.Env()...)
 		p.run()
 	})
+	t.Run("sinks.md", func(t *testing.T) {
+		server := bustest.Postgres(t)
+		server.Psql(t, "postgres", "CREATE DATABASE report")
+		p := newPage(t, "docs/howto/sinks.md", bin)
+		p.env = append(p.env, server.Env()...)
+		p.places = strings.NewReplacer("postgres://report:${REPORT_PASSWORD}@db.example/report", server.DSN("report"))
+		placed := read(t, filepath.Join(p.dir, "specs/orders/order.placed.v1.yaml"))
+		for _, name := range []string{"completed", "cancelled"} {
+			s := strings.NewReplacer("placed", name, "[order_id, total]", "[order_id]", ", total: 10.5", "").Replace(placed)
+			p.write("specs/orders/order."+name+".v1.yaml", s)
+		}
+		p.write("specs/orders/order.placed.v1.yaml", strings.Replace(placed, "          total:", `          items:
+            type: array
+            items: {type: object, properties: {sku: {type: string}, quantity: {type: integer}}}
+          total:`, 1))
+		p.run()
+	})
 	t.Run("serve.md", func(t *testing.T) {
 		p := newPage(t, "docs/howto/serve.md", bin)
 		// The cluster of a test run has a control log, of another name, and topics of other suites.
