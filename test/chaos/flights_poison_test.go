@@ -37,7 +37,7 @@ func flightsPoison(apart *rig) func(*testing.T, scale, *row) {
 	return func(t *testing.T, sc scale, r *row) {
 		k := apart.cluster(t)
 		s := &stand{bin: build(t), specs: flightSpecs(t), cluster: k, broker: k}
-		s.config, s.token = prepare(t, s.bin, k, s.specs)
+		s.config, s.token = prepare(t, s.bin, k)
 		sc.kills = 6
 		flightsWithFailures(t, s, sc, r)
 	}

@@ -156,11 +156,11 @@ func dev(t *testing.T, bin, data, specs, port string) (*program, banner) {
 }
 
 // prepare makes the cluster ready for the bus. It returns a configuration and a token for everything.
-func prepare(t *testing.T, bin string, k *bustest.Kafka, specs string) (config, token string) {
+func prepare(t *testing.T, bin string, k *bustest.Kafka) (config, token string) {
 	t.Helper()
 	config = filepath.Join(t.TempDir(), "autobus.yaml")
-	text := fmt.Sprintf("listen: 127.0.0.1:0\nspecs: %s\nkafka: {brokers: ['%s']}\nlog: {level: info, format: json}\n",
-		specs, strings.Join(k.Brokers, "','"))
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nkafka: {brokers: ['%s']}\nlog: {level: info, format: json}\n",
+		strings.Join(k.Brokers, "','"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

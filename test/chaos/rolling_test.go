@@ -43,7 +43,7 @@ func newFleet(t *testing.T) *fleet {
 	k, bin := bustest.Cluster(t), build(t)
 	typ, specs := workSpec(t, fleetSize-1)
 	s := &stand{typ: typ, bin: bin, specs: specs, cluster: k, broker: k}
-	s.config, s.token = prepare(t, bin, k, specs)
+	s.config, s.token = prepare(t, bin, k)
 	secret := filepath.Join(t.TempDir(), "peers")
 	if err := os.WriteFile(secret, []byte("what only these instances know\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type stand struct {
 	bin, specs    string
 	cluster       *bustest.Kafka // nil = autobus dev
 	config, token string         // before a cluster
+	pushed        bool           // its specs are in force there
 	data          string         // of dev
 	broker        *bustest.Kafka // where the events are now
 	started       int
@@ -54,7 +55,7 @@ func clusterStand(t *testing.T, k *bustest.Kafka) *stand {
 	t.Helper()
 	typ, specs := workSpec(t, partitions)
 	s := &stand{typ: typ, bin: build(t), specs: specs, cluster: k, broker: k}
-	s.config, s.token = prepare(t, s.bin, k, specs)
+	s.config, s.token = prepare(t, s.bin, k)
 	return s
 }
 
@@ -109,12 +110,23 @@ func (s *stand) startAs(t *testing.T, name string) (g *gateway) {
 			by = s.by(g.number)
 		}
 		g.program, g.url = serve(t, by, s.bin, s.config, name)
+		s.push(t, g)
 		return g
 	}
 	var b banner
 	g.program, b = dev(t, s.bin, s.data, s.specs, port)
 	g.url, s.broker = b.API, &bustest.Kafka{Brokers: []string{b.Kafka}}
 	return g
+}
+
+// push brings the stand's specs into force, once. A gateway that starts would not take away the types of other tests,
+// whose subscriptions are there still.
+func (s *stand) push(t *testing.T, g *gateway) {
+	t.Helper()
+	if !s.pushed {
+		command(t, s.bin, "spec", "push", s.specs, "--force", "--yes", "--server", g.url, "--token", s.token)
+		s.pushed = true
+	}
 }
 
 // second starts a gateway that is to take over, where there can be two.
