@@ -137,6 +137,9 @@ func (b *Bus) putOnce(ctx context.Context, name string, p autobus.Policy, a Audi
 		}
 	} else if err := b.refuseTwin(name); err != nil {
 		return false, err
+	} else if p.Start.Time.After(time.Now()) { // its place would be the end as it is now, and events from now on come
+		return false, autobus.NewError(autobus.ReasonSubscriptionInvalid, "start %s is yet to come",
+			p.Start.Time.Format(time.RFC3339)).WithHint("Make it then, or begin at latest and pause it until then.")
 	}
 	var before []string // what it reads now, from where it stands
 	if exists {

@@ -5,6 +5,7 @@ package bus_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,19 @@ func (f *fixture) undone(t *testing.T, name string, n int64) {
 		}
 		return l.Undone == n
 	})
+}
+
+// The log has no place for a time that is yet to come: the subscription would begin now.
+func TestNoSubscriptionBeginsInTheFuture(t *testing.T) {
+	f := open(t)
+	p := earliest
+	p.Start = autobus.Start{Time: time.Now().Add(time.Hour)}
+	_, err := f.PutSubscription(f.ctx, "shop", p, byOps.Audit)
+	if reasonOf(err) != autobus.ReasonSubscriptionInvalid || !strings.Contains(err.Error(), "yet to come") {
+		t.Errorf("%v", err)
+	}
+	p.Start.Time = time.Now().Add(-time.Hour)
+	f.put(t, "shop", p)
 }
 
 func TestAPausedSubscriptionHandsNothingOut(t *testing.T) {
