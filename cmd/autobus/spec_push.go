@@ -32,7 +32,7 @@ func (a *app) newSpecPushCommand() *cobra.Command {
 		Use:   "push [DIR]",
 		Short: "Bring the specs of a folder into force",
 		Long: "Bring the specs of a folder into force, all of them at once: what DIR does not declare has no spec\n" +
-			"afterwards. First the plan is shown: which types come, go and change, which topics are made and\n" +
+			"afterwards. First the plan is shown: which types and subscriptions come, go and change, which topics are made and\n" +
 			"altered, what stays different, and who would break, with owners, of all that was ever in force. What\n" +
 			"breaks somebody is not pushed, unless by --force. Findings of S21 and S24 that the file waives do not count.\n\n" +
 			"DIR is ./specs if there, else this folder. It takes the grant manage on *. Under -o json: {\"plan\",\n" +
@@ -164,6 +164,14 @@ func (p *specPush) print(plan registry.Preview) {
 	}
 	for _, name := range plan.Files {
 		row("change", "file "+name, "")
+	}
+	for _, s := range plan.Subscriptions {
+		what := map[string]string{"added": "add", "changed": "change", "undeclared": "remove"}[s.Change]
+		detail := s.File
+		if s.Change == "undeclared" {
+			detail = "declared no more: it stays until it is deleted"
+		}
+		row(what, "subscription "+s.Name, detail)
 	}
 	for _, n := range plan.Create {
 		row("create", "topic "+n.Topic, fmt.Sprintf("%d partitions, %d copies", n.Partitions, n.Replicas))

@@ -223,3 +223,42 @@ func TestAPlanSaysWhatChanges(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
+
+// The plan names the subscriptions that services would have, would have otherwise, and would declare no more.
+func TestAPlanSaysWhichSubscriptionsChange(t *testing.T) {
+	r := start(t, broker(t))
+	service := func(instances, window string) spec.Files {
+		files := bundleOf("order")
+		files["services/bob.yaml"] = []byte(`asyncapi: 3.1.0
+info: {title: bob, version: 1.0.0, x-owner: team-bob}
+channels:
+  placed: {$ref: '../events/orders/order.placed.v1.yaml#/channels/placed'}
+operations:
+  onPlaced:
+    action: receive
+    channel: {$ref: '#/channels/placed'}
+    x-subscription: {instances: ` + instances + `, window: ` + window + `}
+`)
+		return files
+	}
+	plan := func(files spec.Files) []SubscriptionChange {
+		p, err := r.Preview(t.Context(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Subscriptions
+	}
+	const file = "services/bob.yaml"
+	first := service("{bob-kz: {country: kz}, bob-by: {country: by}}", "100")
+	if got := plan(first); !slices.Equal(got, []SubscriptionChange{{"bob-by", file, "added"}, {"bob-kz", file, "added"}}) {
+		t.Errorf("%+v", got)
+	}
+	push(t, r, first)
+	if got := plan(first); got == nil || len(got) != 0 {
+		t.Errorf("the same: %+v", got)
+	}
+	want := []SubscriptionChange{{"bob-kz", file, "changed"}, {"bob-by", file, "undeclared"}}
+	if got := plan(service("{bob-kz: {country: kz}}", "50")); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -15,18 +16,21 @@ import (
 // Preview is what a push would do, and whom it would break, of those who read by any version that ever was in force or
 // find data of one. Lists are never nil.
 type Preview struct {
-	Hash    string             `json:"hash"`    // of the bundle
-	Base    string             `json:"base"`    // hash of the bundle in force, which this is judged against; "" = none
-	Types   int                `json:"types"`   // that it declares
-	Changed bool               `json:"changed"` // anything would be
-	Added   []string           `json:"added"`   // types that have no spec yet
-	Removed []string           `json:"removed"` // types that would have none any more
-	Updated []Update           `json:"updated"` // types whose spec would be another
-	Files   []string           `json:"files"`   // others that come, go or change: services, what types refer to
-	Create  []NewTopic         `json:"create"`
-	Alter   []Alteration       `json:"alter"`
-	Drift   []Drift            `json:"drift"`  // what the push would leave as it is
-	Breaks  []spec.LintFinding `json:"breaks"` // what S21 and S24 hold against it, waived findings left out
+	Hash    string   `json:"hash"`    // of the bundle
+	Base    string   `json:"base"`    // hash of the bundle in force, which this is judged against; "" = none
+	Types   int      `json:"types"`   // that it declares
+	Changed bool     `json:"changed"` // anything would be
+	Added   []string `json:"added"`   // types that have no spec yet
+	Removed []string `json:"removed"` // types that would have none any more
+	Updated []Update `json:"updated"` // types whose spec would be another
+	Files   []string `json:"files"`   // others that come, go or change: services, what types refer to
+
+	Subscriptions []SubscriptionChange `json:"subscriptions"` // that the services' files declare
+
+	Create []NewTopic         `json:"create"`
+	Alter  []Alteration       `json:"alter"`
+	Drift  []Drift            `json:"drift"`  // what the push would leave as it is
+	Breaks []spec.LintFinding `json:"breaks"` // what S21 and S24 hold against it, waived findings left out
 }
 
 // Update is a type that a push would give another spec; of the same version, it says it otherwise.
@@ -34,6 +38,14 @@ type Update struct {
 	Type string `json:"type"`
 	From string `json:"from"` // version in force
 	To   string `json:"to"`
+}
+
+// SubscriptionChange is a subscription that a push would make or give another policy, or that would be declared no
+// more: that one stays, with its place, until somebody deletes it.
+type SubscriptionChange struct {
+	Name   string `json:"name"`
+	File   string `json:"file"`
+	Change string `json:"change"` // added, changed or undeclared
 }
 
 // NewTopic is a topic that a push would make.
@@ -73,7 +85,8 @@ func (r *Registry) Preview(ctx context.Context, files spec.Files) (Preview, erro
 		Changed: p.swap || len(p.create)+len(p.alter)+len(p.routes)+len(p.specs) > 0,
 		Added:   missing(b.snapshot, now), Removed: missing(now, b.snapshot),
 		Updated: updated(now, b.snapshot, r.Files(), files), Files: otherFiles(now, b.snapshot, r.Files(), files),
-		Create: []NewTopic{}, Alter: append([]Alteration{}, p.alter...), Drift: append([]Drift{}, p.drift...),
+		Subscriptions: declared(now, b.snapshot),
+		Create:        []NewTopic{}, Alter: append([]Alteration{}, p.alter...), Drift: append([]Drift{}, p.drift...),
 		Breaks: breaks(files, history, func(t *spec.Type) bool {
 			at, replaced := until[t]
 			return replaced && emptied(w.topics[w.topicOf(t.Name)], at, time.Now())
@@ -103,6 +116,29 @@ func updated(a, b *spec.Snapshot, before, after spec.Files) []Update {
 		if ok && (t.File != next.File || !bytes.Equal(before[t.File], after[next.File]) || !spec.SameData(t, next)) {
 			out = append(out, Update{t.Name, t.Version, next.Version})
 		}
+	}
+	return out
+}
+
+// declared lists the subscriptions of which two snapshots say something else.
+func declared(before, after *spec.Snapshot) []SubscriptionChange {
+	out := []SubscriptionChange{}
+	was := map[string]*spec.Subscription{}
+	for _, s := range before.Subscriptions() {
+		was[s.Name] = s
+	}
+	for _, s := range after.Subscriptions() {
+		old, known := was[s.Name]
+		delete(was, s.Name)
+		switch {
+		case !known:
+			out = append(out, SubscriptionChange{s.Name, s.File, "added"})
+		case !reflect.DeepEqual(old.Policy, s.Policy):
+			out = append(out, SubscriptionChange{s.Name, s.File, "changed"})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		out = append(out, SubscriptionChange{name, was[name].File, "undeclared"})
 	}
 	return out
 }
