@@ -32,9 +32,10 @@ func (a *app) newSpecPushCommand() *cobra.Command {
 		Use:   "push [DIR]",
 		Short: "Bring the specs of a folder into force",
 		Long: "Bring the specs of a folder into force, all of them at once: what DIR does not declare has no spec\n" +
-			"afterwards. First the plan is shown: which types and subscriptions come, go and change, which topics are made and\n" +
-			"altered, what stays different, and who would break, with owners, of all that was ever in force. What\n" +
-			"breaks somebody is not pushed, unless by --force. Findings of S21 and S24 that the file waives do not count.\n\n" +
+			"afterwards. First the plan is shown: which types and subscriptions come, go and change, which topics are\n" +
+			"made and altered, what stays different, and who would break, with owners, of all that was ever in force.\n" +
+			"What breaks somebody is not pushed, unless by --force. Findings of S21 and S24 that the file\n" +
+			"waives do not count.\n\n" +
 			"DIR is ./specs if there, else this folder. It takes the grant manage on *. Under -o json: {\"plan\",\n" +
 			"\"report\"}, the report only where something was done.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound, exitUnreachable, exitConfirm),
