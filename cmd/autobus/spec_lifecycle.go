@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,8 +51,6 @@ func (a *app) newSpecDeprecateCommand() *cobra.Command {
 	return cmd
 }
 
-var lifecycleKeys = regexp.MustCompile(`(?m)^ *(x-sunset|x-replaced-by): .*\n|, (x-sunset|x-replaced-by): [^,}\n]*`)
-
 // setLifecycle writes the lifecycle of a type and what goes with it into its file, which else stays as it is.
 func (a *app) setLifecycle(dir string, t *spec.Type, lifecycle string, keys [][2]string) error {
 	path := filepath.Join(dir, filepath.FromSlash(t.File))
@@ -60,17 +59,17 @@ func (a *app) setLifecycle(dir string, t *spec.Type, lifecycle string, keys [][2
 		return err
 	}
 	text := before
-	if len(keys) > 0 {
-		text = lifecycleKeys.ReplaceAll(text, nil)
+	for _, k := range keys { // what is not named again stays as it was said before
+		text = regexp.MustCompile(`(?m)^ *`+k[0]+`: .*\n|, `+k[0]+`: [^,}\n]*`).ReplaceAll(text, nil)
 	}
 	add := "x-lifecycle: " + lifecycle
-	block := regexp.MustCompile(`(?m)^( +)x-lifecycle: *[a-z]+`)
+	block := regexp.MustCompile(`(?m)^( +)x-lifecycle: *[a-z]+( +#.*)?`) // a comment stays with its line
 	flow := regexp.MustCompile(`(\b)x-lifecycle: *[a-z]+`)
 	if !flow.Match(text) { // it stands beside the version
-		block = regexp.MustCompile(`(?m)^( +)version: *['"]?[0-9.]+['"]?`)
+		block = regexp.MustCompile(`(?m)^( +)version: *['"]?[0-9.]+['"]?( +#.*)?`)
 		flow = regexp.MustCompile(`(\b)version: *['"]?[0-9.]+['"]?`)
 		found := flow.Find(text)
-		add = string(found) + "\n${1}" + add
+		add = string(found) + "${2}\n${1}" + add
 		if !block.Match(text) {
 			add = string(found) + ", x-lifecycle: " + lifecycle
 		}
@@ -78,7 +77,9 @@ func (a *app) setLifecycle(dir string, t *spec.Type, lifecycle string, keys [][2
 	re, between := flow, ", "
 	if block.Match(text) {
 		re, between = block, "\n${1}"
-		add = "${1}" + add
+		if add = "${1}" + add; !strings.Contains(add, "${2}") {
+			add += "${2}"
+		}
 	}
 	for _, k := range keys {
 		add += between + k[0] + ": " + k[1]
