@@ -67,10 +67,10 @@ func TestBatchesOfAPolicy(t *testing.T) {
 
 // Nothing may follow a document, a bracket too many neither.
 func TestStrictJSONIsOneDocument(t *testing.T) {
-	for _, text := range []string{`{"types": []}}`, `{"types": []}]`, `{"types": []},`, `{"types": []} {}`, `{"types": []} x`} {
+	for _, behind := range []string{"}", "]", ",", " {}", " x"} {
 		var p autobus.Policy
-		if err := autobus.StrictJSON([]byte(text), &p); err == nil {
-			t.Errorf("%s is taken", text)
+		if err := autobus.StrictJSON([]byte(`{"types": []}`+behind), &p); err == nil {
+			t.Errorf("%q behind a document is taken", behind)
 		}
 	}
 	var p autobus.Policy

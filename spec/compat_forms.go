@@ -22,8 +22,8 @@ var keywordForms = []struct {
 	{"an object", []string{"properties", "patternProperties", "dependencies", "dependentRequired", "dependentSchemas"},
 		func(v any) bool { _, ok := v.(map[string]any); return ok }},
 	{"a list of names", []string{"required"}, isNames},
-	{"a number", []string{"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "minContains",
-		"maxContains", "minimum", "maximum", "multipleOf"}, isNumber},
+	{"a number", []string{"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+		"minContains", "maxContains", "minimum", "maximum", "multipleOf"}, isNumber},
 	{"a number", []string{"exclusiveMinimum", "exclusiveMaximum"}, func(v any) bool { // true or false in draft-04
 		_, flag := v.(bool)
 		return flag || isNumber(v)
