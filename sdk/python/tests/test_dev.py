@@ -19,6 +19,7 @@ from autobus import Delivery, Event
 from conftest import WAIT, eventually
 
 PLACED = "orders.order.placed.v1"
+SLOW = "demo.quote.wait.v1"
 QUOTE = "pricing.quote.price.v1"
 
 
@@ -137,6 +138,26 @@ def test_a_request_over_the_real_bus(dev: Dev) -> None:
         assert reply.data == {"price": 2**63} and reply.responder == "pricing"
         replies = caller.requests(QUOTE, {"n": 1}, timeout=WAIT)
         assert [r.data for r in replies] == [{"price": 2}] and replies.missing == []
+        server.stop()
+        for w in works:
+            w.result(WAIT)
+
+
+def test_the_answer_of_a_call_that_was_given_up_is_found_again(dev: Dev) -> None:
+    go_on, answered = threading.Event(), []
+    with autobus.sync.Bus(dev.url) as server, autobus.sync.Bus(dev.url) as caller:
+        server.serve(SLOW, subscription="slow")(lambda d: go_on.wait(WAIT) and answered.append(d.id) or "right")
+        works: list[Any] = server.start()
+        eventually("the server is ready", server.ready)
+        go_on.set()
+        caller.request(SLOW, {"n": 0}, timeout=WAIT)  # the first event makes the topic
+        go_on.clear()
+        event = autobus.Event(SLOW, {"n": 1})
+        with pytest.raises(autobus.Error, match="reply_timeout"):
+            caller.request(event, timeout=1.5)
+        go_on.set()
+        eventually("the reply came in vain", lambda: caller._engine.core.inbox.late == 1)
+        assert caller.request(event, timeout=WAIT).data == "right" and answered.count(event.id) == 1
         server.stop()
         for w in works:
             w.result(WAIT)
