@@ -98,6 +98,10 @@ func (s *Store) Replay(ctx context.Context, p *sink.Plan, pick func(Aside) bool,
 	if _, err := r.conn.ExecContext(ctx, s.dialect.Begin); err != nil {
 		return w, s.unreachable(err)
 	}
+	// A sink that runs waits, as for another writer: what it deletes meanwhile must not come back.
+	if _, err := r.exec(ctx, r.conn, `UPDATE autobus_sink SET name = name WHERE name = ?`, p.Name); err != nil {
+		return w, s.unreachable(err)
+	}
 	aside, err := r.asides(ctx, r.conn, p.Name, 0)
 	if err != nil {
 		return w, s.unreachable(err)
