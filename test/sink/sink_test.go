@@ -111,7 +111,12 @@ func (s *stand) start(args ...string) *process {
 		}
 		_ = p.Wait() // the tests judge by tables
 	}()
-	s.t.Cleanup(func() { p.end(syscall.SIGKILL) })
+	s.t.Cleanup(func() {
+		p.end(syscall.SIGKILL)
+		if s.t.Failed() {
+			s.t.Logf("%v said:\n%s", args, strings.Join(p.lines, "\n"))
+		}
+	})
 	return p
 }
 
@@ -230,6 +235,9 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	kills := 0
 	var frozen *process
 	for round := range rounds {
+		for _, p := range pair { // one that still makes its plans ends when the database does
+			p.address(t)
+		}
 		before := s.number(t.Context(), written)
 		published := make(chan struct{})
 		go func() { defer close(published); s.publish() }()
@@ -381,10 +389,9 @@ func (s *stand) watched(pair []*process) {
 	})
 }
 
-// get asks a process where it said that it can be watched.
-func (p *process) get(t *testing.T, path string) string {
+// address is where a process said that it can be watched, which it does when it has made its plans.
+func (p *process) address(t *testing.T) (addr string) {
 	t.Helper()
-	addr := ""
 	bustest.Eventually(t, "the process says where it can be watched", func(context.Context) bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -395,7 +402,13 @@ func (p *process) get(t *testing.T, path string) string {
 		}
 		return addr != ""
 	})
-	resp, err := http.Get("http://" + addr + path)
+	return addr
+}
+
+// get asks a process where it said that it can be watched.
+func (p *process) get(t *testing.T, path string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + p.address(t) + path)
 	if err != nil {
 		t.Fatal(err)
 	}
