@@ -15,6 +15,7 @@ import (
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/sink"
 	"github.com/autobus-io/autobus/internal/sink/postgres"
+	"github.com/autobus-io/autobus/internal/sink/store"
 )
 
 const (
@@ -93,8 +94,8 @@ func fill(b *testing.B, log *kafka.Log) {
 	}
 }
 
-// benchSink gives the rows a second of a sink from its first transaction to its last.
-func benchSink(b *testing.B, pg *bustest.PostgresServer, log *kafka.Log, mode string) float64 {
+// benchTarget makes the empty tables of a sink.
+func benchTarget(b *testing.B, pg *bustest.PostgresServer, mode string, partitions int32) (*sink.Plan, *store.Store) {
 	b.Helper()
 	pg.Psql(b, "postgres", "DROP TABLE IF EXISTS bench_"+mode+", autobus_sink, autobus_sink_offset, autobus_sink_error, "+
 		"autobus_sink_deleted")
@@ -106,7 +107,7 @@ func benchSink(b *testing.B, pg *bustest.PostgresServer, log *kafka.Log, mode st
 	if err != nil {
 		b.Fatal(err)
 	}
-	p, faults, _ := sink.MakePlan(f, []sink.Source{{Type: benchTopic, Topic: benchTopic, Partitions: 4}})
+	p, faults, _ := sink.MakePlan(f, []sink.Source{{Type: benchTopic, Topic: benchTopic, Partitions: partitions}})
 	if len(faults) > 0 {
 		b.Fatal(faults)
 	}
@@ -114,7 +115,6 @@ func benchSink(b *testing.B, pg *bustest.PostgresServer, log *kafka.Log, mode st
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.End()
 	c, err := s.Check(b.Context(), p)
 	if err == nil {
 		err = s.Apply(b.Context(), c.Steps)
@@ -122,6 +122,14 @@ func benchSink(b *testing.B, pg *bustest.PostgresServer, log *kafka.Log, mode st
 	if err != nil {
 		b.Fatal(err)
 	}
+	return p, s
+}
+
+// benchSink gives the rows a second of a sink from its first transaction to its last.
+func benchSink(b *testing.B, pg *bustest.PostgresServer, log *kafka.Log, mode string) float64 {
+	b.Helper()
+	p, s := benchTarget(b, pg, mode, 4)
+	defer s.End()
 	ctx, stop := context.WithCancel(b.Context())
 	defer stop()
 	wrote := 0
