@@ -34,8 +34,8 @@ func (a *app) newSpecPushCommand() *cobra.Command {
 		Long: "Bring the specs of a folder into force, all of them at once: what DIR does not declare has no spec\n" +
 			"afterwards. First the plan is shown: which types and subscriptions come, go and change, which topics are\n" +
 			"made and altered, what stays different, and who would break, with owners, of all that was ever in force.\n" +
-			"What breaks somebody is not pushed, unless by --force. Findings of S21 and S24 that the file\n" +
-			"waives do not count.\n\n" +
+			"What breaks somebody is not pushed, unless by --force: by S21 and S24, findings that the file waives\n" +
+			"left out, and where a subscription of the bus reads what is retired or handles a command already.\n\n" +
 			"DIR is ./specs if there, else this folder. It takes the grant manage on *. Under -o json: {\"plan\",\n" +
 			"\"report\"}, the report only where something was done.\n\n" +
 			exitCodes(exitOK, exitFailed, exitUsage, exitFound, exitUnreachable, exitConfirm),

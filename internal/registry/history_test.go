@@ -262,3 +262,47 @@ operations:
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
+
+// The bus has subscriptions that no file tells of: a push that is no good to them says so, once.
+func TestAPushIsJudgedByTheSubscriptionsThereAre(t *testing.T) {
+	r := start(t, broker(t))
+	const file = "events/orders/order.placed.v1.yaml"
+	command := order("1.0.0", "")
+	command[file] = bytes.Replace(command[file], []byte("kind:event"), []byte("kind:command"), 1)
+	push(t, r, command)
+	rec, err := control.NewRecord(control.KindSubscription, "desk", control.None, control.Subscription{
+		Policy: autobus.Policy{Types: []string{"orders.order.placed.v1"}, Owner: "team-desk"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.Actor = "a test"
+	if _, err := r.control.Change(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	served := maps.Clone(command)
+	served["services/shop.yaml"] = []byte(`asyncapi: 3.1.0
+info: {title: shop, version: 1.0.0, contact: {name: team-shop}}
+operations:
+  onOrder:
+    action: receive
+    channel: {$ref: '../events/orders/order.placed.v1.yaml#/channels/placed'}
+    bindings: {kafka: {groupId: {type: string, const: shop}, bindingVersion: 0.5.0}}
+`)
+	retired := maps.Clone(served)
+	retired[file] = bytes.Replace(command[file], []byte("x-lifecycle: active"), []byte("x-lifecycle: retired"), 1)
+	for _, c := range []struct {
+		files spec.Files
+		want  string
+	}{
+		{served, "the command orders.order.placed.v1 is handled by the subscription desk of team-desk already"},
+		{retired, "orders.order.placed.v1 is retired, but the subscription desk of team-desk reads it"},
+	} {
+		if got := judged(t, r, c.files); !strings.Contains(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+		push(t, r, c.files)
+		if got := judged(t, r, c.files); got != "" {
+			t.Errorf("once it is in force it breaks %q", got)
+		}
+	}
+}

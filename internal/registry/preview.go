@@ -30,7 +30,7 @@ type Preview struct {
 	Create []NewTopic         `json:"create"`
 	Alter  []Alteration       `json:"alter"`
 	Drift  []Drift            `json:"drift"`  // what the push would leave as it is
-	Breaks []spec.LintFinding `json:"breaks"` // what S21 and S24 hold against it, waived findings left out
+	Breaks []spec.LintFinding `json:"breaks"` // what S21 and S24 hold against it, but for waived findings, and who reads
 }
 
 // Update is a type that a push would give another spec; of the same version, it says it otherwise.
@@ -91,6 +91,7 @@ func (r *Registry) Preview(ctx context.Context, files spec.Files) (Preview, erro
 			at, replaced := until[t]
 			return replaced && emptied(w.topics[w.topicOf(t.Name)], at, time.Now())
 		})}
+	out.Breaks = append(out.Breaks, r.livingReaders(now, b.snapshot)...)
 	for _, n := range p.create {
 		out.Create = append(out.Create, NewTopic{n.Name, n.Partitions, n.Replicas, n.Configs})
 	}
