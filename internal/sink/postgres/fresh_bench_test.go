@@ -37,8 +37,8 @@ func BenchmarkFreshness(b *testing.B) {
 	}
 }
 
-// freshness gives the age of each event when its row was there. All of them are of one partition, whose order tells which
-// events a transaction had.
+// freshness gives the age of each event when its row was there. All of them are of one partition, whose order tells
+// which events a transaction had.
 func freshness(b *testing.B, pg *bustest.PostgresServer, mode string) (ages []time.Duration) {
 	b.Helper()
 	log := bustest.Embedded(b).Open(b)
@@ -84,7 +84,8 @@ func freshness(b *testing.B, pg *bustest.PostgresServer, mode string) (ages []ti
 }
 
 func freshEvent(b *testing.B, i int) *kafka.Append {
-	return &kafka.Append{TP: kafka.TP{Topic: benchTopic}, Records: []kafka.Record{{Value: []byte(benchEvent(i % freshKeys))}},
+	return &kafka.Append{TP: kafka.TP{Topic: benchTopic},
+		Records: []kafka.Record{{Value: []byte(benchEvent(i % freshKeys))}},
 		Done: func(_ int, _ int64, err error) {
 			if err != nil {
 				b.Error(err)
