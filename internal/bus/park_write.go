@@ -15,6 +15,9 @@ const (
 	parkRecords = 500
 	parkBatch   = 1 << 20 // bytes
 	parkAgain   = time.Second
+	// Events fail one by one: a short wait makes many small appends a few larger ones. Hardly
+	// anybody waits for it: what is parked is seldom to be handed out soon.
+	parkGather = 5 * time.Millisecond
 )
 
 // outgoing is a record on its way to the park log: the copy of a slot as it is when its turn comes, or the end of a
@@ -52,7 +55,7 @@ func (g *group) unpark(sl *slot) {
 	g.flush(p)
 }
 
-// flush appends what is to be written.
+// flush appends what is to be written, once it is a batch or has gathered for a while.
 func (g *group) flush(p *partition) {
 	if p.sending || len(p.out) == 0 || p.phase == opening || p.phase == closed {
 		return
@@ -61,6 +64,14 @@ func (g *group) flush(p *partition) {
 		signal(g.parking)
 		return
 	}
+	if !p.gathered && len(p.out) < parkRecords {
+		if !p.gathering {
+			p.gathering = true
+			time.AfterFunc(parkGather, func() { g.ripen(p) })
+		}
+		return
+	}
+	p.gathered = false
 	var (
 		batch   []outgoing
 		records []kafka.Record
@@ -109,6 +120,14 @@ func (g *group) flush(p *partition) {
 		g.unwritten(p, batch)
 		g.flushLater(p)
 	}
+}
+
+// ripen appends what has gathered.
+func (g *group) ripen(p *partition) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p.gathering, p.gathered = false, true
+	g.flush(p)
 }
 
 // wrote takes the brokers' answer to an append.

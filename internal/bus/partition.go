@@ -53,6 +53,8 @@ type partition struct {
 	lives       map[int64]int64    // dead letter that an event lives from, by its offset: see shelf.lives
 	out         []outgoing         // to be written
 	sending     bool               // an append is in flight
+	gathering   bool               // a timer runs, after which
+	gathered    bool               // what is to be appended has waited long enough
 	early       []*slot            // parked, ready, and beyond what was fetched
 
 	skips map[int64]control.Place // what operators want done with events
