@@ -259,6 +259,7 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 			s.pg.Start(t)
 		case 7:
 			<-published
+			s.caughtUp() // else the other sink may still be on its way to another process
 			frozen = pair[writer]
 			s.freeze(frozen)
 			pair[writer] = sink()
@@ -277,9 +278,7 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 	if kills != 5 {
 		t.Fatalf("%d kills: the run is void", kills)
 	}
-	bustest.Eventually(t, "both sinks have everything", func(ctx context.Context) bool {
-		return s.number(ctx, `SELECT sum(next_offset) FROM autobus_sink_offset`) == 2*s.sent
-	})
+	s.caughtUp()
 	s.thaw(frozen)
 	for _, c := range []struct {
 		what, sql string
@@ -311,6 +310,13 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 		t.Errorf("the status is %+v", status)
 	}
 	s.watched(pair)
+}
+
+func (s *stand) caughtUp() {
+	s.t.Helper()
+	bustest.Eventually(s.t, "both sinks have everything", func(ctx context.Context) bool {
+		return s.number(ctx, `SELECT sum(next_offset) FROM autobus_sink_offset`) == 2*s.sent
+	})
 }
 
 // freeze stops a process while it writes rows: with its transaction open and the sink's row locked.
