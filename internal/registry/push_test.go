@@ -310,15 +310,17 @@ func TestUnusableManifestKeepsTheSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, f := range map[string]func(){
-		"newer": func() { change(control.Version+1, control.Manifest{}) },
-		"no record": func() {
-			change(control.Version, control.Manifest{Files: []control.ManifestFile{{Path: "a.yaml", Hash: "0"}}})
-		},
+	for _, c := range []struct { // the newer one first: no push of ours goes over it
+		what     string
+		version  int
+		manifest control.Manifest
+	}{
+		{"newer", control.Version + 1, control.Manifest{}},
+		{"no record", control.Version, control.Manifest{Files: []control.ManifestFile{{Path: "a.yaml", Hash: "0"}}}},
 	} {
-		f()
+		change(c.version, c.manifest)
 		if r.Snapshot() != snapshot || r.Hash() != hash || len(r.Problems()) == 0 {
-			t.Errorf("%s: in force %s, problems %v", name, names(r.Snapshot()), r.Problems())
+			t.Errorf("%s: in force %s, problems %v", c.what, names(r.Snapshot()), r.Problems())
 		}
 	}
 	// The next good push mends it, although its files are those in force.

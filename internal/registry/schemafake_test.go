@@ -25,6 +25,9 @@ type request struct {
 	differs            string // why the fake answers otherwise; "" = it does not
 }
 
+// noOrder is a difference that chance may hide.
+const noOrder = "the fake has no order"
+
 // conversation asks for all that is read and written, in an order in which each answer depends on those before.
 func conversation() []request {
 	const (
@@ -34,7 +37,6 @@ func conversation() []request {
 		page          = "the fake has no pages"
 		latest        = "the fake knows -1 not as latest"
 		text          = "the fake wraps the text of a schema once more"
-		order         = "the fake has no order"
 		global        = "the fake gives the level and the mode of all for a subject without its own"
 		former        = "the fake says what holds now, Confluent and the bus what was deleted"
 		twice         = "the fake deletes what is deleted"
@@ -65,7 +67,7 @@ func conversation() []request {
 		{"GET", "/schemas/ids/1", "", ""},
 		{"GET", "/schemas/ids/1/schema", "", text},
 		{"GET", "/schemas/ids/1/subjects", "", ""},
-		{"GET", "/schemas/ids/1/versions", "", order},
+		{"GET", "/schemas/ids/1/versions", "", noOrder},
 		{"GET", "/schemas/ids/9", "", ""},
 		{"GET", "/schemas/ids/9/subjects", "", ""},
 		{"GET", "/schemas", "", ""},
@@ -117,7 +119,7 @@ func TestLikeTheFakeRegistry(t *testing.T) {
 	for i, req := range conversation() {
 		want, got := ask(t, fake.URL(), req), ask(t, ours, req)
 		switch same := want.status == got.status && covers(got.body, want.body); {
-		case same && req.differs != "":
+		case same && req.differs != "" && req.differs != noOrder: // by chance they may agree in that
 			t.Errorf("%d %s %s: they agree, although %s: %s", i, req.method, req.path, req.differs, got)
 		case !same && req.differs == "":
 			t.Errorf("%d %s %s:\nfake %s\nours %s", i, req.method, req.path, want, got)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type rig struct {
 	bus      *autobustest.Bus
 	asked    chan struct{} // Payment has a command
 	answer   chan struct{} // closed = it answers
+	mu       sync.Mutex
 	payments map[int64]int // it was asked to make, by refund
 }
 
@@ -36,7 +38,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	d.Bus = bus
-	r := &rig{d, bus, make(chan struct{}, 10), make(chan struct{}), map[int64]int{}}
+	r := &rig{Desk: d, bus: bus, asked: make(chan struct{}, 10), answer: make(chan struct{}), payments: map[int64]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -61,7 +63,9 @@ func (r *rig) pay(_ context.Context, q *ipc.Request) (any, error) {
 	if err := json.Unmarshal(q.Data, &c); err != nil {
 		return nil, err
 	}
+	r.mu.Lock()
 	r.payments[c.RefundID]++
+	r.mu.Unlock()
 	r.asked <- struct{}{}
 	<-r.answer
 	if c.OrderID == "RU-2" {

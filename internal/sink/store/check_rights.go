@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/autobus-io/autobus/internal/sink"
@@ -26,12 +27,9 @@ func (s *Store) checkSchema(ctx context.Context, c *Check, p *sink.Plan, table s
 		return err
 	}
 	step := Step{SQL: "CREATE SCHEMA " + quote(schema), Why: "the schema " + schema + " is missing"}
-	for _, have := range c.Steps {
-		if have == step {
-			return nil
-		}
+	if !slices.Contains(c.Steps, step) {
+		c.Steps = append(c.Steps, step)
 	}
-	c.Steps = append(c.Steps, step)
 	return nil
 }
 
