@@ -41,9 +41,11 @@ func TestBalanced(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Run("embedded", func(t *testing.T) {
+				t.Parallel()
 				bustest.ExerciseGroups(t, balanced(bustest.Embedded(t), true, c.driver), c.features)
 			})
 			t.Run("kafka", func(t *testing.T) {
+				t.Parallel()
 				bustest.ExerciseGroups(t, balanced(bustest.Cluster(t), false, c.driver), c.features)
 			})
 		})

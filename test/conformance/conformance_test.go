@@ -25,12 +25,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEmbedded(t *testing.T) {
+	t.Parallel()
 	bustest.Exercise(t, func(t *testing.T, specs map[string][]byte) bustest.Target {
 		return open(t, bustest.Embedded(t), specs, true)
 	}, bustest.Features{NoDurability: "one process has one copy, so every route is best-effort"})
 }
 
 func TestKafka(t *testing.T) {
+	t.Parallel()
 	k := bustest.Cluster(t)
 	bustest.Exercise(t, func(t *testing.T, specs map[string][]byte) bustest.Target {
 		return open(t, k, specs, false)
