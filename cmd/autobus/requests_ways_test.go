@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,7 +164,10 @@ func (w *ways) bySocket(t *testing.T, r badRequest) autobus.Reason {
 }
 
 // socket is a WebSocket of the API.
-type socket struct{ *websocket.Conn }
+type socket struct {
+	*websocket.Conn
+	early *[]map[string]any // frames that came before they were waited for: a reply may overtake the answer to its request
+}
 
 func (w *ways) dial(t *testing.T) socket {
 	t.Helper()
@@ -177,12 +181,18 @@ func (w *ways) dial(t *testing.T) socket {
 	}
 	t.Cleanup(func() { _ = c.CloseNow() })
 	c.SetReadLimit(4 << 20)
-	return socket{c}
+	return socket{c, new([]map[string]any)}
 }
 
-// await reads frames until one of an operation comes.
+// await gives the first frame of an operation that was not given yet.
 func (s socket) await(t *testing.T, op string) map[string]any {
 	t.Helper()
+	for i, f := range *s.early {
+		if f["op"] == op {
+			*s.early = slices.Delete(*s.early, i, i+1)
+			return f
+		}
+	}
 	for {
 		_, text, err := s.Read(t.Context())
 		if err != nil {
@@ -197,6 +207,8 @@ func (s socket) await(t *testing.T, op string) map[string]any {
 			return f
 		case "error":
 			t.Fatalf("%s", text)
+		default:
+			*s.early = append(*s.early, f)
 		}
 	}
 }
