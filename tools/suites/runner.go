@@ -78,7 +78,8 @@ func (r *runner) Run(ctx context.Context) error {
 	r.checks(ctx)
 	bringing.Wait()
 	r.test(ctx, env, plainLimit, nil, plain)
-	r.python(ctx)
+	var beside sync.WaitGroup // what needs no cluster, or leaves it as it is
+	beside.Go(func() { r.python(ctx) })
 	starting.Wait()
 	if c != nil {
 		defer c.stop()
@@ -86,12 +87,12 @@ func (r *runner) Run(ctx context.Context) error {
 	if clusterErr == nil {
 		gentle, pushing, alone := r.apart(shared)
 		one := []string{"-p=1", "-count=1"}
-		var beside sync.WaitGroup
 		beside.Go(func() { r.test(ctx, c.env(), sharedLimit, one, gentle) })
 		r.test(ctx, c.env(), sharedLimit, one, pushing)
 		beside.Wait()
 		r.test(ctx, c.env(), sharedLimit, one, alone)
 	}
+	beside.Wait()
 	if ctx.Err() != nil {
 		r.failures() // what is known by then: an interrupted run is often one that hung
 		return errors.New("interrupted")
