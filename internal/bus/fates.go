@@ -59,8 +59,8 @@ func (b *Bus) fates(ctx context.Context, name string, fresh bool) (*fates, error
 		return out, t.Err
 	}
 	out.topicID = hexID(t.ID)
-	if ms := number64(t.Configs["retention.ms"]); ms > 0 {
-		out.kept = time.Duration(ms) * time.Millisecond
+	if kept, ok := t.Millis("retention.ms"); ok && kept > 0 {
+		out.kept = kept
 	}
 	progress, err := b.cfg.State.JobProgress()
 	if err != nil {

@@ -4,7 +4,6 @@ package delay
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/autobus-io/autobus/internal/kafka"
@@ -52,8 +51,8 @@ func neglected(ctx context.Context, cfg *Config, now time.Time) (out []Neglect, 
 			continue
 		}
 		kept := t.retention()
-		if ms, err := strconv.ParseInt(topic.Configs["retention.ms"], 10, 64); err == nil {
-			kept = time.Duration(ms) * time.Millisecond
+		if told, ok := topic.Millis("retention.ms"); ok {
+			kept = told
 		}
 		if kept <= 0 { // it is kept for ever
 			continue

@@ -15,8 +15,8 @@ const (
 	// lead is what a record has left at least when it leaves a tier: a hop must not make it late.
 	lead = 5 * time.Second
 
-	// keptFor is how long a record stays in a topic beyond its time there, in case nobody works on it.
-	keptFor = 7 * 24 * time.Hour
+	// KeptFor is how long a record stays in a topic beyond its time there, in case nobody works on it.
+	KeptFor = 7 * 24 * time.Hour
 )
 
 // tier is a topic of delayed records, and for how long it holds each. The one of what is due soon holds nothing back by
@@ -56,12 +56,15 @@ func (c *Config) tierFor(left time.Duration) tier {
 
 // tierOf reads a topic's name.
 func (c *Config) tierOf(topic string) tier {
-	n, err := strconv.Atoi(strings.TrimPrefix(topic, c.Name+"."))
+	n, err := strconv.ParseUint(strings.TrimPrefix(topic, c.Name+"."), 10, 4)
 	if err != nil {
 		return tier{topic: topic}
 	}
-	return tier{topic, holdOf(n)}
+	return tier{topic, holdOf(int(n))}
 }
 
+// Held is how long a topic of the bus's delayed records, by its name, holds each; 0 where it holds none back.
+func Held(topic string) time.Duration { return (&Config{Name: Group}).tierOf(topic).hold }
+
 // retention is how long a topic keeps what it has.
-func (t tier) retention() time.Duration { return max(t.hold, near) + keptFor }
+func (t tier) retention() time.Duration { return max(t.hold, near) + KeptFor }

@@ -17,7 +17,7 @@ import (
 func (l *list) delayed(ctx context.Context, t Target, topics map[string]kafka.Topic) {
 	there := false
 	for name := range topics {
-		there = there || strings.HasPrefix(name, delay.Group+".")
+		there = there || strings.HasPrefix(name, delayTopics)
 	}
 	if !there {
 		return

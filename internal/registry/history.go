@@ -4,7 +4,6 @@ package registry
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -83,21 +82,13 @@ const rollTime = 7 * 24 * time.Hour
 
 // emptied reports whether events that were written before a time are certainly gone from a topic.
 func emptied(topic kafka.Topic, written, now time.Time) bool {
-	retention, told := milliseconds(topic, "retention.ms")
+	retention, told := topic.Millis("retention.ms")
 	if !told || retention < 0 || strings.Contains(topic.Configs["cleanup.policy"], "compact") {
 		return false
 	}
-	roll, told := milliseconds(topic, "segment.ms")
+	roll, told := topic.Millis("segment.ms")
 	if !told {
 		roll = rollTime
 	}
 	return now.Sub(written) > retention+roll
-}
-
-func milliseconds(topic kafka.Topic, key string) (time.Duration, bool) {
-	n, err := strconv.ParseInt(topic.Configs[key], 10, 64)
-	if most := int64(1<<62) / int64(time.Millisecond); n > most {
-		n = most
-	}
-	return time.Duration(n) * time.Millisecond, err == nil
 }
