@@ -4,15 +4,12 @@
 package flights_test
 
 import (
-	"context"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/autobus-io/autobus/examples/internal/script"
 	"github.com/autobus-io/autobus/internal/bustest"
 )
 
@@ -64,19 +61,11 @@ func work(t *testing.T, args ...string) {
 }
 
 // run runs a script and looks for its verdict, which is its last word only when all went well.
-func run(t *testing.T, verdict, script string, args ...string) string {
+func run(t *testing.T, verdict, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, script, args...)
-	// On time-out the script and all that it started get the chance to clean up.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.CombinedOutput()
-	text := string(out)
+	text, err := script.Run(t, name, args...)
 	if err != nil || !strings.HasSuffix(text, verdict) {
-		t.Fatalf("%s %s: %v\n%s", script, strings.Join(args, " "), err, text)
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, text)
 	}
 	return text
 }

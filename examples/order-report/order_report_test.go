@@ -4,16 +4,14 @@
 package orderreport_test
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/autobus-io/autobus/examples/internal/script"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,15 +44,7 @@ func TestSQLite(t *testing.T) {
 
 func run(t *testing.T, arg string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "./run.sh", arg)
-	// On time-out the script and all that it started get the chance to clean up.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.CombinedOutput()
-	text := string(out)
+	text, err := script.Run(t, "./run.sh", arg)
 	if err != nil && strings.Contains(text, "needs PostgreSQL") && os.Getenv("CI") != "true" {
 		t.Skip(text)
 	}

@@ -4,16 +4,14 @@
 package quotes_test
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/autobus-io/autobus/examples/internal/script"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,15 +47,7 @@ func TestStory(t *testing.T) {
 
 func run(t *testing.T) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "./run.sh", "--short")
-	// On time-out the script and all that it started get the chance to clean up.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 20 * time.Second
-	out, err := cmd.CombinedOutput()
-	text := string(out)
+	text, err := script.Run(t, "./run.sh", "--short")
 	if err != nil && strings.Contains(text, "run.sh: needs Python") && os.Getenv("CI") != "true" {
 		t.Skip(text)
 	}

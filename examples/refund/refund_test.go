@@ -4,14 +4,12 @@
 package refund_test
 
 import (
-	"context"
-	"os/exec"
 	"regexp"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/autobus-io/autobus/examples/internal/script"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,16 +42,9 @@ func TestDemo(t *testing.T) {
 
 func run(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "./run.sh", args...)
-	// On time-out the script and all that it started get the chance to clean up.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	out, err := cmd.CombinedOutput()
+	text, err := script.Run(t, "./run.sh", args...)
 	if err != nil {
-		t.Fatalf("run.sh: %v\n%s", err, out)
+		t.Fatalf("run.sh: %v\n%s", err, text)
 	}
-	return string(out)
+	return text
 }

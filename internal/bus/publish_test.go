@@ -6,10 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,42 +252,9 @@ func TestUnknownTypesWaitOnce(t *testing.T) {
 
 // A refusal waits for the control log: what another instance has made meanwhile is known.
 func TestAnUnknownTypeIsLookedForInTheControlLog(t *testing.T) {
-	var made atomic.Bool
-	looked, look := make(chan struct{}), sync.Once{}
-	f := open(t, func(c *bus.Config, _ *kafka.Config) {
-		known := c.Snapshot()
-		c.Snapshot = func() *spec.Snapshot {
-			defer look.Do(func() { close(looked) })
-			if made.Load() {
-				return known
-			}
-			return spec.Empty()
-		}
-	})
-	other, err := control.Open(t.Context(), f.log, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ran := make(chan error)
-	go func() { ran <- other.Run(ctx) }()
-	f.control.Watch("thing", func(control.Record) {
-		<-looked // the record is applied here only after the first look, which must not be the last
-		made.Store(true)
-	})
-	rec, err := control.NewRecord("thing", "made", control.None, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := other.Change(t.Context(), rec); err != nil {
-		t.Fatal(err)
-	}
+	f := openBehind(t, spec.Empty())
 	if rc := f.one(t, order("a", "1")); rc.Status != autobus.Written {
 		t.Errorf("receipt %+v", rc)
-	}
-	cancel()
-	if err := <-ran; err != nil {
-		t.Error(err)
 	}
 }
 

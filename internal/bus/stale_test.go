@@ -23,6 +23,21 @@ func TestANewFieldIsLookedForInTheControlLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f := openBehind(t, older)
+	noted := autobus.Event{Type: orders, Data: []byte(`{"id":"1","total":1,"note":"n"}`)}
+	if rc := f.one(t, noted); rc.Status != autobus.Written {
+		t.Errorf("receipt %+v", rc)
+	}
+	noted.Data = []byte(`{"id":"1","total":1,"colour":"red"}`)
+	if rc := f.one(t, noted); reason(rc) != autobus.ReasonDataInvalid || len(rc.Err.Faults) != 1 {
+		t.Errorf("receipt %+v", rc)
+	}
+}
+
+// openBehind opens an instance that has heard of its specs only in a record that waits in the control log, and until it
+// has read that knows those before. It reads on once they were looked at.
+func openBehind(t *testing.T, before *spec.Snapshot) *fixture {
+	t.Helper()
 	var made atomic.Bool
 	looked, look := make(chan struct{}), sync.Once{}
 	f := open(t, func(c *bus.Config, _ *kafka.Config) {
@@ -32,14 +47,14 @@ func TestANewFieldIsLookedForInTheControlLog(t *testing.T) {
 			if made.Load() {
 				return newer
 			}
-			return older
+			return before
 		}
 	})
 	other, err := control.Open(t.Context(), f.log, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error)
 	go func() { ran <- other.Run(ctx) }()
 	f.control.Watch("thing", func(control.Record) {
@@ -53,16 +68,11 @@ func TestANewFieldIsLookedForInTheControlLog(t *testing.T) {
 	if _, err := other.Change(t.Context(), rec); err != nil {
 		t.Fatal(err)
 	}
-	noted := autobus.Event{Type: orders, Data: []byte(`{"id":"1","total":1,"note":"n"}`)}
-	if rc := f.one(t, noted); rc.Status != autobus.Written {
-		t.Errorf("receipt %+v", rc)
-	}
-	noted.Data = []byte(`{"id":"1","total":1,"colour":"red"}`)
-	if rc := f.one(t, noted); reason(rc) != autobus.ReasonDataInvalid || len(rc.Err.Faults) != 1 {
-		t.Errorf("receipt %+v", rc)
-	}
-	cancel()
-	if err := <-ran; err != nil {
-		t.Error(err)
-	}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+	return f
 }

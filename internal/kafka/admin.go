@@ -37,8 +37,8 @@ func (t Topic) MinISR() int { return int(t.number("min.insync.replicas", 1)) }
 // Unclean reports whether a replica that misses acknowledged records may become leader.
 func (t Topic) Unclean() bool { return t.Configs["unclean.leader.election.enable"] == "true" }
 
-// Millis is a setting that is a time in milliseconds, at most 146 years; negative where Kafka means for ever. false = the
-// brokers did not say.
+// Millis is a setting that is a time in milliseconds, at most 146 years; negative where Kafka means for ever. false =
+// the brokers did not say.
 func (t Topic) Millis(key string) (time.Duration, bool) {
 	n, err := strconv.ParseInt(t.Configs[key], 10, 64)
 	return time.Duration(min(n, mostMillis)) * time.Millisecond, err == nil
