@@ -216,14 +216,7 @@ func TestPushOverTheAPI(t *testing.T) {
 // Whoever publishes once a push was answered reaches the subscriptions that it declares, also such as begin at the end.
 func TestAPushMakesItsSubscriptionsBeforeItIsAnswered(t *testing.T) {
 	r := start(t, broker(t))
-	files := map[string]string{"services/refunds.yaml": `asyncapi: 3.1.0
-info: {title: refunds, version: 1.0.0, contact: {name: team-refunds}}
-operations:
-  onOrder:
-    action: receive
-    channel: {$ref: '../events/orders/order.placed.v1.yaml#/channels/placed'}
-    bindings: {kafka: {groupId: {type: string, const: refunds}, bindingVersion: 0.5.0}}
-`}
+	files := map[string]string{"services/refunds.yaml": string(serviceFile("refunds"))}
 	for name, content := range bundleOf("order") {
 		files[name] = string(content)
 	}

@@ -280,14 +280,7 @@ func TestAPushIsJudgedByTheSubscriptionsThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	served := maps.Clone(command)
-	served["services/shop.yaml"] = []byte(`asyncapi: 3.1.0
-info: {title: shop, version: 1.0.0, contact: {name: team-shop}}
-operations:
-  onOrder:
-    action: receive
-    channel: {$ref: '../events/orders/order.placed.v1.yaml#/channels/placed'}
-    bindings: {kafka: {groupId: {type: string, const: shop}, bindingVersion: 0.5.0}}
-`)
+	served["services/shop.yaml"] = serviceFile("shop")
 	retired := maps.Clone(served)
 	retired[file] = bytes.Replace(command[file], []byte("x-lifecycle: active"), []byte("x-lifecycle: retired"), 1)
 	for _, c := range []struct {

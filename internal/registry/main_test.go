@@ -98,6 +98,18 @@ components:
 `, noun, version, binding)
 }
 
+// serviceFile is a service that reads what bundleOf("order") declares, in a group of its name.
+func serviceFile(name string) []byte {
+	return fmt.Appendf(nil, `asyncapi: 3.1.0
+info: {title: %[1]s, version: 1.0.0, contact: {name: team-%[1]s}}
+operations:
+  onOrder:
+    action: receive
+    channel: {$ref: '../events/orders/order.placed.v1.yaml#/channels/placed'}
+    bindings: {kafka: {groupId: {type: string, const: %[1]s}, bindingVersion: 0.5.0}}
+`, name)
+}
+
 func bundleOf(nouns ...string) spec.Files {
 	files := spec.Files{}
 	for _, n := range nouns {
