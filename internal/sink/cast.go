@@ -82,7 +82,7 @@ func cast(raw []byte, t Type, unit string) (any, *Bad) {
 	case Double:
 		f, err := strconv.ParseFloat(text, 64)
 		switch {
-		case !numberForm.MatchString(text):
+		case !isNumber(text):
 		case err != nil:
 			return nil, bad(stateRange, "%s is out of range for double precision", shorten([]byte(text)))
 		default:
@@ -107,10 +107,37 @@ func cast(raw []byte, t Type, unit string) (any, *Bad) {
 	return nil, bad(stateText, "%s is no %s", shorten(raw), t)
 }
 
-var (
-	numberForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
-	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-)
+var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// isNumber reports whether a text has the form of a JSON number (RFC 8259, section 6).
+func isNumber(text string) bool {
+	digits := func() bool {
+		rest := strings.TrimLeft(text, "0123456789")
+		some := len(rest) < len(text)
+		text = rest
+		return some
+	}
+	text = strings.TrimPrefix(text, "-")
+	if strings.HasPrefix(text, "0") {
+		text = text[1:]
+	} else if !digits() {
+		return false
+	}
+	if strings.HasPrefix(text, ".") {
+		if text = text[1:]; !digits() {
+			return false
+		}
+	}
+	if text != "" && (text[0] == 'e' || text[0] == 'E') {
+		if text = text[1:]; text != "" && (text[0] == '+' || text[0] == '-') {
+			text = text[1:]
+		}
+		if !digits() {
+			return false
+		}
+	}
+	return text == ""
+}
 
 func castText(text string, t Type) (any, *Bad) {
 	if strings.IndexByte(text, 0) >= 0 {
@@ -126,7 +153,7 @@ func castInteger(text string, t Type) (any, *Bad) {
 	if n, err := strconv.ParseInt(text, 10, int(t.Kind.bits())+1); err == nil && text[0] != '+' {
 		return n, nil
 	}
-	if !numberForm.MatchString(text) {
+	if !isNumber(text) {
 		return nil, bad(stateText, "%q is no %s", shorten([]byte(text)), t)
 	}
 	r, ok := rational(text)
@@ -140,7 +167,7 @@ func castInteger(text string, t Type) (any, *Bad) {
 }
 
 func castNumeric(text string, t Type) (any, *Bad) {
-	if !numberForm.MatchString(text) { // NaN and Infinity too, which some databases would take
+	if !isNumber(text) { // NaN and Infinity too, which some databases would take
 		return nil, bad(stateText, "%q is no number", shorten([]byte(text)))
 	}
 	if t.Precision == 0 {
@@ -178,7 +205,7 @@ func rational(text string) (*big.Rat, bool) {
 }
 
 func castTime(text string, quoted bool, unit string) (any, *Bad) {
-	if unit != "" && (!quoted || numberForm.MatchString(text)) {
+	if unit != "" && (!quoted || isNumber(text)) {
 		r, ok := rational(text)
 		if !ok {
 			return nil, bad(stateDateForm, "%s is no time", shorten([]byte(text)))

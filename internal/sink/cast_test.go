@@ -3,7 +3,9 @@
 package sink
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -110,5 +112,31 @@ func TestTypesWiden(t *testing.T) {
 		if typ, ok := ParseType(s); ok {
 			t.Errorf("%q was read as %s", s, typ)
 		}
+	}
+}
+
+// Every short text is a number to us when it is one to encoding/json.
+func TestIsNumber(t *testing.T) {
+	const letters, longest = "-+01.eE x", 6
+	var try func(text string)
+	numbers := 0
+	try = func(text string) {
+		want := text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && !strings.Contains(text, " ") &&
+			json.Valid([]byte(text))
+		if want {
+			numbers++
+		}
+		if is := isNumber(text); is != want {
+			t.Errorf("%q is a number: %t, want %t", text, is, want)
+		}
+		if len(text) < longest {
+			for _, c := range letters {
+				try(text + string(c))
+			}
+		}
+	}
+	try("")
+	if numbers < 1000 {
+		t.Errorf("%d numbers were tried", numbers)
 	}
 }

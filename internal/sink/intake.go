@@ -4,14 +4,14 @@ package sink
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/autobus-io/autobus/internal/kafka"
 )
 
 // intake reads ahead while the database writes. Pages that wait are written together, so a database that is slow, or
-// has
-// much to catch up on, gets large transactions, and one that is fast fresh rows.
+// has much to catch up on, gets large transactions, and one that is fast fresh rows.
 type intake struct {
 	plan   *Plan
 	reader *kafka.Reader
@@ -78,22 +78,26 @@ func (in *intake) poll() page {
 // after the chunk's rows.
 func (in *intake) gather(p page, next map[TP]int64) (*Chunk, error) {
 	c := &Chunk{From: map[TP]int64{}, To: map[TP]int64{}}
-	size := 0
-	for {
-		c.Rows = append(c.Rows, p.rows...)
+	var pages [][]Row
+	rows, size := 0, 0
+	for more := true; more; {
+		pages = append(pages, p.rows)
+		rows += len(p.rows)
 		size += p.size
 		for tp, to := range p.to {
 			c.From[tp], c.To[tp] = next[tp], to
 		}
-		if p.err != nil || len(c.Rows) >= in.plan.File.Rows || size >= in.plan.File.Bytes {
-			return c, p.err
+		if p.err != nil || rows >= in.plan.File.Rows || size >= in.plan.File.Bytes {
+			break
 		}
 		select {
 		case p = <-in.pages:
 		default:
-			return c, nil
+			more = false
 		}
 	}
+	c.Rows = slices.Concat(pages...)
+	return c, p.err
 }
 
 func (in *intake) close() {

@@ -65,7 +65,7 @@ func (f *finder) find(d []byte, i int, out [][]byte) int {
 	case d[i] == '{' && f.members != nil:
 		for i = space(d, i+1); d[i] != '}'; {
 			end := skip(d, i)
-			next := f.members[name(d[i+1:end-1])]
+			next := f.member(d[i+1 : end-1])
 			i = space(d, space(d, end)+1) // over the colon
 			if next != nil {
 				i = next.find(d, i, out)
@@ -140,7 +140,7 @@ func skip(d []byte, i int) int {
 		case ',', ':', ' ', '\n', '\t', '\r':
 			continue
 		default:
-			for i+1 < len(d) && !strings.ContainsRune(",]} \n\t\r", rune(d[i+1])) {
+			for i+1 < len(d) && !endsLiteral(d[i+1]) {
 				i++
 			}
 		}
@@ -151,12 +151,21 @@ func skip(d []byte, i int) int {
 	return i
 }
 
-// name is a member's name; text between its quotes is rarely escaped.
-func name(raw []byte) string {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw)
+// endsLiteral reports whether a number, true, false or null ends before a byte.
+func endsLiteral(c byte) bool {
+	switch c {
+	case ',', ']', '}', ' ', '\n', '\t', '\r':
+		return true
 	}
-	return unquote(raw)
+	return false
+}
+
+// member is what is looked for in a member, of whose name this stands between the quotes.
+func (f *finder) member(name []byte) *finder {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return f.members[string(name)] // takes no memory, unlike a text that unquote gives
+	}
+	return f.members[unquote(name)]
 }
 
 // unquote gives a string's text, from what stands between its quotes.

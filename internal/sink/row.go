@@ -5,6 +5,7 @@ package sink
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -148,7 +149,11 @@ func (p *Plan) Row(rec *Record) (Row, error) {
 
 func (r *rowReader) fill(row *Row) *Bad {
 	rec := row.Record
-	found := make([][]byte, r.slots)
+	var few [16][]byte // needs no memory of its own
+	found := few[:]
+	if r.slots > len(few) {
+		found = make([][]byte, r.slots)
+	}
 	row.Values = make([]any, len(r.plan.Columns))
 	row.Delete = r.deletes
 	switch {
@@ -279,38 +284,51 @@ func (p *Plan) keyOf(values []any) (string, *Bad) {
 // versionOf makes the text by which two events of a key are compared: what the version says, else the event's time;
 // then which type comes later in the file, epoch and offset.
 func (r *rowReader) versionOf(rec *Record, found [][]byte) (string, *Bad) {
-	epoch, _ := header(rec, "autobus-epoch")
-	n, _ := strconv.ParseInt(epoch, 10, 64)
-	first := ""
+	b := make([]byte, 0, 72)
 	if r.version < 0 {
-		first = sortable(eventTime(rec))
+		b = appendSortable(b, eventTime(rec))
 	} else {
 		raw := found[r.version]
 		switch {
 		case len(raw) == 0 || raw[0] == 'n':
 			return "", bad(stateNull, "the version is missing")
 		case raw[0] == '"':
-			v, b := castTime(unquote(raw[1:len(raw)-1]), true, "")
-			if b != nil {
-				return "", b
+			v, wrong := castTime(unquote(raw[1:len(raw)-1]), true, "")
+			if wrong != nil {
+				return "", wrong
 			}
-			first = sortable(v.(time.Time))
+			b = appendSortable(b, v.(time.Time))
 		default:
-			v, b := castInteger(string(raw), Type{Kind: Bigint})
-			if b != nil {
-				return "", b
+			v, wrong := castInteger(string(raw), Type{Kind: Bigint})
+			if wrong != nil {
+				return "", wrong
 			}
-			if i := v.(int64); i < 0 {
-				first = fmt.Sprintf("-%019d", uint64(i)-1<<63)
-			} else {
-				first = fmt.Sprintf("%019d", i)
+			i := v.(int64)
+			if i < 0 {
+				b = append(b, '-')
+				i -= math.MinInt64 // a minus sorts before every digit, and what is less before what is more
 			}
+			b = appendPadded(b, i, 19)
 		}
 	}
-	return fmt.Sprintf("%s/%03d/%010d/%019d", first, r.rank, n, rec.Offset), nil
+	epoch, _ := header(rec, "autobus-epoch")
+	n, _ := strconv.ParseInt(epoch, 10, 64)
+	b = appendPadded(append(b, '/'), int64(r.rank), 3)
+	b = appendPadded(append(b, '/'), max(n, 0), 10)
+	b = appendPadded(append(b, '/'), rec.Offset, 19)
+	return string(b), nil
 }
 
-func sortable(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z") }
+func appendSortable(b []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000000Z")
+}
+
+// appendPadded writes a number that is not negative with zeros before it, to a width of up to 19 digits.
+func appendPadded(b []byte, n int64, width int) []byte {
+	digits := strconv.AppendInt(make([]byte, 0, 19), n, 10)
+	b = append(b, "0000000000000000000"[:max(0, width-len(digits))]...)
+	return append(b, digits...)
+}
 
 func quoteJSON(s string) []byte {
 	raw, _ := json.Marshal(s) // a text always can be
