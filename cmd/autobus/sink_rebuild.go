@@ -113,16 +113,11 @@ func (s *sinkCommand) fill(ctx context.Context, log *kafka.Log, target *store.St
 	if err != nil {
 		return err
 	}
-	builder, err := newTarget(built.File)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = builder.End() }()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var mu sync.Mutex
 	var rows, bad int
-	r := sink.New(sink.Config{Plan: built, Log: log, Target: builder, AcceptGap: true,
+	r := sink.New(sink.Config{Plan: built, Log: log, Target: target, AcceptGap: true, Alone: true,
 		Logger: slog.New(slog.NewTextHandler(s.app.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Wrote: func(w sink.Written) {
 			mu.Lock()
@@ -137,14 +132,21 @@ func (s *sinkCommand) fill(ctx context.Context, log *kafka.Log, target *store.St
 		defer func() { _ = target.Release(context.WithoutCancel(ctx), live.Name) }()
 		err = s.holdAndReach(ctx, target, live, built, ended)
 	}
+	if err == nil { // while the builder has its tables, so that no other rebuild begins anew with them
+		err = s.swap(ctx, target, live, built)
+	}
 	stop()
-	if err == nil || !errors.Is(err, errBuilderEnded) {
-		err = errors.Join(err, <-ended)
+	if !errors.Is(err, errBuilderEnded) {
+		if ended := <-ended; err != nil { // once they are swapped, it ends for that reason
+			err = errors.Join(err, ended)
+		}
+	}
+	if errors.Is(err, sink.ErrBusy) {
+		return s.app.faulty(spec.Problems{{File: built.File.Path,
+			Message: "another rebuild of " + live.Name + " took over what this one had filled",
+			Hint:    "Wait for its end. Nothing has changed by this one."}})
 	}
 	if err != nil {
-		return err
-	}
-	if err := s.swap(ctx, target, live, built); err != nil {
 		return err
 	}
 	mu.Lock()

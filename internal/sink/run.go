@@ -24,6 +24,8 @@ type Config struct {
 
 	// AcceptGap goes on where retention deleted events that were not written, instead of stopping.
 	AcceptGap bool
+	// Alone ends with ErrBusy where another process has the sink, instead of waiting for it.
+	Alone bool
 	// Look is how often it looks whether a topic has more partitions; 0 = every 10 s.
 	Look time.Duration
 	// Wrote is called after each transaction; nil = nobody asks.
@@ -67,7 +69,7 @@ const (
 )
 
 // Run reads and writes until ctx ends, which is no error. Database or cluster away is waited for, and another process
-// that has the sink; an error means that somebody has to decide: ReasonPositionLost, ReasonSinkDrift,
+// that has the sink unless Alone; an error means that somebody has to decide: ReasonPositionLost, ReasonSinkDrift,
 // ReasonTypeUnreadable; or that the file has to be read anew: ReasonSinkInvalid.
 func (r *Runner) Run(ctx context.Context) error {
 	defer r.close()
@@ -82,6 +84,9 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errGrown):
 			continue
+		case errors.Is(err, ErrBusy) && r.cfg.Alone:
+			r.enter(StateStopped)
+			return err
 		case errors.Is(err, ErrBusy):
 			r.enter(StateStandby)
 			r.cfg.Metrics.lag.set(r.Name(), time.Time{}) // it is the other one's now

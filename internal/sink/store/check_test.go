@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/autobus-io/autobus"
+	"github.com/autobus-io/autobus/internal/sink"
 	"github.com/autobus-io/autobus/internal/sink/postgres"
 	"github.com/autobus-io/autobus/internal/sink/store"
 )
@@ -83,11 +84,13 @@ func checkComparesTheDatabaseWithThePlan(t *testing.T, d *database) {
 	}
 }
 
+// builtFile is a sink of the tables that a rebuild fills.
+var builtFile = strings.NewReplacer("name: orders", "name: orders2", "table: orders", "table: orders_fresh",
+	"order_items", "order_items_fresh").Replace(ordersFile)
+
 // The new tables take the place of the live ones with rows, positions, indexes and rights at once.
 func swap(t *testing.T, d *database) {
-	live := d.plan(ordersFile)
-	built := d.plan(strings.NewReplacer("name: orders", "name: orders2", "table: orders", "table: orders_fresh",
-		"order_items", "order_items_fresh").Replace(ordersFile))
+	live, built := d.plan(ordersFile), d.plan(builtFile)
 	s := d.open()
 	d.ready(s, live)
 	write(t, s, live, event{Key: "a", Time: 1, Text: "old", Items: []string{"i"}}.record())
@@ -116,9 +119,6 @@ func swap(t *testing.T, d *database) {
 		t.Fatal("swapped under the hands of the live sink")
 	}
 	if err := builder.Hold(t.Context(), live.Name); err != nil {
-		t.Fatal(err)
-	}
-	if err := builder.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := builder.Swap(t.Context(), live, built); err != nil {
@@ -165,9 +165,7 @@ func tablesOfAnotherFile(t *testing.T, d *database) {
 
 // A table that has the name which a rebuild would use, and is none of a rebuild, stays.
 func aRebuildDropsNothingOfOthers(t *testing.T, d *database) {
-	live := d.plan(ordersFile)
-	built := d.plan(strings.NewReplacer("name: orders", "name: orders2", "table: orders", "table: orders_fresh",
-		"order_items", "order_items_fresh").Replace(ordersFile))
+	live, built := d.plan(ordersFile), d.plan(builtFile)
 	s := d.open()
 	d.ready(s, live)
 	if _, err := s.DB().ExecContext(t.Context(), `CREATE TABLE order_items_fresh (mine text)`); err != nil {
@@ -180,4 +178,56 @@ func aRebuildDropsNothingOfOthers(t *testing.T, d *database) {
 	if n := len(d.query(`SELECT mine FROM order_items_fresh`)); n != 0 {
 		t.Errorf("%d rows", n)
 	}
+}
+
+// Two rebuilds at once do not pull the tables from under each other; the one that comes too late changes nothing.
+func twoRebuildsAtOnce(t *testing.T, d *database) {
+	live, built := d.plan(ordersFile), d.plan(builtFile)
+	s := d.open()
+	d.ready(s, live)
+	write(t, s, live, event{Key: "a", Time: 1, Text: "old"}.record())
+	first, second := d.open(), d.open()
+	if err := first.Prepare(t.Context(), live, built); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Open(t.Context(), built); err != nil {
+		t.Fatal(err)
+	}
+	write(t, first, built, event{Key: "a", Time: 1, Text: "new"}.record())
+	if err := second.Prepare(t.Context(), live, built); err == nil ||
+		!strings.Contains(err.Error(), "another rebuild fills orders_fresh already") {
+		t.Errorf("the second: %v", err)
+	}
+	same(t, d.query(`SELECT note FROM orders_fresh`), [][]string{{"new"}})
+
+	// The first one stands still for so long that its lease runs out.
+	if _, err := s.DB().ExecContext(t.Context(), `UPDATE autobus_sink SET beat = 0 WHERE name = 'orders2'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Prepare(t.Context(), live, built); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Open(t.Context(), built); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Write(t.Context(), &sink.Chunk{}); !errors.Is(err, sink.ErrBusy) {
+		t.Errorf("the first one's write: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Hold(t.Context(), live.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Swap(t.Context(), live, built); !errors.Is(err, sink.ErrBusy) {
+		t.Errorf("the first one's swap: %v", err)
+	}
+	same(t, d.query(`SELECT note FROM orders`), [][]string{{"old"}})
+	if err := second.Hold(t.Context(), live.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Swap(t.Context(), live, built); err != nil {
+		t.Errorf("the second one's swap: %v", err)
+	}
+	same(t, d.query(`SELECT note FROM orders`), nil)
 }

@@ -51,6 +51,7 @@ func cases() map[string]func(*testing.T, *database) {
 		"a_key_that_was_taken_away":                    aKeyThatWasTakenAway,
 		"tables_of_another_file":                       tablesOfAnotherFile,
 		"a_rebuild_drops_nothing_of_others":            aRebuildDropsNothingOfOthers,
+		"two_rebuilds_at_once":                         twoRebuildsAtOnce,
 		"many_positions_move_or_none":                  manyPositionsMoveOrNone,
 		"swap":                                         swap,
 	}

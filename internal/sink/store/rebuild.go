@@ -12,7 +12,7 @@ import (
 )
 
 // Prepare makes empty tables beside the live ones, which have what the live ones have beyond columns, such as indexes,
-// where the shape allows it. What an earlier rebuild left behind goes.
+// where the shape allows it. What an earlier rebuild left behind goes; one that goes on is not disturbed.
 func (s *Store) Prepare(ctx context.Context, live, built *sink.Plan) error {
 	if err := s.checkLeft(ctx, built); err != nil {
 		return err
@@ -47,11 +47,20 @@ func (s *Store) Prepare(ctx context.Context, live, built *sink.Plan) error {
 	return s.Apply(ctx, c.Steps)
 }
 
-// checkLeft refuses to drop a table that no rebuild left behind.
+// checkLeft refuses to drop a table that no rebuild left behind, or that another one fills. Where two look at the same
+// moment, the one that is too late is told by its own writes, or by Swap.
 func (s *Store) checkLeft(ctx context.Context, built *sink.Plan) error {
-	_, left, err := s.Status(ctx, built.Name)
-	if err != nil || left {
+	st, left, err := s.Status(ctx, built.Name)
+	if err != nil {
 		return err
+	}
+	if lease := built.File.Lease; st.Writer != "" && st.Writer != s.name && st.Silent < lease {
+		return spec.Problems{{File: built.File.Path,
+			Message: "another rebuild fills " + built.Table + " already",
+			Hint:    "Wait for its end. If it was killed, try again after the lease of " + lease.String() + "."}}
+	}
+	if left {
+		return nil
 	}
 	for _, t := range built.Tables() {
 		there, err := s.dialect.Columns(ctx, s.db, t.Name)
@@ -97,7 +106,8 @@ func (s *Store) Release(ctx context.Context, name string) error {
 }
 
 // Swap puts the rebuilt tables in the place of the live ones, with their positions, in one transaction: whoever reads
-// the tables sees the old rows or the new ones. The live sink must be held.
+// the tables sees the old rows or the new ones. The live sink must be held, and the built one open: ErrBusy when
+// somebody else took one of them.
 func (s *Store) Swap(ctx context.Context, live, built *sink.Plan) error {
 	layout, err := json.Marshal(live.Layout())
 	if err != nil {
@@ -107,6 +117,14 @@ func (s *Store) Swap(ctx context.Context, live, built *sink.Plan) error {
 		n, err := s.exec(ctx, q, `UPDATE autobus_sink SET layout = ?, writer = NULL WHERE name = ? AND writer = ?`,
 			string(layout),
 			live.Name, s.name)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return sink.ErrBusy
+		}
+		// Before the tables, as Write has it, or the two would wait for each other.
+		n, err = s.exec(ctx, q, `DELETE FROM autobus_sink WHERE name = ? AND writer = ?`, built.Name, s.name)
 		if err != nil {
 			return err
 		}
@@ -133,7 +151,6 @@ func (s *Store) Swap(ctx context.Context, live, built *sink.Plan) error {
 				return err
 			}
 		}
-		_, err = s.exec(ctx, q, `DELETE FROM autobus_sink WHERE name = ?`, built.Name)
-		return err
+		return nil
 	})
 }

@@ -9,8 +9,8 @@
 //	autobus_sink_deleted  the version up to which the rows of a key are deleted, so that late events do not revive them
 //
 // Who writes holds the row of its sink in autobus_sink locked while it does; a process whose name no longer stands
-// there
-// writes nothing, however late it wakes up. That is the fence; the clock only decides when another one may take over.
+// there writes nothing, however late it wakes up. That is the fence; the clock only decides when another one may take
+// over.
 //
 // What it owns: the SQL. What it refuses to know: drivers and dialects, which the folders beside it bring as a Dialect,
 // and Kafka.
