@@ -15,7 +15,7 @@ import (
 // meanwhile are not in it.
 func (s *stand) commitTime() time.Duration {
 	if s.cluster == nil {
-		return 500 * time.Millisecond
+		return 1500 * time.Millisecond
 	}
 	return 3 * time.Second
 }

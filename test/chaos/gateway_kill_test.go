@@ -97,7 +97,11 @@ func killGateway(t *testing.T, s *stand, sc scale, r *row) {
 			}
 			say("kill %d made %d events come again, %d in flight and %d acks explain fewer", n+1, a.again, a.left, a.recent)
 		}
-		if most := sessionTimeout + 5*time.Second; a.takeover > most {
+		most := sessionTimeout + 5*time.Second
+		if !sc.full {
+			most += 10 * time.Second // the suites around the short form leave it little of the machine
+		}
+		if a.takeover > most {
 			t.Errorf("kill %d: the last partition went on after %s, more than %s", n+1, a.takeover, most)
 		}
 		c.group.Repeats += a.left + a.recent

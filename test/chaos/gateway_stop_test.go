@@ -23,10 +23,11 @@ func TestStopGateway(t *testing.T) {
 // first time the workers settle all they have: nothing comes again, and before a cluster another gateway goes on soon.
 // The second time they never answer some events: just these come again, after the 5 s of the drain.
 func stopGateway(t *testing.T, s *stand, sc scale, r *row) {
-	const (
-		drain = 5 * time.Second // how long workers may settle what they hold
-		rest  = 4 * time.Second // two heartbeats of a second, and a busy machine; a crash would cost 10 s
-	)
+	const drain = 5 * time.Second          // how long workers may settle what they hold
+	rest := sessionTimeout - 2*time.Second // of the takeover, which after a crash takes longer than the session
+	if sc.full {
+		rest = 4 * time.Second // two heartbeats of a second, and a busy machine
+	}
 	g, l := s.start(t), newSource(s, sc.rate)
 	c := newCrew(t, l.load, g, autobus.Policy{})
 	var hold atomic.Int64 // so many events from now on are never answered
