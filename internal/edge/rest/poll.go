@@ -5,6 +5,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,12 +43,14 @@ func (e *Edge) poll(w http.ResponseWriter, r *http.Request) {
 	// A drain ends the wait, too: the client asks again and finds another instance.
 	ctx, cancel := edge.StreamContext(r.Context())
 	defer cancel(nil)
-	timer := time.AfterFunc(wait, func() { cancel(nil) })
-	defer timer.Stop()
+	// The wait begins once it is open: that there is no such subscription may take longer to find out than a short one.
+	over := time.AfterFunc(math.MaxInt64, func() { cancel(nil) })
+	defer over.Stop()
 
 	body, found := []byte(`{"deliveries":[`), 0
 	err := e.bus.Subscribe(ctx, autobus.Subscription{
 		Name: r.PathValue("name"), Window: window, Detached: true,
+		Opened:   func(autobus.Address) { over.Reset(wait) },
 		Draining: func(time.Time) { cancel(nil) },
 	}, func(_ context.Context, ds []autobus.Delivery) {
 		for i := range ds {

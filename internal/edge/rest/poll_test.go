@@ -102,7 +102,7 @@ func TestPollWaits(t *testing.T) {
 		"?wait=0": 100 * time.Millisecond, "?wait=1500ms": 1500 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newPipes()
-			s := serveOn(t, &edge.Server{Listener: l}, &fakeBus{subscribe: tailNothingAtAll}, open(), Config{})
+			s := serveOn(t, &edge.Server{Listener: l}, &fakeBus{subscribe: opensAndWaits}, open(), Config{})
 			s.url = "http://autobus"
 			transport := &http.Transport{DialContext: l.dialContext}
 			s.client = &http.Client{Transport: transport}
@@ -114,6 +114,35 @@ func TestPollWaits(t *testing.T) {
 			transport.CloseIdleConnections()
 		})
 	}
+}
+
+func opensAndWaits(ctx context.Context, s autobus.Subscription, _ autobus.Handler) error {
+	s.Opened("")
+	<-ctx.Done()
+	return nil
+}
+
+// A short wait does not end the look whether there is such a subscription.
+func TestPollOfAnUnknownOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		s := serveOn(t, &edge.Server{Listener: l}, &fakeBus{subscribe: func(ctx context.Context, _ autobus.Subscription,
+			_ autobus.Handler) error {
+			select {
+			case <-ctx.Done():
+				return autobus.NewError(autobus.ReasonClusterUnreachable, "%v", ctx.Err())
+			case <-time.After(3 * time.Second):
+				return autobus.NewError(autobus.ReasonSubscriptionUnknown, "none")
+			}
+		}}, open(), Config{})
+		s.url = "http://autobus"
+		transport := &http.Transport{DialContext: l.dialContext}
+		s.client = &http.Client{Transport: transport}
+		if status, _ := poll(t, s, "?wait=0"); status != http.StatusNotFound {
+			t.Errorf("status %d, want 404", status)
+		}
+		transport.CloseIdleConnections()
+	})
 }
 
 // tailNothingAtAll is a subscription that is never opened.
