@@ -56,6 +56,7 @@ type Features struct {
 	NoStream     string // it does not tie the batches of a Stream
 	NoCreate     string // who brings a policy changes the subscription that is there
 	NoSessions   string // it does not know its workers: leases outlive the end of a Subscribe, nobody hears of a revoke
+	NoHome       string // a key's events may go to another session, though the first one is there and has room
 	NoDetached   string // leases always end with their Subscribe
 	NoResize     string // a session's window stays as it is
 	NoByteWindow string // a session's window counts events alone

@@ -40,7 +40,7 @@ func (s *suite) deliveryOrder(t *testing.T) {
 	})
 
 	t.Run("KeyStays", func(t *testing.T) { // with the session that had it, as long as that one has room
-		if lacks(t, s.features.NoSessions) {
+		if lacks(t, s.features.NoSessions) || lacks(t, s.features.NoHome) {
 			return
 		}
 		sub := s.subscription(s.policy(s.types.Work))
