@@ -8,6 +8,9 @@ package conformance
 
 import (
 	"context"
+	"flag"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,7 +25,14 @@ import (
 	"github.com/autobus-io/autobus/spec"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// wide is how many suites run at once: most of each is waiting.
+const wide = "4"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", wide)
+	goleak.VerifyTestMain(m)
+}
 
 func TestEmbedded(t *testing.T) {
 	t.Parallel()
@@ -100,14 +110,21 @@ func instanceAt(t testing.TB, k *bustest.Kafka, name, address string, embedded b
 			t.Errorf("drain: %v", err)
 		}
 	})
+	suite := t.Name()
 	push := func(t testing.TB, specs map[string][]byte) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 		defer cancel()
+		if !embedded {
+			all, done := cluster.with(suite, specs)
+			defer done()
+			specs = all
+		}
 		if _, err := reg.Push(ctx, spec.Files(specs), "conformance", "test run"); err != nil {
 			t.Fatalf("push the specs: %v", err)
 		}
 	}
+	t.Cleanup(func() { cluster.forget(suite) })
 	return b, bustest.Target{Bus: b, Log: log, Full: full.Store, Push: push, API: operators(b)}
 }
 
@@ -126,4 +143,30 @@ func start(t testing.TB, parts ...func(context.Context) error) {
 			}
 		}
 	})
+}
+
+// together is what suites that run side by side have in force on one cluster, of which a push replaces all.
+type together struct {
+	mu    sync.Mutex
+	specs map[string]map[string][]byte // by suite
+}
+
+var cluster = together{specs: map[string]map[string][]byte{}}
+
+// with gives the specs of all suites, one of which has these from now on. Until done no other one pushes.
+func (s *together) with(suite string, specs map[string][]byte) (all map[string][]byte, done func()) {
+	s.mu.Lock()
+	s.specs[suite] = specs
+	all = map[string][]byte{}
+	for _, of := range s.specs {
+		maps.Copy(all, of)
+	}
+	return all, s.mu.Unlock
+}
+
+// forget lets the types of a suite go with the next push.
+func (s *together) forget(suite string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.specs, suite)
 }

@@ -54,7 +54,7 @@ func transport(t *testing.T, d driver, exercise func(*testing.T, bustest.Open, b
 			return target
 		}
 	}
-	// Side by side: most of it is waiting. Two on the cluster would take each other's specs away.
+	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
 		f := f
