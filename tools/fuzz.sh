@@ -16,6 +16,7 @@ while IFS=: read -r file target; do
   last=$(grep '^fuzz: elapsed' "$log" | tail -1)
   execs=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' <<<"$last")
   corpus=$(sed -n 's/.*(total: \([0-9]*\)).*/\1/p' <<<"$last")
+  [ "${execs:-0}" -gt 0 ] || { result='FAIL: nothing was executed'; failed=1; }
   committed=$(git ls-files "$pkg/testdata/fuzz/$target" | wc -l)
   printf '%-52s %12s %8s %10s %s\n' "${pkg#./} $target" "${execs:-0}" "${corpus:-0}" "$committed" "$result"
   [ -z "$result" ] || sed 's/^/  /' "$log" | tail -20
