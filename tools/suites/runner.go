@@ -86,8 +86,8 @@ func (r *runner) Run(ctx context.Context) error {
 	}
 	if clusterErr == nil {
 		gentle, pushing, alone := r.apart(shared)
-		one := []string{"-p=1", "-count=1"}
-		beside.Go(func() { r.test(ctx, c.env(), sharedLimit, one, gentle) })
+		one, two := []string{"-p=1", "-count=1"}, []string{"-p=2", "-count=1"}
+		beside.Go(func() { r.test(ctx, c.env(), sharedLimit, two, gentle) })
 		r.test(ctx, c.env(), sharedLimit, one, pushing)
 		beside.Wait()
 		r.test(ctx, c.env(), sharedLimit, one, alone)
@@ -132,9 +132,9 @@ func (r *runner) packages(ctx context.Context) (plain, shared []string, err erro
 	}
 }
 
-// apart parts the packages that share the cluster. Those that leave it as it is mostly wait: they run one after the
-// other, beside those that bring specs into force, of which a cluster has one set. test/hostile is among them: what it
-// attacks has a broker of its own. Those that kill brokers of the cluster, or load it, have it to themselves.
+// apart parts the packages that share the cluster. Those that leave it as it is mostly wait: two of them run at a time,
+// beside those that bring specs into force, of which a cluster has one set. test/hostile is among them: what it attacks
+// has a broker of its own. Those that kill brokers of the cluster, or load it, have it to themselves.
 func (r *runner) apart(shared []string) (gentle, pushing, alone []string) {
 	for _, pkg := range shared {
 		switch name := r.name(pkg); {
