@@ -73,6 +73,12 @@ func (b *Bus) makeJob(ctx context.Context, action, name string, r JobRequest, a 
 	if err != nil {
 		return plan, nil, err
 	}
+	if action == control.JobRedrive && name == Schedules {
+		return plan, nil, autobus.NewError(autobus.ReasonRequestInvalid,
+			"dead letters of scheduled events have no subscription to which they could be redriven").
+			WithHint("Publish them again: autobus dlq export %[1]s | autobus publish --ndjson; then autobus dlq drop %[1]s.",
+				Schedules)
+	}
 	if err := r.check(); err != nil {
 		return plan, nil, err
 	}
