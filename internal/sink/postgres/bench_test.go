@@ -182,3 +182,25 @@ func benchPsql(b *testing.B, pg *bustest.PostgresServer, rows int, script func(i
 	}
 	return float64(rows) / time.Since(began).Seconds()
 }
+
+// BenchmarkRow makes rows of records, as the sink does before it writes them.
+func BenchmarkRow(b *testing.B) {
+	f, err := sink.ParseFile("bench.yaml", fmt.Appendf(nil, benchFile, "upsert", postgres.Scheme+"x", "key: [order_id]"),
+		os.LookupEnv)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, faults, _ := sink.MakePlan(f, []sink.Source{{Type: benchTopic, Topic: benchTopic, Partitions: 1}})
+	if len(faults) > 0 {
+		b.Fatal(faults)
+	}
+	rec := sink.Record{TP: sink.TP{Topic: benchTopic}, Key: []byte("order-00000017"), Value: []byte(benchEvent(17)),
+		Headers: []sink.Header{{Key: "ce_id", Value: []byte("id-17")}, {Key: "ce_source", Value: []byte("/bench")},
+			{Key: "ce_type", Value: []byte(benchTopic)}, {Key: "ce_time", Value: []byte("2026-11-28T10:00:00Z")}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if row, err := p.Row(&rec); err != nil || row.Bad != nil {
+			b.Fatal(err, row.Bad)
+		}
+	}
+}
