@@ -6,12 +6,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,9 +20,6 @@ import (
 	"github.com/autobus-io/autobus/internal/bus"
 	"github.com/autobus-io/autobus/internal/control"
 	"github.com/autobus-io/autobus/internal/edge"
-	"github.com/autobus-io/autobus/internal/edge/rest"
-	"github.com/autobus-io/autobus/internal/edge/rpc"
-	"github.com/autobus-io/autobus/internal/edge/ws"
 	"github.com/autobus-io/autobus/internal/kafka"
 	"github.com/autobus-io/autobus/internal/peer"
 	"github.com/autobus-io/autobus/internal/push"
@@ -223,71 +218,6 @@ func (in *instance) subscribe(ctx context.Context, sub *spec.Subscription) error
 	return err
 }
 
-// list is every edge there is. A new one is one line here.
-func (in *instance) list() []edge.Edge {
-	api := rest.Config{Bus: in.bus, Callers: in.callers, Logger: in.logger}
-	if in.peers != nil {
-		api.Leave = in.leave
-	}
-	return []edge.Edge{
-		rest.New(api),
-		ws.New(ws.Config{Bus: in.bus, Instance: in.settings.instance, Version: readBuildInfo().Version, Logger: in.logger}),
-		rpc.New(rpc.Config{Bus: in.bus, Callers: in.callers, Logger: in.logger, Newest: in.newest}),
-		in.registry.Edge(in.subscribe),
-		in.registry.SchemaEdge(),
-		in.newAdmin(),
-	}
-}
-
-// newest gives the type of the highest version that a name without one means.
-func (in *instance) newest(name string) (typ string, ok bool) {
-	t, ok := in.registry.Snapshot().Newest(name)
-	if !ok {
-		return "", false
-	}
-	return t.Name, true
-}
-
-// leaveLooks is how often the others are looked for, about a second: an instance is a member of a group only some time
-// after its first stream began.
-const leaveLooks = 5
-
-// leave ends a stream that another instance has.
-func (in *instance) leave(ctx context.Context, subscription, session string) (err error) {
-	for range leaveLooks {
-		var addresses []string
-		if addresses, err = in.bus.Peers(ctx); err != nil {
-			return err
-		}
-		err = in.peers.Leave(ctx, addresses, subscription, session)
-		if !errors.Is(err, &autobus.Error{Reason: autobus.ReasonSessionUnknown}) {
-			return err
-		}
-	}
-	return err
-}
-
-func (in *instance) newAdmin() edge.Edge {
-	s := in.settings
-	cfg := admin.Config{
-		Instance: s.instance, Version: readBuildInfo().Version, Mode: "serve", Started: in.started, Auth: !s.dev,
-		Insecure: s.insecure, Relays: in.peers != nil, Log: in.log, Control: in.control, Bus: in.bus,
-		Snapshot: in.registry.Snapshot, SpecHash: in.registry.Hash, Problems: in.registry.Problems, Ready: in.ready,
-		Quotas: in.quotas, Metrics: in.metrics,
-	}
-	if s.dev {
-		cfg.Mode = "dev"
-	}
-	if in.embedded != nil {
-		cfg.Embedded = &admin.Embedded{Broker: in.embedded, Dir: s.embedded.Dir, Ephemeral: s.embedded.Dir == "",
-			Durability: durabilityOS}
-		if s.embedded.Fsync {
-			cfg.Embedded.Durability = durabilityFsync
-		}
-	}
-	return admin.New(cfg)
-}
-
 func (in *instance) serve() {
 	s := in.settings
 	mux := http.NewServeMux()
@@ -330,60 +260,6 @@ func devPrincipal() autobus.Principal {
 		p.Grants = append(p.Grants, autobus.Grant{Verb: v, Pattern: "*"})
 	}
 	return p
-}
-
-// listen binds the API's address. A taken one is told apart from the broker's.
-func listen(addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, &portError{autobus.NewError(autobus.ReasonPortTaken, "another process listens on %s", addr).
-			WithCause(err)}
-	}
-	if err != nil {
-		return nil, autobus.NewError(autobus.ReasonConfigInvalid, "cannot listen on %s: %s", addr, err).
-			WithHint("Give an address of this machine and a port that you may use.").WithCause(err)
-	}
-	return ln, nil
-}
-
-// portError says that the API's own port is the one that is taken.
-type portError struct{ taken *autobus.Error }
-
-func (e *portError) Error() string { return e.taken.Error() }
-
-func (e *portError) Unwrap() error { return e.taken }
-
-func (in *instance) port() string {
-	_, port, err := net.SplitHostPort(in.listener.Addr().String())
-	if err != nil {
-		return ""
-	}
-	return port
-}
-
-// url is the API's address on this machine, by number: a name may lead to another address than the one that is bound.
-func (in *instance) url() string {
-	return fmt.Sprintf("%s://127.0.0.1:%s", schemeOf(in.settings.tls), in.port())
-}
-
-// schemeOf is the scheme of an address that is served, or called, with c; nil = without TLS.
-func schemeOf(c *tls.Config) string {
-	if c == nil {
-		return "http"
-	}
-	return "https"
-}
-
-// advertised is where other instances reach this one.
-func (in *instance) advertised() string {
-	if in.settings.advertise != "" {
-		return in.settings.advertise
-	}
-	host, _, err := net.SplitHostPort(in.settings.listen)
-	if err != nil || everywhere(host) {
-		host = in.settings.instance
-	}
-	return net.JoinHostPort(host, in.port())
 }
 
 // probeTimeout bounds one probe; an idle machine needs a tenth of a second.

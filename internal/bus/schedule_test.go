@@ -209,7 +209,8 @@ func TestATypeRetiredMeanwhile(t *testing.T) {
 	if l.ID != "one" || l.Type != orders || l.Key != "a" || !strings.HasPrefix(l.Reason, "type_unknown") {
 		t.Errorf("the letter is %+v", l)
 	}
-	_, _, err := f.Redrive(f.ctx, bus.Schedules, bus.JobRequest{LetterChoice: bus.LetterChoice{Numbers: []int64{l.Number}}}, bus.Audit{})
+	this := bus.LetterChoice{Numbers: []int64{l.Number}}
+	_, _, err := f.Redrive(f.ctx, bus.Schedules, bus.JobRequest{LetterChoice: this}, bus.Audit{})
 	if e := autobus.AsError(err); e == nil || e.Reason != autobus.ReasonRequestInvalid ||
 		!strings.Contains(e.Hint, "autobus publish --ndjson") {
 		t.Errorf("a redrive: %v", err)
