@@ -94,7 +94,7 @@ func instanceAt(t testing.TB, k *bustest.Kafka, name, address string, embedded b
 		Logger: logger})
 	var full atomic.Bool
 	b := bus.New(bus.Config{Log: log, Control: records, State: state, Snapshot: reg.Snapshot, Instance: name,
-		Embedded: embedded, Logger: logger, Dial: dial,
+		Address: address, Embedded: embedded, Logger: logger, Dial: dial,
 		Full: func(int64) *autobus.Error {
 			if full.Load() {
 				return autobus.NewError(autobus.ReasonStorageFull, "the test says so")
