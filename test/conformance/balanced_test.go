@@ -74,13 +74,13 @@ func newFleet(t *testing.T, k *bustest.Kafka, embedded bool) (*site, []*bus.Bus,
 	var targets []*url.URL
 	var buses []*bus.Bus
 	var target bustest.Target
-	s := siteAt(t, "")
+	s, own := siteAt(t, ""), bustest.Prefix() // of two fleets on a cluster, nobody may take one for the other
 	for i := range balancedInstances {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		name, addr := fmt.Sprint("instance-", i), l.Addr().String()
+		name, addr := fmt.Sprintf("%s-%d", own, i), l.Addr().String()
 		pool := peer.New(peer.Config{Instance: name, Keys: keys})
 		t.Cleanup(pool.Close)
 		b, tg := instanceAt(t, k, name, addr, embedded, pool.Dial)
