@@ -30,7 +30,9 @@ const wide = "4"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", wide)
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(wide)
+	}
 	goleak.VerifyTestMain(m)
 }
 
