@@ -32,8 +32,8 @@ type account struct {
 // change is the end of a gateway, and the one that came after it.
 type change struct {
 	gone, next *gateway
-	at         time.Time // when it was told to end, or killed
-	down       time.Duration
+	at         time.Time     // when it was told to end, or killed
+	down, over time.Duration // until its process was gone; until the next one had all partitions
 }
 
 // account compares what a gateway delivered with what those after it did. It is right once all is done.

@@ -77,7 +77,7 @@ func jobs(apart, combined *rig) []job {
 			"no more comes again than was in flight or acked in the last second; takeover within 15 s",
 			apart.on(kills(5, killGateway))},
 		{"T11", "SIGTERM of that gateway under load",
-			"only what no worker settled within 5 s comes again; down after 4 s, 9 s with such events",
+			"only what no worker settled within 5 s comes again; down and handed over after 4 s, 9 s with such events",
 			apart.on(stopGateway)},
 		{"T12", "workers settle in random order, `kill -9` of the gateway at random points",
 			"nothing skipped, no inversion",
