@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/autobus-io/autobus"
 	"github.com/autobus-io/autobus/internal/bustest"
 )
 
@@ -180,6 +181,12 @@ func (s *source) moveTo(t *testing.T, g *gateway) {
 		<-done
 	}
 	t.Cleanup(s.stop)
+}
+
+// landed reports whether the log has more events than were acknowledged: appends whose answer was lost.
+func (s *source) landed(t *testing.T) bool {
+	t.Helper()
+	return len(bustest.ReadAll(t, s.stand.broker.Open(t), s.typ)) > s.timeline().count(autobus.Written)
 }
 
 // authorize puts the gateway's token on a request.
