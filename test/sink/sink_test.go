@@ -343,6 +343,7 @@ func (s *stand) freeze(p *process) {
 	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
 		s.t.Fatal(err)
 	}
+	bustest.Eventually(s.t, "each of its threads stands still", func(context.Context) bool { return p.stands() })
 	_ = in.Close() // which ends the lock
 	if err := lock.Wait(); err != nil {
 		s.t.Error(err)
@@ -350,6 +351,18 @@ func (s *stand) freeze(p *process) {
 	bustest.Eventually(s.t, "the sink's transaction is open and waits for the process", func(ctx context.Context) bool {
 		return s.number(ctx, writers+`state = 'idle in transaction'`) > 0
 	})
+}
+
+// stands reports whether all of a process is stopped. One thread takes the signal, and until it is that one's turn the
+// others may go on.
+func (p *process) stands() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.Process.Pid))
+	for _, thread := range threads {
+		if text, err := os.ReadFile(thread); err != nil || !bytes.Contains(text, []byte("\nState:\tT")) {
+			return false
+		}
+	}
+	return len(threads) > 0
 }
 
 // thaw lets a process go on that another one has replaced. It thinks that it writes.

@@ -26,7 +26,7 @@ const (
 	lintVersion = "v2.15.0"          // of golangci-lint
 	lintModule  = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint"
 	plainLimit  = 10 * time.Minute // per package that needs no cluster
-	sharedLimit = 20 * time.Minute // per package that uses the cluster
+	sharedLimit = 30 * time.Minute // per package that uses the cluster
 )
 
 // runner makes one run.
