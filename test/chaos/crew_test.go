@@ -154,6 +154,12 @@ func (c *crew) await(t *testing.T, g *gateway, n int) {
 	})
 }
 
+// awaitAll waits until one gateway has all partitions.
+func (c *crew) awaitAll(t *testing.T, g *gateway) {
+	t.Helper()
+	bustest.Eventually(t, "all partitions at one gateway", func(context.Context) bool { return c.holds(g) == partitions })
+}
+
 // awaitEnd waits until nothing of the subscription is undone, as its committed positions say, and then fires. That may
 // take long on a slow machine: it fails when nothing more gets done.
 func (c *crew) awaitEnd(t *testing.T, g *gateway) {

@@ -30,8 +30,8 @@ func TestKillGateway(t *testing.T) {
 
 // killGateway kills the gateway that holds all partitions of a subscription, at random moments, while events are
 // published and workers settle them in random order. On the embedded broker it is started again, before a cluster a
-// second one takes over. On the embedded broker they go on, up to three times as many, until one hit between an append
-// and its answer.
+// second one takes over. Embedded, the kills go on, up to three times as many, until one hit between an append and its
+// answer.
 func killGateway(t *testing.T, s *stand, sc scale, r *row) {
 	g, l := s.start(t), newSource(s, sc.rate)
 	c := newCrew(t, l.load, g, autobus.Policy{})
@@ -40,9 +40,7 @@ func killGateway(t *testing.T, s *stand, sc scale, r *row) {
 	standby := s.second(t)
 	var changes []change
 	for n := 0; n < sc.kills || s.cluster == nil && n < 3*sc.kills && !l.landed(t); n++ {
-		bustest.Eventually(t, "all partitions at one gateway", func(context.Context) bool {
-			return c.holds(g) == partitions
-		})
+		c.awaitAll(t, g)
 		// While nobody consumes nothing is published either, so that soon events are settled as they come.
 		if standby == nil {
 			l.moveTo(t, g)
@@ -70,9 +68,7 @@ func killGateway(t *testing.T, s *stand, sc scale, r *row) {
 		changes = append(changes, ch)
 		c.deserted(t, ch.gone)
 	}
-	bustest.Eventually(t, "all partitions at the last gateway", func(context.Context) bool {
-		return c.holds(g) == partitions
-	})
+	c.awaitAll(t, g)
 	l.moveTo(t, g)
 	bustest.Eventually(t, "events of every partition", func(context.Context) bool {
 		return len(perPartition(c.sightings(g))) == partitions

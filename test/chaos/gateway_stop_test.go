@@ -46,9 +46,7 @@ func stopGateway(t *testing.T, s *stand, sc scale, r *row) {
 			l.moveTo(t, standby)
 		}
 		c.await(t, g, 2000)
-		bustest.Eventually(t, "all partitions at one gateway", func(context.Context) bool {
-			return c.holds(g) == partitions
-		})
+		c.awaitAll(t, g)
 		hold.Store(int64(held))
 		bustest.Eventually(t, "events that are held", func(context.Context) bool { return hold.Load() <= 0 })
 		ch := change{gone: g, at: time.Now()}
@@ -66,14 +64,10 @@ func stopGateway(t *testing.T, s *stand, sc scale, r *row) {
 			g = standby
 		}
 		ch.next = g
-		bustest.Eventually(t, "all partitions at the next gateway", func(context.Context) bool {
-			return c.holds(g) == partitions
-		})
+		c.awaitAll(t, g)
 		ch.over = time.Since(ch.at)
 		changes = append(changes, ch)
-		if standby != nil {
-			standby = s.start(t)
-		}
+		standby = s.second(t)
 		c.deserted(t, ch.gone)
 		bustest.Eventually(t, "events of every partition again", func(context.Context) bool {
 			return len(perPartition(c.sightings(g))) == partitions

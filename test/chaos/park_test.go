@@ -54,7 +54,7 @@ func parkKeys(t *testing.T, s *stand, sc scale, r *row) {
 	}
 	parked := c.lag(g).Parked
 	kill()
-	bustest.Eventually(t, "all partitions at one gateway", func(context.Context) bool { return c.holds(g) == partitions })
+	c.awaitAll(t, g)
 	left := c.lag(g).Parked
 	f.mend()
 	bustest.Eventually(t, "parked keys to come back", func(context.Context) bool { return f.returned() >= fails/2 })

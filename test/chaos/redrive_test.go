@@ -48,9 +48,7 @@ func redrive(t *testing.T, s *stand, sc scale, r *row) {
 	bustest.Eventually(t, "dead letters", func(context.Context) bool { return dead() >= letters })
 	mended.Store(true)
 	c.await(t, g, 100) // what was in hand is settled
-	bustest.Eventually(t, "all partitions at one gateway", func(context.Context) bool {
-		return c.holds(g) == partitions
-	})
+	c.awaitAll(t, g)
 
 	j := c.redriveAll(t, g, float64(letters)/10)
 	all := int(j.Count)

@@ -3,28 +3,26 @@
 package sink_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/autobus-io/autobus/internal/bustest"
 )
 
-// process is one started program, with what it says line by line.
+// process is one started program, with what it says.
 type process struct {
 	*exec.Cmd
-	mu    sync.Mutex
-	lines []string
+	said  bustest.Output
 	ended chan struct{}
 }
 
@@ -32,29 +30,18 @@ func (s *stand) start(args ...string) *process {
 	s.t.Helper()
 	p := &process{Cmd: exec.Command(s.bin, args...), ended: make(chan struct{})}
 	p.Dir = s.dir
-	read, write, err := os.Pipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	p.Stdout, p.Stderr = write, write
+	p.Stdout, p.Stderr = &p.said, &p.said
 	if err := p.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	_ = write.Close()
 	go func() {
 		defer close(p.ended)
-		defer read.Close()
-		for in := bufio.NewScanner(read); in.Scan(); {
-			p.mu.Lock()
-			p.lines = append(p.lines, in.Text())
-			p.mu.Unlock()
-		}
 		_ = p.Wait() // the tests judge by tables
 	}()
 	s.t.Cleanup(func() {
 		p.end(syscall.SIGKILL)
 		if s.t.Failed() {
-			s.t.Logf("%v said:\n%s", args, strings.Join(p.lines, "\n"))
+			s.t.Logf("%v said:\n%s", args, &p.said)
 		}
 	})
 	return p
@@ -65,12 +52,16 @@ func (p *process) end(sig os.Signal) {
 	<-p.ended
 }
 
+// lines are those that are whole.
+func (p *process) lines() iter.Seq[string] {
+	said := p.said.String()
+	return strings.SplitSeq(said[:strings.LastIndexByte(said, '\n')+1], "\n")
+}
+
 // state is the last one that a sink of the process told of.
 func (p *process) state(sink string) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	state := ""
-	for _, l := range p.lines {
+	for l := range p.lines() {
 		if _, s, ok := strings.Cut(l, "msg=sink sink="+sink+" state="); ok {
 			state = s
 		}
@@ -94,9 +85,7 @@ func (p *process) stands() bool {
 func (p *process) address(t *testing.T) (addr string) {
 	t.Helper()
 	bustest.Eventually(t, "the process says where it can be watched", func(context.Context) bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		for _, l := range p.lines {
+		for l := range p.lines() {
 			if _, at, ok := strings.Cut(l, `msg="can be watched" listen=`); ok {
 				addr = at
 			}

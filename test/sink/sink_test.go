@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -89,9 +88,7 @@ func newStand(t *testing.T) *stand {
 	dev := s.start("dev", "--port", "0", "--kafka-port", "0", "--no-demo", "--ephemeral", "--specs", "specs", "-o", "json")
 	var banner struct{ API, Kafka string }
 	bustest.Eventually(t, "the bus says where it is", func(context.Context) bool {
-		dev.mu.Lock()
-		defer dev.mu.Unlock()
-		for _, l := range dev.lines {
+		for l := range dev.lines() {
 			if json.Unmarshal([]byte(l), &banner) == nil && banner.Kafka != "" {
 				return true
 			}
@@ -204,7 +201,7 @@ func TestKilledSinksWriteEveryEventOnce(t *testing.T) {
 		default:
 			select {
 			case <-pair[writer].ended:
-				t.Fatalf("the sink ended by itself:\n%s", strings.Join(pair[writer].lines, "\n"))
+				t.Fatalf("the sink ended by itself:\n%s", &pair[writer].said)
 			default:
 			}
 			pair[writer].end(syscall.SIGKILL)
@@ -294,18 +291,12 @@ func (s *stand) freeze(p *process) {
 // thaw lets a process go on that another one has replaced. It thinks that it writes.
 func (s *stand) thaw(p *process) {
 	s.t.Helper()
-	p.mu.Lock()
-	said := len(p.lines)
-	p.mu.Unlock()
+	before := len(p.said.String())
 	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 		s.t.Fatal(err)
 	}
 	bustest.Eventually(s.t, "the process that stood still finds that it writes no more", func(context.Context) bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return slices.ContainsFunc(p.lines[said:], func(l string) bool {
-			return strings.Contains(l, "msg=sink sink=append state=")
-		})
+		return strings.Contains(p.said.String()[before:], "msg=sink sink=append state=")
 	})
 }
 
